@@ -1,0 +1,59 @@
+"""Plain Kafka clients (not Faust): one way to build them, one way to send a record."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from agents.clock import Clock
+from agents.settings import Settings
+from pipeline import codec, topics
+
+SEND_TIMEOUT = 60.0
+
+
+class Bus:
+    """An idempotent producer that encodes records. `source` is the role's name, for the envelope."""
+
+    def __init__(self, settings: Settings, clock: Clock, source: str) -> None:
+        self._settings, self._clock, self._source = settings, clock, source
+        self._producer: AIOKafkaProducer | None = None
+
+    async def __aenter__(self) -> Bus:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap, acks="all", enable_idempotence=True, linger_ms=20,
+            max_request_size=1_048_576, compression_type="lz4", request_timeout_ms=30_000)
+        await self._producer.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def post(self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> asyncio.Future[Any]:
+        """Queue a record; the future is done when all replicas have it."""
+        assert self._producer is not None, "use `async with`"
+        headers = codec.encode_headers(record, source=self._source, at=self._clock.now(), ident=ident)
+        where = topics.partition_of(key, self.partitions(topic)) if partition is None else partition
+        future: asyncio.Future[Any] = await self._producer.send(
+            topic, codec.encode(record), key=key.encode(), partition=where, headers=headers)
+        return future
+
+    async def send(self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> None:
+        """Send a record and wait until all replicas have it. Idempotent batches never expire: hence the timeout."""
+        async with asyncio.timeout(SEND_TIMEOUT):
+            await asyncio.shield(await self.post(topic, key, record, ident=ident, partition=partition))
+
+    def partitions(self, topic: str) -> int:
+        return next((t.partitions for t in topics.CATALOG if t.name == topic and t.partitions), self._settings.partitions)
+
+
+def consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
+    """A consumer that commits by hand and starts at the beginning. Without a group, assign partitions yourself."""
+    return AIOKafkaConsumer(
+        *names, bootstrap_servers=settings.bootstrap, group_id=group, enable_auto_commit=False,
+        auto_offset_reset="earliest", isolation_level="read_committed", max_poll_interval_ms=300_000,
+        session_timeout_ms=45_000, heartbeat_interval_ms=3_000,
+        **({"group_instance_id": f"{settings.pod_name}-{group}"} if settings.pod_name and group else {}), **options)

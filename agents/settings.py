@@ -1,0 +1,145 @@
+"""Process settings: the only reader of the environment. Judgements are rule files, not settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pipeline.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable, for docs and errors."""
+
+    name: str
+    default: str
+    help: str
+
+
+TABLE: tuple[Setting, ...] = (
+    Setting("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092", "Kafka brokers, host:port, comma-separated"),
+    Setting("WENXUN_DATA_DIR", "wenxun-data", "where this installation keeps its files"),
+    Setting("WENXUN_DATABASE_URL", "", "SQLAlchemy URL; default: wenxun.db (SQLite) in the data folder"),
+    Setting("WENXUN_RULES_DIR", "rules", "the rule directory, read by the role `rules` only (and secrets by `deliver`)"),
+    Setting("WENXUN_TIMEZONE", "Asia/Shanghai", "zone of dates without one, of shifts and of what people read"),
+    Setting("WENXUN_PARTITIONS", "4", "partitions of every topic; chosen once per installation"),
+    Setting("WENXUN_REPLICATION", "1", "replication factor of topics that this installation creates"),
+    Setting("WENXUN_CREATE_TOPICS", "true", "create missing topics at start; false: only verify them"),
+    Setting("WENXUN_DESK_BIND", "127.0.0.1:8000", "address of the web desk and the API"),
+    Setting("WENXUN_METRICS_BIND", "127.0.0.1:8001", "address of /metrics, /livez and /readyz"),
+    Setting("WENXUN_EXTERNAL_URL", "", "how on-call reaches the desk; messages carry links only when it is set"),
+    Setting("WENXUN_CONTACT", "", "contact in the User-Agent of feed requests: an e-mail address or a URL"),
+    Setting("WENXUN_FEED_ALLOW_PRIVATE_CIDRS", "", "private networks or host:port that outbound calls may reach, comma-separated"),
+    Setting("WENXUN_ADMIN_PASSWORD_FILE", "", "file with the first admin's password; else one is made and printed once"),
+    Setting("WENXUN_RETENTION_DAYS", "180", "days that texts are kept; figures stay"),
+    Setting("WENXUN_TICK_SECONDS", "5", "real seconds between ticks"),
+    Setting("WENXUN_GRACE_SECONDS", "30", "seconds a process has to end after SIGTERM"),
+    Setting("WENXUN_CLOCK", "", "demo and tests: START_MS/REAL_START_MS/FACTOR, one clock for every role"),
+    Setting("WENXUN_EMBEDDED", "", "set by `wenxun up` for its child: the broker is the embedded one"),
+    Setting("WENXUN_BANNER", "", "words shown on top of every desk page (the demo says 演示)"),
+    Setting("POD_NAME", "", "stable member id in consumer groups, of a StatefulSet"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    bootstrap: str = "127.0.0.1:9092"
+    data_dir: Path = Path("wenxun-data")
+    database_url: str = ""
+    rules_dir: Path = Path("rules")
+    timezone: str = "Asia/Shanghai"
+    partitions: int = 4
+    replication: int = 1
+    create_topics: bool = True
+    desk_bind: tuple[str, int] = ("127.0.0.1", 8000)
+    metrics_bind: tuple[str, int] = ("127.0.0.1", 8001)
+    external_url: str = ""
+    contact: str = ""
+    allow_private: tuple[str, ...] = ()
+    admin_password_file: Path | None = None
+    retention_days: int = 180
+    tick_seconds: float = 5.0
+    grace_seconds: float = 30.0
+    clock: str = ""
+    embedded: bool = False
+    banner: str = ""
+    pod_name: str = ""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+    @property
+    def store_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'wenxun.db'}"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Settings from a mapping such as os.environ; SettingsError names the variable."""
+        get = {each.name: environ.get(each.name, "").strip() or each.default for each in TABLE}
+        return cls(
+            bootstrap=get["KAFKA_BOOTSTRAP_SERVERS"],
+            data_dir=Path(get["WENXUN_DATA_DIR"]),
+            database_url=get["WENXUN_DATABASE_URL"],
+            rules_dir=Path(get["WENXUN_RULES_DIR"]),
+            timezone=_zone(get["WENXUN_TIMEZONE"]),
+            partitions=_int(get, "WENXUN_PARTITIONS", 1, 1024),
+            replication=_int(get, "WENXUN_REPLICATION", 1, 9),
+            create_topics=_bool(get, "WENXUN_CREATE_TOPICS"),
+            desk_bind=_address(get, "WENXUN_DESK_BIND"),
+            metrics_bind=_address(get, "WENXUN_METRICS_BIND"),
+            external_url=get["WENXUN_EXTERNAL_URL"].rstrip("/"),
+            contact=get["WENXUN_CONTACT"],
+            allow_private=tuple(part.strip() for part in get["WENXUN_FEED_ALLOW_PRIVATE_CIDRS"].split(",") if part.strip()),
+            admin_password_file=Path(name) if (name := get["WENXUN_ADMIN_PASSWORD_FILE"]) else None,
+            retention_days=_int(get, "WENXUN_RETENTION_DAYS", 1, 36500),
+            tick_seconds=_float(get, "WENXUN_TICK_SECONDS", 0.05, 60),
+            grace_seconds=_float(get, "WENXUN_GRACE_SECONDS", 1, 600),
+            clock=get["WENXUN_CLOCK"],
+            embedded=bool(get["WENXUN_EMBEDDED"]),
+            banner=get["WENXUN_BANNER"],
+            pod_name=get["POD_NAME"],
+            environ=dict(environ),
+        )
+
+
+def _int(get: Mapping[str, str], name: str, low: int, high: int) -> int:
+    number = _float(get, name, low, high)
+    if number != int(number):
+        raise SettingsError(f"{name}={get[name]!r}: expected a whole number")
+    return int(number)
+
+
+def _float(get: Mapping[str, str], name: str, low: float, high: float) -> float:
+    try:
+        number = float(get[name])
+    except ValueError:
+        raise SettingsError(f"{name}={get[name]!r}: expected a number from {low:g} to {high:g}") from None
+    if not low <= number <= high:
+        raise SettingsError(f"{name}={get[name]!r}: expected a number from {low:g} to {high:g}")
+    return number
+
+
+def _bool(get: Mapping[str, str], name: str) -> bool:
+    value = get[name].lower()
+    if value not in ("true", "false"):
+        raise SettingsError(f"{name}={get[name]!r}: expected true or false")
+    return value == "true"
+
+
+def _address(get: Mapping[str, str], name: str) -> tuple[str, int]:
+    host, colon, port = get[name].rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise SettingsError(f"{name}={get[name]!r}: expected host:port, for example 127.0.0.1:8000")
+    return host, int(port)
+
+
+def _zone(name: str) -> str:
+    try:
+        return ZoneInfo(name).key
+    except (KeyError, ValueError, OSError):
+        raise SettingsError(f"WENXUN_TIMEZONE={name!r}: no such zone, for example Asia/Shanghai") from None

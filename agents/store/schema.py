@@ -1,0 +1,246 @@
+"""Tables, once, for SQLite and PostgreSQL. Times are epoch milliseconds (BigInteger). Who writes a table is said here.
+
+JSON columns hold records as codec.encode wrote them (text), so that what the topics said can be read back whole.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# ---------------------------------------------------------------- written by archive
+
+items = Table(
+    "items", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("source_id", String(64), nullable=False),
+    Column("revision", String(16), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("published_at", BigInteger),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("revised_at", BigInteger),
+    Column("backfill", Boolean, nullable=False),
+    Column("expired", Boolean, nullable=False, default=False),   # text dropped after the retention time
+    Index("items_by_source", "source_id", "first_seen_at"),
+    Index("items_by_time", "first_seen_at"),
+)
+
+revisions = Table(                                               # earlier contents of an edited item
+    "revisions", metadata,
+    Column("item_id", String(20), primary_key=True),
+    Column("revision", String(16), primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
+scored = Table(                                                  # an item as one subject
+    "scored", metadata,
+    Column("item_id", String(20), primary_key=True),
+    Column("subject", String(64), primary_key=True),
+    Column("origin", String(128), nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("polarity", String(8), nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("question", Boolean, nullable=False),
+    Column("first_seen_at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),                      # ScoredItem as JSON, for spans and warm-up; emptied with the text
+    Column("book", String(16), nullable=False),
+    Index("scored_by_subject", "subject", "first_seen_at"),
+)
+
+events = Table(
+    "events", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("level_name", String(32), nullable=False),
+    Column("peak", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("items", Integer, nullable=False),
+    Column("sources", Integer, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("last_item_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("head", Text, nullable=False),                        # EventHead as JSON, without `joined`
+    Index("events_by_number", "number"),
+    Index("events_by_status", "status", "level"),
+    Index("events_by_change", "changed_at"),
+)
+
+members = Table(
+    "members", metadata,
+    Column("event_id", String(20), primary_key=True),
+    Column("item_id", String(20), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("row", Text, nullable=False),                         # MemberRow as JSON
+    Index("members_by_item", "item_id"),
+)
+
+timeline = Table(                                                # append only; `ref` makes a repeat the same row
+    "timeline", metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("event_id", String(20), nullable=False),
+    Column("ref", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),                  # opened level status statement ack snooze close escalation delivery
+    Column("detail", Text, nullable=False),                      # JSON: the decision, command or delivery
+    UniqueConstraint("event_id", "ref", name="timeline_once"),
+    Index("timeline_by_event", "event_id", "at"),
+)
+
+alerts = Table(
+    "alerts", metadata,
+    Column("event_id", String(20), primary_key=True),
+    Column("event_version", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("due_at", BigInteger),
+    Column("state", Text, nullable=False),                       # AlertState as JSON
+)
+
+escalations = Table(
+    "escalations", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("event_id", String(20), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),                      # Escalation as JSON
+    Index("escalations_by_event", "event_id", "at"),
+)
+
+deliveries = Table(
+    "deliveries", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("escalation_id", String(20), nullable=False),
+    Column("event_id", String(20), nullable=False),
+    Column("person", String(64), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+    Index("deliveries_by_event", "event_id", "at"),
+    Index("deliveries_by_time", "at"),
+)
+
+sources = Table(                                                 # SourceState, without `seen`
+    "sources", metadata,
+    Column("id", String(64), primary_key=True),
+    Column("polled_at", BigInteger, nullable=False),
+    Column("next_poll_at", BigInteger, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("error", Text, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("succeeded_at", BigInteger),
+    Column("new_item_at", BigInteger),
+    Column("backfilled", Boolean, nullable=False),
+)
+
+books = Table(                                                   # every rule book that was in force
+    "books", metadata,
+    Column("hash", String(16), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("book", Text, nullable=False),
+)
+
+dead_letters = Table(
+    "dead_letters", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("topic", String(64), nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),                      # DeadLetter as JSON; emptied after the retention time
+    Column("replayed_at", BigInteger),                           # written by `wenxun dlq replay`
+)
+
+# ---------------------------------------------------------------- written by deliver
+
+outbox = Table(                                                  # the ledger: one row per message and receiver
+    "outbox", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("escalation", Text, nullable=False),                  # Escalation as JSON
+    Column("person", String(64), nullable=False),
+    Column("channel", String(64), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("decided_at", BigInteger, nullable=False),
+    Column("next_try_at", BigInteger, nullable=False),           # real time, not the demo's
+    Column("lease_until", BigInteger, nullable=False, default=0),  # real time; a worker that died loses it
+    Column("error", Text, nullable=False, default=""),
+    Column("confirmed_at", BigInteger),
+    Column("reported", Boolean, nullable=False, default=False),  # its end is on topic deliveries
+    Index("outbox_due", "status", "next_try_at"),
+)
+
+# ---------------------------------------------------------------- written by desk
+
+accounts = Table(
+    "accounts", metadata,
+    Column("name", String(64), primary_key=True),
+    Column("role", String(8), nullable=False),                   # viewer duty admin
+    Column("password", Text, nullable=False),                    # argon2
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled", Boolean, nullable=False, default=False),
+)
+
+sessions = Table(
+    "sessions", metadata,
+    Column("id", String(64), primary_key=True),                  # sha256 of the cookie's token
+    Column("account", String(64), nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+tokens = Table(
+    "tokens", metadata,
+    Column("id", String(64), primary_key=True),                  # sha256 of the token
+    Column("name", String(64), nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("scopes", Text, nullable=False),                      # space-separated
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)
+
+commands = Table(                                                # accepted first here, then sent to its topic
+    "commands", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("event_id", String(20), nullable=False),
+    Column("type", String(16), nullable=False),                  # codec type name
+    Column("record", Text, nullable=False),
+    Column("accepted_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+    Index("commands_by_time", "accepted_at"),
+)
+
+audit = Table(                                                   # append only
+    "audit", metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("account", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("object", Text, nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    Index("audit_by_time", "at"),
+)

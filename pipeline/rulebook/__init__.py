@@ -1,0 +1,1 @@
+"""Rule files <-> a frozen RuleBook: schema, parsing with places, test cases."""

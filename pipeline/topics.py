@@ -1,0 +1,65 @@
+"""Topics as data: names, cleanup, retention, keys and partitions. The only place that knows them.
+
+Every producer passes the partition explicitly (`partition_of`), so that stream, replay and any client agree.
+Topics read by one Faust app together are co-partitioned; the count is chosen once per installation (WENXUN_PARTITIONS).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+ITEMS_RAW = "items.raw"
+ITEMS_SCORED = "items.scored"
+EVENTS = "events"
+ESCALATIONS = "escalations"
+DELIVERIES = "deliveries"
+RULES = "rules"
+COLLECTOR_STATE = "collector.state"
+DEAD_LETTERS = "dead.letters"
+
+DAY_MS = 86_400_000
+MAX_RECORD_BYTES = 256 * 1024
+MAX_BATCH_ITEMS = 64
+OPEN_SUBJECT_KEYS = 64
+"""The open subject is spread over this many keys by similarity, so that it uses every partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    key: str
+    """What the record key is, for people."""
+    compact: bool = False
+    retention_ms: int = 14 * DAY_MS
+    partitions: int | None = None
+    """None: the installation's count."""
+    config: dict[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """Topic configuration as Kafka names it."""
+        cleanup = {"cleanup.policy": "compact"} if self.compact else {
+            "cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        return {**cleanup, "max.message.bytes": str(1_048_588), **self.config}
+
+
+CATALOG: tuple[Topic, ...] = (
+    Topic(ITEMS_RAW, "source id"),
+    Topic(ITEMS_SCORED, "subject"),
+    Topic(EVENTS, "event id", retention_ms=30 * DAY_MS),
+    Topic(ESCALATIONS, "event id", retention_ms=30 * DAY_MS),
+    Topic(DELIVERIES, "event id", retention_ms=30 * DAY_MS),
+    Topic(RULES, "'book'", compact=True, partitions=1),
+    Topic(COLLECTOR_STATE, "source id", compact=True),
+    Topic(DEAD_LETTERS, "source topic", retention_ms=30 * DAY_MS),
+)
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of a key, for every topic."""
+    return zlib.crc32(key.encode("utf-8", "surrogatepass")) % partitions
+
+
+def subject_key(subject: str, spread: int = 0) -> str:
+    """Key of items.scored. `spread` tells the slices of the open subject apart and is 0 for named subjects."""
+    return f"{subject}/{spread % OPEN_SUBJECT_KEYS}" if subject == "*" else subject
