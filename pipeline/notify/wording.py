@@ -1,0 +1,174 @@
+"""The Chinese sentences and words that people read on the desk and in messages. Figures come from the decisions.
+
+Nothing here escapes text of feeds: see safe.py for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from pipeline.model import (
+    AlertStatus,
+    DeliveryStatus,
+    Escalation,
+    EscalationKind,
+    EventHead,
+    EventStatus,
+    Evidence,
+    LevelDecision,
+    Millis,
+    Polarity,
+    Why,
+)
+from pipeline.rulebook.schema import Levels
+
+EVENT_STATUS: dict[EventStatus, str] = {
+    EventStatus.WATCHING: "观察中",
+    EventStatus.OPEN: "处置中",
+    EventStatus.CALM: "已平息",
+    EventStatus.CLOSED: "已关闭",
+}
+ALERT_STATUS: dict[AlertStatus, str] = {
+    AlertStatus.PENDING: "待汇总通知",
+    AlertStatus.NOTIFIED: "已通知，待确认",
+    AlertStatus.ACKED: "已确认",
+    AlertStatus.SNOOZED: "暂缓提醒",
+    AlertStatus.EXHAUSTED: "已全部通知，无人确认",
+    AlertStatus.ENDED: "已结束",
+}
+DELIVERY_STATUS: dict[DeliveryStatus, str] = {
+    DeliveryStatus.PENDING: "待送达",
+    DeliveryStatus.CONFIRMED: "已送达",
+    DeliveryStatus.DEAD: "未能送达",
+    DeliveryStatus.SUPPRESSED: "已抑制",
+}
+KIND: dict[EscalationKind, str] = {
+    EscalationKind.PAGE: "告警",
+    EscalationKind.DIGEST: "汇总",
+    EscalationKind.INFORM: "通报",
+    EscalationKind.SYSTEM: "系统",
+    EscalationKind.TEST: "测试",
+}
+POLARITY: dict[Polarity, str] = {
+    Polarity.NEGATIVE: "负面",
+    Polarity.NEUTRAL: "中性",
+    Polarity.POSITIVE: "正面",
+    Polarity.UNSURE: "不确定",
+}
+_UNITS: tuple[tuple[str, int], ...] = (("天", 86_400_000), ("小时", 3_600_000), ("分钟", 60_000), ("秒", 1000))
+
+
+def duration(length: Millis) -> str:
+    """`2 小时`, `1 天 3 小时`, `45 秒`: the two largest units that are not zero; under a second `不到 1 秒`."""
+    left, parts = max(0, length), []
+    for unit, size in _UNITS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return " ".join(parts) or ("不到 1 秒" if length > 0 else "0 秒")
+
+
+def moment(at: Millis, zone: ZoneInfo) -> str:
+    """`2026-11-22 14:05` in the zone."""
+    return datetime.fromtimestamp(at / 1000, zone).strftime("%Y-%m-%d %H:%M")
+
+
+def short_moment(at: Millis, zone: ZoneInfo) -> str:
+    """`11-22 14:05` in the zone."""
+    return datetime.fromtimestamp(at / 1000, zone).strftime("%m-%d %H:%M")
+
+
+def time_of_day(at: Millis, zone: ZoneInfo) -> str:
+    """`14:05` in the zone."""
+    return datetime.fromtimestamp(at / 1000, zone).strftime("%H:%M")
+
+
+def change(decision: LevelDecision, levels: Levels) -> str:
+    """`一般 → 较大`, or the level alone when it did not change."""
+    now = decision.name or levels.name(decision.level)
+    if decision.level == decision.previous:
+        return now
+    return f"{levels.name(decision.previous)} → {now}"
+
+
+def figures(evidence: Evidence) -> str:
+    """`2 小时内 12 条、5 个独立来源`"""
+    return f"{duration(evidence.window)}内 {evidence.items} 条、{evidence.sources} 个独立来源"
+
+
+def why(decision: LevelDecision, levels: Levels, *, by: str = "", reason: str = "") -> str:
+    """Why the level is what it is, one sentence without a full stop. by, reason: who closed the event, for CLOSED."""
+    if decision.why is Why.CLOSED:
+        return f"由{f' {by} ' if by else '人工'}关闭" + (f"：{reason}" if reason else "")
+    return _SENTENCES[decision.why](decision, levels)
+
+
+def why_of(head: EventHead, levels: Levels) -> str:
+    """The sentence for an event as it stands."""
+    return why(head.decision, levels, by=head.closed_by, reason=head.closed_reason)
+
+
+def _need(evidence: Evidence) -> str:
+    """`（10 条、4 个来源）`, or nothing when the decision names no threshold."""
+    if not evidence.need_items and not evidence.need_sources:
+        return ""
+    return f"（{evidence.need_items} 条、{evidence.need_sources} 个来源）"
+
+
+def _name(decision: LevelDecision, levels: Levels) -> str:
+    return decision.name or levels.name(decision.level)
+
+
+def _below(decision: LevelDecision, levels: Levels) -> str:
+    target = levels.name(1) if levels.ladder else "最低一级"
+    return f"{figures(decision.evidence)}，未达到{target}{_need(decision.evidence)}"
+
+
+def _raised(decision: LevelDecision, levels: Levels) -> str:
+    return f"{figures(decision.evidence)}，达到{_name(decision, levels)}{_need(decision.evidence)}"
+
+
+def _held(decision: LevelDecision, levels: Levels) -> str:
+    return f"{figures(decision.evidence)}，未满足降级条件，保持{_name(decision, levels)}{_need(decision.evidence)}"
+
+
+def _lowered(decision: LevelDecision, levels: Levels) -> str:
+    before = levels.name(decision.previous)
+    return f"{figures(decision.evidence)}，已低于{before}并过了保持时间，降为{_name(decision, levels)}"
+
+
+def _calmed(decision: LevelDecision, levels: Levels) -> str:
+    before = f"，由{levels.name(decision.previous)}降级" if decision.previous else ""
+    return f"{figures(decision.evidence)}，热度已回落{before}，事件平息"
+
+
+def _backfill(decision: LevelDecision, levels: Levels) -> str:
+    return "都是首次采集时已有的旧内容，只入库、不定级"
+
+
+_SENTENCES: dict[Why, Callable[[LevelDecision, Levels], str]] = {
+    Why.BELOW: _below,
+    Why.RAISED: _raised,
+    Why.HELD: _held,
+    Why.LOWERED: _lowered,
+    Why.CALMED: _calmed,
+    Why.BACKFILL: _backfill,
+}
+
+
+def step(escalation: Escalation) -> str:
+    """Which call this is and what came before it: `第 2 次通知，前一位未确认`; empty where nobody has to answer."""
+    if escalation.kind is not EscalationKind.PAGE:
+        return ""
+    if escalation.repeat:
+        where = f"（本轮第 {escalation.step + 1} 次）" if escalation.step else ""
+        return f"第 {escalation.repeat + 1} 轮通知{where}，此前无人确认"
+    if escalation.step:
+        return f"第 {escalation.step + 1} 次通知，前一位未确认"
+    return "第 1 次通知，请确认"
