@@ -46,7 +46,10 @@ class RawItem(Record, frozen=True):
 
 
 class RawBatch(Record, frozen=True):
-    """What one poll of one source brought: at most 64 items and 256 KiB, oldest first. Topic items.raw, key source_id."""
+    """What one poll of one source brought: at most 64 items and 256 KiB, oldest first.
+
+    Topic items.raw, key source_id.
+    """
 
     source_id: str
     polled_at: Millis
@@ -203,6 +206,8 @@ class EventHead(Record, frozen=True):
 
     key: the record key of items.scored that its items have, where commands about it go.
     number: given when the event first reaches a level (E-0317). raises: how often its level rose.
+    level_since: when the level last changed. below_since: since when its figures lie under `leave`.
+    floor_at: members up to here do not count any more (a person closed the event). muted: closed for good.
     joined: members that the record behind this head touched, repeats included; not part of the state.
     """
 
@@ -231,12 +236,20 @@ class EventHead(Record, frozen=True):
     statements: tuple[Excerpt, ...] = ()
     closed_by: str = ""
     closed_reason: str = ""
+    level_since: Millis = 0
+    below_since: Millis | None = None
+    floor_at: Millis = 0
+    muted: bool = False
     joined: tuple[MemberRow, ...] = ()
 
     @property
     def short(self) -> str:
         """E-0317, or an empty string before the first level."""
         return f"E-{self.number:04d}" if self.number else ""
+
+
+FINAL_REASONS = ("不相关", "重复")
+"""An event closed with a reason that begins so does not come back when new items join it."""
 
 
 class Tick(Record, frozen=True):
@@ -302,7 +315,7 @@ class AlertState(Record, frozen=True):
     """Where the alert of an event stands. Topic escalations, key event id; compared by (event_version, revision).
 
     alert_id: hash of event id, level and raise: a higher level is a new alert that needs a new ack.
-    step: index of the next step to run. due_at: when, None if nothing is due.
+    step: index of the next step to run. due_at: when, None if nothing is due. escalation_id: the last message.
     """
 
     event_id: str
@@ -317,6 +330,7 @@ class AlertState(Record, frozen=True):
     due_at: Millis | None = None
     route: str = ""
     told: tuple[str, ...] = ()
+    escalation_id: str = ""
     acked_by: str = ""
     acked_at: Millis | None = None
     snoozed_until: Millis | None = None
@@ -324,10 +338,14 @@ class AlertState(Record, frozen=True):
 
 
 class WarmAlert(Record, frozen=True):
-    """An alert as the archive knew it, with its event, for an escalator that starts with empty tables."""
+    """An alert as the archive knew it, with its event, for an escalator that starts with empty tables.
+
+    lost: its last message is not in deliver's ledger.
+    """
 
     state: AlertState
     head: EventHead
+    lost: bool = True
 
 
 class EscalationKind(StrEnum):

@@ -9,6 +9,8 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
+from pipeline.model import OPEN_SUBJECT, ScoredItem
+
 ITEMS_RAW = "items.raw"
 ITEMS_SCORED = "items.scored"
 EVENTS = "events"
@@ -60,6 +62,8 @@ def partition_of(key: str, partitions: int) -> int:
     return zlib.crc32(key.encode("utf-8", "surrogatepass")) % partitions
 
 
-def subject_key(subject: str, spread: int = 0) -> str:
-    """Key of items.scored. `spread` tells the slices of the open subject apart and is 0 for named subjects."""
-    return f"{subject}/{spread % OPEN_SUBJECT_KEYS}" if subject == "*" else subject
+def item_key(item: ScoredItem, subject: str) -> str:
+    """Key of items.scored: the subject. The open subject is sliced so that like items meet, whichever came first."""
+    if subject != OPEN_SUBJECT:
+        return subject
+    return f"{subject}/{min((term for term, _ in item.terms[:2]), default=0) % OPEN_SUBJECT_KEYS}"

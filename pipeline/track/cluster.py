@@ -1,0 +1,136 @@
+"""One event in memory: its head, its members' figures and what similarity needs. All of it is rebuilt from rows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pipeline.ids import digest
+from pipeline.model import (
+    EventHead,
+    EventStatus,
+    Evidence,
+    Excerpt,
+    LevelDecision,
+    MemberRow,
+    Millis,
+    Polarity,
+    ScoredItem,
+    Why,
+)
+from pipeline.rulebook.schema import EventRules
+from pipeline.track.heat import Heat
+from pipeline.track.similarity import Centroid
+
+MUTE: Final = 1        # backfill, or too old at first sight: never raises a level
+NEGATIVE: Final = 2
+QUESTION: Final = 4
+OFFICIAL: Final = 8    # the office's own words are no spread
+
+MAX_EXCERPTS = 3
+MAX_STATEMENTS = 5
+EXCERPT_CHARACTERS = 80
+
+_ENCODER = msgspec.msgpack.Encoder()
+_MEMBER = msgspec.msgpack.Decoder(MemberRow)
+_HEAD = msgspec.msgpack.Decoder(EventHead)
+
+
+def encode_row(value: MemberRow | EventHead) -> bytes:
+    return _ENCODER.encode(value)
+
+
+def decode_member(row: bytes) -> MemberRow:
+    return _MEMBER.decode(row)
+
+
+def decode_head(row: bytes) -> EventHead:
+    return _HEAD.decode(row)
+
+
+def event_time(item: ScoredItem, rules: EventRules) -> Millis:
+    """When the item happened: its date if that is near its first sight, else the first sight."""
+    raw = item.item
+    published = raw.published_at
+    if published is None or not raw.first_seen_at - rules.join_within <= published <= raw.first_seen_at:
+        return raw.first_seen_at
+    return published
+
+
+def member_row(item: ScoredItem, rules: EventRules) -> MemberRow:
+    raw = item.item
+    old = raw.published_at is not None and raw.first_seen_at - raw.published_at > rules.page_max_age
+    flags = (
+        (MUTE if raw.backfill or old else 0)
+        | (NEGATIVE if item.sentiment.polarity is Polarity.NEGATIVE else 0)
+        | (QUESTION if item.question else 0)
+        | (OFFICIAL if item.official else 0)
+    )
+    return MemberRow(raw.id, event_time(item, rules), item.origin, flags, item.terms)
+
+
+def excerpt(item: ScoredItem, at: Millis) -> Excerpt:
+    raw = item.item
+    return Excerpt(raw.id, raw.title[:EXCERPT_CHARACTERS], raw.text[:EXCERPT_CHARACTERS], item.source_name, raw.url, at,
+                   tuple(span for span in item.spans if span.end <= EXCERPT_CHARACTERS), item.official)
+
+
+class Cluster:
+    """An event and its members. `head` is replaced, never changed; its totals are of all members there ever were.
+
+    members: item id -> encoded row, of those not yet aged; heat and centroid are sums over exactly these.
+    founder: the first member, announced with every change, so that a lost emission cannot lose it.
+    """
+
+    __slots__ = ("head", "heat", "centroid", "members", "founder")
+
+    def __init__(self, head: EventHead) -> None:
+        self.head = head
+        self.heat = Heat()
+        self.centroid = Centroid()
+        self.members: dict[str, bytes] = {}
+        self.founder: MemberRow | None = None
+
+    def add(self, row: MemberRow) -> bytes:
+        """Count a member; returns its encoded row."""
+        encoded = encode_row(row)
+        self.members[row.item_id] = encoded
+        self.centroid.add(row.terms)
+        if not row.flags & (MUTE | OFFICIAL):
+            self.heat.add(row.at, row.origin)
+        if digest("event", self.head.subject, row.item_id) == self.head.id:
+            self.founder = row
+        return encoded
+
+    def drop_before(self, horizon: Millis) -> list[MemberRow]:
+        """Forget members that aged; returns them."""
+        old = [row for row in map(decode_member, self.members.values()) if row.at < horizon]
+        for row in old:
+            del self.members[row.item_id]
+            self.centroid.add(row.terms, -1)
+            if not row.flags & (MUTE | OFFICIAL):
+                self.heat.remove(row.at, row.origin)
+        return old
+
+    def near(self, at: Millis, within: Millis) -> bool:
+        """Whether an item at this event time may belong here."""
+        return self.head.first_item_at - within <= at <= self.head.last_item_at + within
+
+    def quote(self, item: ScoredItem, at: Millis) -> None:
+        """Keep the item as an excerpt while there is room: one per source name; official ones are statements."""
+        head, quoted = self.head, excerpt(item, at)
+        if item.official:
+            if len(head.statements) < MAX_STATEMENTS:
+                self.head = msgspec.structs.replace(head, statements=(*head.statements, quoted))
+        elif len(head.excerpts) < MAX_EXCERPTS and all(e.source_name != quoted.source_name for e in head.excerpts):
+            self.head = msgspec.structs.replace(head, excerpts=(*head.excerpts, quoted))
+
+
+def founded(event_id: str, key: str, subject: str, item: ScoredItem, row: MemberRow, now: Millis, book: str) -> Cluster:
+    """A new event of one item, which the caller still has to add."""
+    none = LevelDecision(0, 0, Why.BELOW, Evidence(0, 0, 0, now), now)
+    return Cluster(EventHead(
+        id=event_id, subject=subject, key=key, version=0, status=EventStatus.WATCHING, level=0, level_name="", peak=0,
+        decision=none, book=book, title=item.item.title[:EXCERPT_CHARACTERS] or item.item.text[:EXCERPT_CHARACTERS],
+        first_item_at=row.at, last_item_at=row.at, opened_at=now, changed_at=now, level_since=now))
