@@ -33,7 +33,8 @@ items = Table(
     Column("url", Text, nullable=False),
     Column("published_at", BigInteger),
     Column("first_seen_at", BigInteger, nullable=False),
-    Column("revised_at", BigInteger),
+    Column("seen_at", BigInteger, nullable=False),               # when this revision was collected; orders revisions
+    Column("revised_at", BigInteger),                            # seen_at, of an item that was edited
     Column("backfill", Boolean, nullable=False),
     Column("expired", Boolean, nullable=False, default=False),   # text dropped after the retention time
     Index("items_by_source", "source_id", "first_seen_at"),
@@ -53,15 +54,18 @@ scored = Table(                                                  # an item as on
     "scored", metadata,
     Column("item_id", String(20), primary_key=True),
     Column("subject", String(64), primary_key=True),
+    Column("key", String(80), nullable=False),                   # record key on items.scored, for warm-up
+    Column("revision", String(16), nullable=False),
     Column("origin", String(128), nullable=False),
     Column("weight", Float, nullable=False),
     Column("polarity", String(8), nullable=False),
     Column("confidence", Float, nullable=False),
     Column("question", Boolean, nullable=False),
     Column("first_seen_at", BigInteger, nullable=False),
-    Column("detail", Text, nullable=False),                      # ScoredItem as JSON, for spans and warm-up; emptied with the text
+    Column("detail", Text, nullable=False),                      # ScoredItem as JSON; emptied with the text
     Column("book", String(16), nullable=False),
     Index("scored_by_subject", "subject", "first_seen_at"),
+    Index("scored_by_time", "first_seen_at"),
 )
 
 events = Table(
@@ -81,6 +85,7 @@ events = Table(
     Column("last_item_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
     Column("head", Text, nullable=False),                        # EventHead as JSON, without `joined`
+    Column("expired", Boolean, nullable=False, default=False),   # texts dropped after the retention time
     Index("events_by_number", "number"),
     Index("events_by_status", "status", "level"),
     Index("events_by_change", "changed_at"),
@@ -91,6 +96,7 @@ members = Table(
     Column("event_id", String(20), primary_key=True),
     Column("item_id", String(20), primary_key=True),
     Column("at", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),                  # of the head that brought the row; the newest stays
     Column("row", Text, nullable=False),                         # MemberRow as JSON
     Index("members_by_item", "item_id"),
 )
@@ -101,8 +107,8 @@ timeline = Table(                                                # append only; 
     Column("event_id", String(20), nullable=False),
     Column("ref", String(64), nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("kind", String(16), nullable=False),                  # opened level status statement ack snooze close escalation delivery
-    Column("detail", Text, nullable=False),                      # JSON: the decision, command or delivery
+    Column("kind", String(16), nullable=False),                  # a readmodel.Kind
+    Column("detail", Text, nullable=False),                      # JSON; no texts of items, so that it need never change
     UniqueConstraint("event_id", "ref", name="timeline_once"),
     Index("timeline_by_event", "event_id", "at"),
 )
@@ -139,6 +145,7 @@ deliveries = Table(
     Column("at", BigInteger, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
+    Column("suppressed_by", Text, nullable=False),
     Index("deliveries_by_event", "event_id", "at"),
     Index("deliveries_by_time", "at"),
 )
@@ -146,6 +153,7 @@ deliveries = Table(
 sources = Table(                                                 # SourceState, without `seen`
     "sources", metadata,
     Column("id", String(64), primary_key=True),
+    Column("url", Text, nullable=False),
     Column("polled_at", BigInteger, nullable=False),
     Column("next_poll_at", BigInteger, nullable=False),
     Column("outcome", String(32), nullable=False),
@@ -159,8 +167,9 @@ sources = Table(                                                 # SourceState, 
 books = Table(                                                   # every rule book that was in force
     "books", metadata,
     Column("hash", String(16), primary_key=True),
-    Column("at", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),                    # when it was last published
     Column("book", Text, nullable=False),
+    Index("books_by_time", "at"),
 )
 
 dead_letters = Table(
@@ -171,6 +180,7 @@ dead_letters = Table(
     Column("at", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),                      # DeadLetter as JSON; emptied after the retention time
     Column("replayed_at", BigInteger),                           # written by `wenxun dlq replay`
+    Index("dead_letters_by_time", "at"),
 )
 
 # ---------------------------------------------------------------- written by deliver

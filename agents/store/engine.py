@@ -1,0 +1,131 @@
+"""Opening the store and bringing its tables up to date.
+
+Writing is `with engine.begin() as connection:`, reading `with engine.connect() as connection:`. On SQLite a reader
+never waits for the writer (WAL), and a transaction takes the write lock at its first INSERT, UPDATE or DELETE, waiting
+up to BUSY_SECONDS for it. What was read before that may have changed, as on PostgreSQL: put the condition into the
+statement. All of it blocks: from a coroutine use `asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+
+from pipeline.errors import SettingsError
+
+BUSY_SECONDS = 15
+MIGRATIONS = Path(__file__).parent / "migrations"
+_UPGRADE_LOCK = 0x77656E78
+"""Key of PostgreSQL's advisory lock while tables are altered."""
+_PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}")
+
+
+def open_store(url: str) -> Engine:
+    """An engine for this SQLAlchemy URL; an SQLite file and its folder are made. SettingsError if it cannot be used."""
+    parsed = _parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return _create(parsed, pool_pre_ping=True)
+    _make_file(parsed)
+    # IMMEDIATE: a transaction that could not get the lock later would fail at once, without waiting.
+    engine = _create(parsed, connect_args={"timeout": BUSY_SECONDS, "isolation_level": "IMMEDIATE"})
+    event.listen(engine, "connect", _set_pragmas)
+    return engine
+
+
+def upgrade(url: str) -> None:
+    """Bring the tables to this version's. Safe to call from several processes at once."""
+    engine = open_store(url)
+    try:
+        with engine.connect() as connection:
+            _lock(connection)
+            command.upgrade(_config(connection), "head")
+            connection.commit()
+    except OperationalError as error:
+        raise SettingsError(_unusable(url, error)) from error
+    finally:
+        engine.dispose()
+
+
+def current(url: str) -> tuple[str, str]:
+    """Revision of the tables (empty: none yet) and the revision of this version of Wenxun."""
+    engine = open_store(url)
+    try:
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision() or ""
+            return found, ScriptDirectory.from_config(_config(connection)).get_current_head() or ""
+    except OperationalError as error:
+        raise SettingsError(_unusable(url, error)) from error
+    finally:
+        engine.dispose()
+
+
+def shown(url: str) -> str:
+    """The URL as it may be printed: without its password."""
+    return _parse(url).render_as_string(hide_password=True)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()                    # no alembic.ini: everything is said here
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise SettingsError("WENXUN_DATABASE_URL: not a SQLAlchemy URL, for example "
+                            "sqlite:////var/lib/wenxun/wenxun.db or postgresql+psycopg://user@host/wenxun") from None
+    if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise SettingsError("WENXUN_DATABASE_URL: SQLite needs a file, for example sqlite:////var/lib/wenxun/wenxun.db")
+    return parsed
+
+
+def _create(url: URL, **options: Any) -> Engine:
+    try:
+        return create_engine(url, **options)
+    except NoSuchModuleError:
+        raise SettingsError(f"WENXUN_DATABASE_URL: {url.drivername!r} is unknown; "
+                            "use sqlite or postgresql+psycopg") from None
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"WENXUN_DATABASE_URL: the driver {error.name!r} is not installed; "
+                            f"install it beside Wenxun (pip install {error.name})") from None
+
+
+def _make_file(url: URL) -> None:
+    """The file, readable by its owner alone: it holds password hashes. SQLite gives its -wal and -shm the same mode."""
+    path = Path(str(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be opened for writing: {error.strerror}") from error
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _lock(connection: Connection) -> None:
+    """One process alters tables at a time; the others wait and then find nothing to do."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
+
+
+def _unusable(url: str, error: OperationalError) -> str:
+    return f"{shown(url)}: the store cannot be used: {error.orig}"

@@ -1,0 +1,1 @@
+"""Schema revisions, oldest first in versions/. `wenxun db upgrade` applies them."""
