@@ -19,8 +19,8 @@ def system_notice(
     at: when it is told (who is on duty then gets it), by default the episode.
     """
     return Escalation(
-        id=digest("system", key, episode), kind=EscalationKind.SYSTEM, at=episode if at is None else at, why=title, tell=tell,
-        title=title, text=text)
+        id=digest("system", key, episode), kind=EscalationKind.SYSTEM, at=episode if at is None else at,
+        why=title, tell=tell, title=title, text=text)
 
 
 async def notice(
