@@ -1,0 +1,103 @@
+"""`create_app(deps, role)`: one Faust app, consumer group and changelog prefix per role, the same in `up` and `run`.
+
+Nothing here runs at import; a role's agent is bound by its module's `register(app, deps)`. The settings are those that
+docs/decisions.md gives reasons for: at-least-once, waiting for the event in work, short commits, no web server.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from typing import Any
+
+import faust
+
+from agents.deps import Deps
+from agents.transport import Transport
+
+ROLES = ("score", "track", "escalate")
+SESSION_SECONDS = 45.0
+MAX_REQUEST_BYTES = 1_000_000
+
+
+class App(faust.App):  # type: ignore[misc]
+    """A Faust app on the mended transport that counts the errors its agents survive."""
+
+    deps: Deps
+    role: str
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Transport:
+        return Transport(self.conf.broker_producer, self)
+
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
+        self.deps.metrics["agent_errors_total"].labels(self.role).inc()
+        await super()._on_agent_error(agent, exc)
+
+
+def group_of(role: str) -> str:
+    """App id, consumer group and changelog prefix of a role."""
+    return f"wenxun-{role}"
+
+
+def create_app(deps: Deps, role: str, **overrides: Any) -> App:
+    """A Faust app for one role, without agents. `overrides` are Faust settings, for tests."""
+    if role not in ROLES:
+        raise ValueError(f"no Faust role {role!r}: expected one of {', '.join(ROLES)}")
+    quiet()
+    app = App(group_of(role), **{**settings_of(deps, role), **overrides})
+    app.deps, app.role = deps, role
+    return app
+
+
+def settings_of(deps: Deps, role: str) -> dict[str, Any]:
+    """Faust's settings; see the module's text. Seconds unless the name says otherwise."""
+    settings = deps.settings
+    pod = {"consumer_group_instance_id": f"{settings.pod_name}-{role}"} if settings.pod_name else {}
+    return {
+        "broker": [f"kafka://{each.strip()}" for each in settings.bootstrap.split(",")],
+        "autodiscover": False,
+        "processing_guarantee": "at_least_once",
+        "stream_wait_empty": True,
+        "broker_commit_interval": 1.0,
+        "broker_max_poll_records": 500,
+        "broker_max_poll_interval": 1000.0,
+        "broker_session_timeout": SESSION_SECONDS,
+        "broker_heartbeat_interval": 3.0,
+        "broker_request_timeout": 90.0,
+        "broker_rebalance_timeout": 120.0,
+        "stream_processing_timeout": 60.0,
+        "stream_buffer_maxsize": 1024,
+        "stream_recovery_delay": 0.0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": 4 * 1024**2,
+        "producer_acks": -1,
+        "producer_request_timeout": 60.0,
+        "producer_max_request_size": MAX_REQUEST_BYTES,
+        "producer_compression_type": "lz4",
+        "producer_linger": 0.02,
+        "producer_threaded": False,
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.replication,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "table_standby_replicas": 0,
+        "recovery_consistency_check": True,
+        "store": "memory://",
+        "datadir": tempfile.gettempdir(),               # unused by the memory store, but Faust insists on one
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "agent_supervisor": "mode.OneForOneSupervisor",
+        "web_enabled": False,
+        "web_bind": "127.0.0.1",
+        "debug": False,
+        **pod,
+    }
+
+
+def quiet() -> None:
+    """Debug and info records of the Kafka libraries cost more than the work they describe."""
+    for name in ("aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(logging.WARNING)

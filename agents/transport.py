@@ -1,0 +1,157 @@
+"""Faust's Kafka transport, mended: no event is skipped, none is committed early, no partition stops committing.
+
+Faults of faust-streaming 0.15.3; tests/agents/test_transport.py and tests/kafka fail without each mend:
+
+* seek fence: after a rebalance partitions are resumed before they are sought back. A fetch in flight then hands on
+  records from the old position, and the ones between are dropped as read already, or counted as done.
+* commit order: offsets are committed past an event still in work, acks of a revoked partition are forgotten, records
+  read twice make its commit crawl. Here the commit is the first record handed on that is not done, and nothing else.
+* confirmed commit: offsets are committed although table changes or sends have not reached the broker.
+* idempotent producer: a retried send cannot write twice or change the order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+CONFIRM_SECONDS = 60.0
+
+
+class SkippedEvent(RuntimeError):
+    """A record was about to be dropped as read already although it was never handed on: only a restart is safe."""
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._fence = asyncio.Lock()
+        self._seeks = {False: 0, True: 0}               # seeks so far: of stream partitions, of changelog partitions
+        self._fetched_after = dict(self._seeks)         # the same, when the newest fetch began
+        self._sought: dict[TP, int | None] = {}         # read offsets right after the newest seek
+        self._handed: dict[TP, deque[int]] = defaultdict(deque)   # offsets handed on since the seek, not known as done
+        self._done: dict[TP, set[int]] = defaultdict(set)         # offsets acked, in any order
+        self._next: dict[TP, int] = {}                  # the offset after the newest one handed on
+
+    async def _alone(self, operation: Coroutine[Any, Any, Any]) -> Any:
+        """A fetch or a seek, never two. It goes on in its thread when the caller is cancelled: the next one waits."""
+        async def behind_fence() -> Any:
+            async with self._fence:
+                return await operation
+        return await asyncio.shield(asyncio.ensure_future(behind_fence()))
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        return await self._alone(self._fetch(active_partitions, timeout))
+
+    async def _fetch(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        self._fetched_after = dict(self._seeks)
+        return await super()._getmany(active_partitions=active_partitions, timeout=timeout)
+
+    async def perform_seek(self) -> None:
+        await self._alone(self._seek_back())
+
+    async def _seek_back(self) -> None:
+        """Every stream partition to its committed offset, or to the beginning if it has none (Faust leaves it)."""
+        self._seeks[False] += 1
+        for book in (self._acked, self._acked_index, self._gap, self._committed_offset, self._handed, self._done,
+                     self._next):
+            book.clear()
+        await super().perform_seek()
+        never = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment()
+                 if not self._is_changelog_tp(tp) and not self._read_offset.get(tp)]
+        if never:
+            await self._thread.seek_to_beginning(*never)
+        self._sought = dict(self._read_offset)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        await self._alone(self._seek_changelogs(partitions))
+
+    async def _seek_changelogs(self, partitions: Mapping[TP, int]) -> None:
+        self._seeks[True] += 1
+        await super().seek_wait(partitions)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        fetched: dict[bool, int] | None = None
+        async for tp, message in super().getmany(timeout):
+            fetched, changelog = fetched or self._fetched_after, self._is_changelog_tp(tp)
+            if fetched[changelog] != self._seeks[changelog]:
+                continue                                # fetched before the seek: it comes again
+            if not changelog:
+                self._hand_on(tp, message.offset)
+            yield tp, message
+            if fetched[changelog] != self._seeks[changelog] and not changelog:
+                self._read_offset[tp] = self._sought.get(tp)    # sought meanwhile: undo the read offset this one left
+
+    def _hand_on(self, tp: TP, offset: int) -> None:
+        read = self._read_offset[tp]
+        if read is not None and self._next.get(tp, 0) <= offset < read:
+            raise SkippedEvent(f"{tp.topic}[{tp.partition}]@{offset} would be dropped: reading stands at {read}")
+        self._handed[tp].append(offset)
+        self._next[tp] = offset + 1
+
+    def ack(self, message: Any) -> bool:
+        self._done[message.tp].add(message.offset)
+        return bool(super().ack(message))
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
+        return [tp for tp in self._handed if topics is None or tp in topics or tp.topic in topics]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """The first record handed on that is not done: everything before it is. None if nothing was handed on."""
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        handed, done = self._handed[tp], self._done[tp]
+        while handed and handed[0] in done:
+            done.discard(handed.popleft())
+        return handed[0] if handed else self._next.get(tp)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        before = {tp: self._committed_offset.get(tp) for tp in offsets}
+        committed = bool(await super()._commit_offsets(offsets, start_new_transaction))
+        if not committed:                               # Faust notes a refused commit as done
+            self._committed_offset.update(before)
+        return committed
+
+
+class Producer(driver.Producer):  # type: ignore[misc]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._buffered: set[asyncio.Future[Any]] = set()    # table changes and sends not awaited, until delivered
+        self._failure: BaseException | None = None
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"enable_idempotence": True}
+
+    def send_soon(self, fut: Any) -> None:
+        self._buffered.add(fut)
+        fut.add_done_callback(self._buffered.discard)
+        super().send_soon(fut)
+
+    async def send(self, *args: Any, **kwargs: Any) -> Any:
+        delivery: Any = await super().send(*args, **kwargs)
+        delivery.add_done_callback(self._note)
+        return delivery
+
+    def _note(self, delivery: asyncio.Future[Any]) -> None:
+        if not delivery.cancelled() and delivery.exception() is not None:
+            self._failure = delivery.exception()
+
+    async def flush(self) -> None:
+        """Called by Faust before each commit: waits for every delivery, raises if one failed."""
+        if self._buffered:
+            _, late = await asyncio.wait(set(self._buffered), timeout=CONFIRM_SECONDS)
+            if late:
+                raise RuntimeError(f"{len(late)} messages not delivered in {CONFIRM_SECONDS:g} s: nothing is committed")
+        await super().flush()
+        if self._failure is not None:
+            raise RuntimeError("a message was not delivered: the offsets before it are not committed") from self._failure
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    Consumer = Consumer
+    Producer = Producer
