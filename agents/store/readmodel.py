@@ -286,11 +286,11 @@ def deliveries(
 
 def sources(connection: Connection) -> list[SourceRow]:
     """Every source that was ever polled, by id, with its number of items."""
-    counted = (select(schema.items.c.source_id, func.count().label("items"))
+    counted = (select(schema.items.c.source_id, func.count().label("kept"))
                .group_by(schema.items.c.source_id).subquery())
     table = schema.sources
     rows = connection.execute(
-        select(table, func.coalesce(counted.c.items, 0).label("items"))
+        select(table, func.coalesce(counted.c.kept, 0).label("items"))
         .select_from(table.outerjoin(counted, counted.c.source_id == table.c.id)).order_by(table.c.id)).mappings()
     return [SourceRow(**row) for row in rows]
 
