@@ -108,6 +108,8 @@ class Cluster:
         old = [row for row in map(decode_member, self.members.values()) if row.at < horizon]
         for row in old:
             del self.members[row.item_id]
+            if self.founder == row:
+                self.founder = None
             self.centroid.add(row.terms, -1)
             if not row.flags & (MUTE | OFFICIAL):
                 self.heat.remove(row.at, row.origin)
