@@ -1,0 +1,111 @@
+"""Role `score`: items.raw -> items.scored. One bad item goes to the dead letters alone, its neighbours go on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from agents.deadletter import Reason, dead_letter, describe
+from agents.deps import Deps
+from agents.stream import Out, consume
+from pipeline import codec, topics
+from pipeline.ids import digest
+from pipeline.model import OPEN_SUBJECT, RawBatch, RawItem, ScoredBatch, ScoredItem
+from pipeline.rulebook.schema import RuleBook
+from pipeline.score.score import Scorer
+
+log = logging.getLogger("wenxun.scorer")
+
+ROLE = "score"
+
+
+class ScorerOfBook:
+    """The scorer of the rule book in force. A new one is built off the loop; until it is ready the old one works on."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._scorer: Scorer | None = None
+        self._hash = ""
+        self._building: asyncio.Task[tuple[Scorer, str]] | None = None
+
+    async def get(self) -> tuple[Scorer, str]:
+        """A scorer and the hash of its book. Waits only when there is none yet."""
+        book = self._deps.rules.book
+        if self._building is None and book.hash != self._hash:
+            self._building = asyncio.create_task(_build(book))
+        if self._building is not None and (self._scorer is None or self._building.done()):
+            self._scorer, self._hash = await self._building
+            self._building = None
+        assert self._scorer is not None
+        return self._scorer, self._hash
+
+
+async def _build(book: RuleBook) -> tuple[Scorer, str]:
+    return await asyncio.to_thread(Scorer, book), book.hash
+
+
+class Score:
+    """The agent's body: a raw batch in, a scored batch per key out."""
+
+    def __init__(self, deps: Deps, out: Out) -> None:
+        self._deps, self._out = deps, out
+        self._scorers = ScorerOfBook(deps)
+
+    async def __call__(self, record: RawBatch, partition: int) -> None:
+        if not isinstance(record, RawBatch):
+            raise TypeError(f"{topics.ITEMS_RAW} holds raw batches only, this is a {type(record).__name__}")
+        scorer, book = await self._scorers.get()
+        groups: dict[tuple[str, str], list[ScoredItem]] = {}
+        for item in record.items:
+            for subject, scored in await self._score(scorer, item, partition):
+                groups.setdefault((topics.item_key(scored, subject), subject), []).append(scored)
+        for (key, subject), items in groups.items():
+            for batch in split(subject, book, items):
+                ident = digest(key, book, *(f"{one.item.id}{one.item.revision}" for one in batch.items))
+                await self._out.post(topics.ITEMS_SCORED, key, batch, ident=ident)
+
+    async def _score(self, scorer: Scorer, item: RawItem, partition: int) -> list[tuple[str, ScoredItem]]:
+        try:
+            scored = scorer.score(item)
+        except Exception as error:
+            await self._set_aside(item, partition, describe(error))
+            return []
+        self._deps.metrics["items_scored_total"].labels("no" if OPEN_SUBJECT in scored else "yes").inc()
+        return list(scored.items())
+
+    async def _set_aside(self, item: RawItem, partition: int, error: str) -> None:
+        """The item alone, as a batch of one, so that it can be replayed."""
+        alone = RawBatch(source_id=item.source_id, polled_at=item.first_seen_at, items=(item,))
+        at = self._deps.clock.now()
+        headers = codec.encode_headers(alone, source=ROLE, at=at, ident=item.id)
+        letter = dead_letter(topics.ITEMS_RAW, partition, -1, key=item.source_id.encode(), value=codec.encode(alone),
+                             headers=headers, reason=Reason.FAILED, error=error, at=at, part=item.id + item.revision)
+        log.warning("item %s of %s set aside: %s", item.id, item.source_id, error)
+        self._deps.metrics["dead_letters_total"].labels(ROLE, str(Reason.FAILED)).inc()
+        await self._out.send(topics.DEAD_LETTERS, topics.ITEMS_RAW, letter, ident=letter.id)
+
+
+def split(subject: str, book: str, items: list[ScoredItem]) -> Iterator[ScoredBatch]:
+    """Records of at most MAX_RECORD_BYTES and MAX_BATCH_ITEMS: split, never truncated."""
+    batch = ScoredBatch(subject=subject, book=book, items=tuple(items))
+    too_many = len(items) > topics.MAX_BATCH_ITEMS
+    if len(items) > 1 and (too_many or len(codec.encode(batch)) > topics.MAX_RECORD_BYTES):
+        middle = len(items) // 2
+        yield from split(subject, book, items[:middle])
+        yield from split(subject, book, items[middle:])
+    else:
+        yield batch
+
+
+def register(app: Any, deps: Deps) -> None:
+    """Bind the body to its topic."""
+    out = Out(app, deps, ROLE)
+    body = Score(deps, out)
+    topic = app.topic(topics.ITEMS_RAW, key_type=bytes, value_type=bytes, partitions=deps.settings.partitions)
+
+    async def score(stream: Any) -> None:
+        await consume(stream.events(), body, out=out, deps=deps, role=ROLE)
+
+    app.agent(topic, name=ROLE, concurrency=1)(score)

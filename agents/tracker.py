@@ -1,0 +1,63 @@
+"""Role `track`: items.scored -> events. The judgement is pipeline/track; here are its table and its topic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.deps import Deps
+from agents.stream import Out, consume
+from agents.tables import PartitionedTable, PartitionStates
+from pipeline import topics
+from pipeline.model import Close, EventHead, ScoredBatch, Tick, WarmEvent, Why
+from pipeline.track.tracker import Tracker
+
+ROLE = "track"
+INPUTS = (ScoredBatch, Tick, Close, WarmEvent)
+
+
+class Track:
+    """The agent's body: a record in; its rows into the table, the events it touched out."""
+
+    def __init__(self, deps: Deps, out: Out, table: PartitionedTable, states: PartitionStates[Tracker]) -> None:
+        self._deps, self._out, self._table, self._states = deps, out, table, states
+
+    async def __call__(self, record: Any, partition: int) -> None:
+        if not isinstance(record, INPUTS):
+            raise TypeError(f"{topics.ITEMS_SCORED} holds no {type(record).__name__}")
+        outcome = self._states.of(partition).handle(record, self._deps.rules.book)
+        self._table.apply(partition, outcome.puts)
+        for head in outcome.heads:
+            self._measure(head)
+            await self._out.post(topics.EVENTS, head.id, head, ident=f"{head.id}-{head.version}")
+        if isinstance(record, Tick):
+            self._gauge()
+
+    def _measure(self, head: EventHead) -> None:
+        decision = head.decision
+        if decision.why is not Why.BELOW and decision.at == head.changed_at:
+            self._deps.metrics["level_decisions_total"].labels(str(decision.why)).inc()
+            latency = max(0, self._deps.clock.now() - head.last_item_at) / 1000
+            self._deps.metrics["event_e2e_latency_seconds"].labels("level").observe(latency)
+
+    def _gauge(self) -> None:
+        counts = dict.fromkeys((level.name for level in self._deps.rules.book.levels.ladder), 0)
+        for state in self._states.held().values():
+            for head in state.open_events:
+                counts[head.level_name] = counts.get(head.level_name, 0) + 1
+        for name, count in counts.items():
+            self._deps.metrics["open_events"].labels(name).set(count)
+
+
+def register(app: Any, deps: Deps) -> None:
+    """Bind the body to its topic and table."""
+    out = Out(app, deps, ROLE)
+    partitions = deps.settings.partitions
+    table = PartitionedTable(app, "events")
+    states = PartitionStates(table, lambda partition, rows: Tracker.restore(partition, partitions, rows))
+    body = Track(deps, out, table, states)
+    topic = app.topic(topics.ITEMS_SCORED, key_type=bytes, value_type=bytes, partitions=partitions)
+
+    async def track(stream: Any) -> None:
+        await consume(stream.events(), body, out=out, deps=deps, role=ROLE, forget=states.forget)
+
+    app.agent(topic, name=ROLE, concurrency=1)(track)
