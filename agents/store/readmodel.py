@@ -188,9 +188,9 @@ def events(
 
 
 def cards(connection: Connection, ids: Sequence[str]) -> list[EventCard]:
-    """These events as lists show them, in the order of the ids; unknown ids are passed over."""
-    rows = connection.execute(_cards().where(schema.events.c.id.in_(ids))).mappings()
-    found = {card.head.id: card for card in map(_card, rows)}
+    """These events in the order of the ids; unknown ids are passed over."""
+    wanted = _cards().where(schema.events.c.id.in_(ids))
+    found = {card.head.id: card for card in map(_card, connection.execute(wanted).mappings())}
     return [found[ident] for ident in ids if ident in found]
 
 
@@ -387,14 +387,9 @@ def _alert(state: str) -> AlertState:
 def _member(row: RowMapping) -> Member:
     detail = row["detail"]
     return Member(
-        item_id=row["item_id"], at=row["at"], row=member_row(row["row"]),
+        item_id=row["item_id"], at=row["at"], row=msgspec.json.decode(row["row"], type=MemberRow),
         scored=_scored(detail) if detail else None, source_id=row["source_id"] or "",
         edited=row["revised_at"] is not None, expired=bool(row["expired"]) or detail == "")
-
-
-def member_row(text: str) -> MemberRow:
-    """The MemberRow in column `row` of members."""
-    return msgspec.json.decode(text, type=MemberRow)
 
 
 def _scored(detail: str) -> ScoredItem:
