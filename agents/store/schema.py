@@ -39,6 +39,7 @@ items = Table(
     Column("expired", Boolean, nullable=False, default=False),   # text dropped after the retention time
     Index("items_by_source", "source_id", "first_seen_at"),
     Index("items_by_time", "first_seen_at"),
+    Index("items_to_expire", "expired", "seen_at"),
 )
 
 revisions = Table(                                               # earlier contents of an edited item
@@ -54,7 +55,6 @@ scored = Table(                                                  # an item as on
     "scored", metadata,
     Column("item_id", String(20), primary_key=True),
     Column("subject", String(64), primary_key=True),
-    Column("key", String(80), nullable=False),                   # record key on items.scored, for warm-up
     Column("revision", String(16), nullable=False),
     Column("origin", String(128), nullable=False),
     Column("weight", Float, nullable=False),
@@ -64,8 +64,9 @@ scored = Table(                                                  # an item as on
     Column("first_seen_at", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),                      # ScoredItem as JSON; emptied with the text
     Column("book", String(16), nullable=False),
+    Column("expired", Boolean, nullable=False, default=False),
     Index("scored_by_subject", "subject", "first_seen_at"),
-    Index("scored_by_time", "first_seen_at"),
+    Index("scored_to_expire", "expired", "first_seen_at"),       # and to warm up from
 )
 
 events = Table(
