@@ -80,10 +80,17 @@ def as_html(text: str) -> str:
 
 def _marks(escalation: Escalation, setting: Setting) -> str:
     """`【演示】【较大】`: what a reader must know before the first word."""
-    kind = {EscalationKind.SYSTEM: "系统", EscalationKind.TEST: "测试"}.get(escalation.kind)
-    name = kind or line(escalation.level_name or setting.book.levels.name(escalation.level))
-    marks = [line(setting.banner)] if setting.banner else []
-    return "".join(f"【{mark}】" for mark in [*marks, name] if mark)
+    marks = (line(setting.banner), _mark(escalation, setting))
+    return "".join(f"【{mark}】" for mark in marks if mark)
+
+
+def _mark(escalation: Escalation, setting: Setting) -> str:
+    if escalation.kind in (EscalationKind.SYSTEM, EscalationKind.TEST):
+        return wording.KIND[escalation.kind]
+    name = line(escalation.level_name or setting.book.levels.name(escalation.level))
+    if escalation.kind is EscalationKind.INFORM and escalation.head:
+        return f"降为{name}" if escalation.level else wording.EVENT_STATUS[escalation.head.status]
+    return name
 
 
 def _headline(escalation: Escalation, setting: Setting) -> str:
@@ -104,7 +111,7 @@ def _paragraphs(escalation: Escalation, setting: Setting) -> list[str]:
     facts = [
         f"级别：{wording.change(head.decision, setting.book.levels)} · {wording.EVENT_STATUS[head.status]}",
         f"话题：{setting.subject(head.subject)}",
-        f"原因：{_why(escalation, setting)}",
+        f"原因：{_why(head, setting)}",
         f"命中：{terms}" if (terms := _terms(head)) else "",
         f"数据：{_figures(head, setting)}",
         f"通知：{step}" if (step := wording.step(escalation)) else "",
@@ -119,12 +126,11 @@ def _gist(escalation: Escalation, setting: Setting) -> str:
     if escalation.head is None or escalation.kind is EscalationKind.DIGEST:
         return (_paragraphs(escalation, setting) or [""])[0]
     step = wording.step(escalation)
-    return "。".join(filter(None, (_why(escalation, setting), step, _figures(escalation.head, setting))))
+    return "。".join(filter(None, (_why(escalation.head, setting), step, _figures(escalation.head, setting))))
 
 
-def _why(escalation: Escalation, setting: Setting) -> str:
-    assert escalation.head is not None
-    return line(escalation.why or wording.why_of(escalation.head, setting.book.levels))
+def _why(head: EventHead, setting: Setting) -> str:
+    return line(wording.why_of(head, setting.book.levels))
 
 
 def _drill(setting: Setting) -> str:
@@ -181,7 +187,7 @@ def _digest_entry(head: EventHead, setting: Setting) -> str:
     levels = setting.book.levels
     name = line(head.level_name or levels.name(head.level))
     rows = [f"{head.short} 【{name}】{shorten(line(head.title), 60)}".strip(),
-            *(f"   {one}" for one in (line(wording.why_of(head, levels)), _figures(head, setting),
+            *(f"   {one}" for one in (_why(head, setting), _figures(head, setting),
                                       setting.event_link(head.id)))]
     return "\n".join(row for row in rows if row.strip())
 
@@ -207,7 +213,8 @@ def _body(escalation: Escalation, setting: Setting, subject: str, text: str) -> 
         "timestamp": rfc3339(escalation.at),
         "data": {
             "escalation_id": escalation.id, "alert_id": escalation.alert_id, "drill": setting.banner,
-            "subject": subject, "text": text, "why": line(escalation.why), "step": escalation.step + 1,
+            "subject": subject, "text": text, "step": escalation.step + 1,
+            "why": line(wording.escalation_why(escalation, setting.book.levels)),
             "round": escalation.repeat + 1, "level": escalation.level, "level_name": line(escalation.level_name),
             "event": _event(head, setting) if head else None,
             "events": [_event(one, setting) for one in escalation.digest],
@@ -220,7 +227,7 @@ def _event(head: EventHead, setting: Setting) -> dict[str, Any]:
         "id": head.id, "number": head.short, "title": line(head.title), "status": head.status.value,
         "subject": head.subject, "subject_title": setting.subject(head.subject),
         "level": head.level, "level_name": line(head.level_name), "previous_level": head.decision.previous,
-        "why": line(wording.why_of(head, setting.book.levels)),
+        "why": _why(head, setting),
         "items": head.items, "sources": head.sources, "negative": head.negative, "questions": head.questions,
         "first_item_at": rfc3339(head.first_item_at), "last_item_at": rfc3339(head.last_item_at),
         "terms": [term for term in _terms(head).split("、") if term], "url": setting.event_link(head.id),

@@ -51,6 +51,13 @@ KIND: dict[EscalationKind, str] = {
     EscalationKind.SYSTEM: "系统",
     EscalationKind.TEST: "测试",
 }
+ESCALATION_WHY: dict[str, str] = {
+    "raised": "级别上升，首次通知",
+    "next": "前一位未按时确认，通知下一位",
+    "unanswered": "整轮无人确认，重新通知",
+    "digest": "定时汇总",
+}
+"""The reasons that escalate/policy.py gives; a level's own reason (`Why`) is said by `why`."""
 POLARITY: dict[Polarity, str] = {
     Polarity.NEGATIVE: "负面",
     Polarity.NEUTRAL: "中性",
@@ -98,8 +105,9 @@ def change(decision: LevelDecision, levels: Levels) -> str:
 
 
 def figures(evidence: Evidence) -> str:
-    """`2 小时内 12 条、5 个独立来源`"""
-    return f"{duration(evidence.window)}内 {evidence.items} 条、{evidence.sources} 个独立来源"
+    """`2 小时内 12 条、5 个独立来源`; without a window `当前 …`."""
+    within = f"{duration(evidence.window)}内" if evidence.window else "当前"
+    return f"{within} {evidence.items} 条、{evidence.sources} 个独立来源"
 
 
 def why(decision: LevelDecision, levels: Levels, *, by: str = "", reason: str = "") -> str:
@@ -160,6 +168,13 @@ _SENTENCES: dict[Why, Callable[[LevelDecision, Levels], str]] = {
     Why.CALMED: _calmed,
     Why.BACKFILL: _backfill,
 }
+
+
+def escalation_why(escalation: Escalation, levels: Levels) -> str:
+    """Why this message is sent, for a timeline."""
+    if escalation.kind is EscalationKind.INFORM and escalation.head:
+        return why_of(escalation.head, levels)
+    return ESCALATION_WHY.get(escalation.why, escalation.why)
 
 
 def step(escalation: Escalation) -> str:

@@ -1,0 +1,114 @@
+"""The role `deliver`: escalations to messages that arrive, each once if the network lets us, at least once if not.
+
+    escalations ──▶ intake ──▶ ledger (SQL) ──▶ couriers, one per channel ──▶ webhook · SMTP · console
+                                   ▲                    │
+                                   └── reporter ◀───────┘ ──▶ deliveries, dead.letters, 系统 notices
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from agents import bus, outbound
+from agents.deliverer.courier import Courier, Office
+from agents.deliverer.intake import GROUP, Intake
+from agents.deliverer.ledger import Ledger
+from agents.deliverer.reporter import Reporter
+from agents.deliverer.senders import Senders, real_now, senders
+from agents.deps import Deps
+from agents.store.engine import open_store
+from pipeline import topics
+from pipeline.model import Millis
+from pipeline.topics import DAY_MS
+
+log = logging.getLogger("wenxun.deliver")
+
+WATCH_SECONDS = 2.0
+EXPIRE_EVERY = 1800
+"""In watches: texts in ended rows are dropped after the retention time, looked at about once an hour."""
+
+
+async def run(deps: Deps) -> None:
+    """Deliver until cancelled. Raises when the broker cannot be reached at the start."""
+    await deps.rules.ready()
+    engine = open_store(deps.settings.store_url)
+    try:
+        async with bus.Bus(deps.settings, deps.clock, "deliver") as sender, outbound.client(deps.settings) as client:
+            await deliver(deps, Ledger(engine), sender, senders(deps.settings, client))
+    finally:
+        engine.dispose()
+
+
+async def deliver(
+    deps: Deps, ledger: Ledger, sender: bus.Bus, by_type: Senders, real: Callable[[], Millis] = real_now
+) -> None:
+    """The parts, bound. Ended by cancellation: first no new records, then the couriers, the reporter last."""
+    reporter = Reporter(deps, ledger, sender)
+    office = Office(deps, ledger, by_type, ended=reporter.wake, trouble=reporter.trouble, real=real)
+    couriers = Couriers(office)
+    consumer = bus.consumer(deps.settings, topics.ESCALATIONS, group=GROUP)
+    await consumer.start()
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(Intake(deps, ledger, sender, couriers.wake, real).run(consumer))
+            group.create_task(couriers.run())
+            group.create_task(reporter.run())
+    finally:
+        await consumer.stop()
+
+
+class Couriers:
+    """A courier for every channel of the rule book and for every channel that has pending rows."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._by_id: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+
+    def wake(self, channels: Iterable[str]) -> None:
+        for channel in channels:
+            self._ensure(channel)
+            self._by_id[channel][0].wake()
+
+    async def run(self) -> None:
+        watched = 0
+        try:
+            while True:
+                await self._watch(expire=watched % EXPIRE_EVERY == 0)
+                watched += 1
+                await asyncio.sleep(WATCH_SECONDS)
+        finally:
+            tasks = [task for _, task in self._by_id.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self, *, expire: bool) -> None:
+        """Couriers for new channels, anew for one that broke; the gauges; now and then the expiry."""
+        ledger, metrics, clock = self._office.ledger, self._office.deps.metrics, self._office.deps.clock
+        try:
+            waiting = await asyncio.to_thread(ledger.waiting_channels)
+            count, oldest = await asyncio.to_thread(ledger.pending)
+            if expire:
+                keep = self._office.deps.settings.retention_days * DAY_MS
+                await asyncio.to_thread(ledger.expire, clock.now() - keep)
+        except SQLAlchemyError as error:
+            log.error("the outbox cannot be read: %s", type(error).__name__)
+            return
+        metrics["outbox_pending"].set(count)
+        metrics["outbox_oldest_seconds"].set(max(0, clock.now() - oldest) / 1000 if oldest is not None else 0)
+        for channel in (*waiting, *(each.id for each in self._office.deps.rules.book.channels)):
+            self._ensure(channel)
+
+    def _ensure(self, channel: str) -> None:
+        found = self._by_id.get(channel)
+        if found is not None and not found[1].done():
+            return
+        if found is not None and not found[1].cancelled() and (error := found[1].exception()) is not None:
+            log.error("the courier of channel %s broke (%s): starting it again", channel, type(error).__name__)
+            self._office.deps.metrics["agent_errors_total"].labels("deliver").inc()
+        courier = Courier(self._office, channel)
+        self._by_id[channel] = (courier, asyncio.create_task(courier.run(), name=f"courier {channel}"))

@@ -1,0 +1,35 @@
+"""One sender for every channel type."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from agents.deliverer.console import Console
+from agents.deliverer.letter import Send
+from agents.deliverer.secrets import Secrets
+from agents.deliverer.smtp import Mail
+from agents.deliverer.webhook import Webhook
+from agents.settings import Settings
+from pipeline.model import Millis
+from pipeline.rulebook.schema import ChannelType
+
+Senders = Mapping[ChannelType, Send]
+
+
+def real_now() -> Millis:
+    """Real time, for leases, retries and signatures; decisions use deps.clock."""
+    return time.time_ns() // 1_000_000
+
+
+def senders(
+    settings: Settings, client: httpx.AsyncClient, real: Callable[[], Millis] = real_now
+) -> dict[ChannelType, Send]:
+    secrets = Secrets(settings.rules_dir)
+    return {
+        ChannelType.WEBHOOK: Webhook(client, secrets, real),
+        ChannelType.SMTP: Mail(settings.allow_private, secrets),
+        ChannelType.CONSOLE: Console(),
+    }
