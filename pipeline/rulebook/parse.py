@@ -1,0 +1,152 @@
+"""Rule files -> RuleBook, or every problem in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from pipeline.errors import Problem, RuleBookError
+from pipeline.rulebook import layout, schema
+from pipeline.rulebook.checks import host_of
+from pipeline.rulebook.kinds import BAD, Reading, Reference, nearest
+from pipeline.rulebook.yaml_marks import compose
+
+SPACES = {
+    "source": "来源", "subject": "主题", "level": "级别", "person": "人员", "team": "班组", "receiver": "班组或人员",
+    "channel": "通道",
+}
+_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+def parse_book(files: Mapping[str, str], timezone: str) -> schema.RuleBook:
+    """The book in these files (path inside the rule directory -> text). Files under tests/ are left alone.
+
+    Raises RuleBookError with all problems, in file order.
+    """
+    reading = Reading()
+    values, broken = _read_all(files, reading)
+    _check_references(reading, broken)
+    if not reading.problems:
+        _check_whole(values, reading)
+    if reading.problems:
+        raise RuleBookError(_in_order(reading.problems))
+    return _book(values, timezone)
+
+
+def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any], set[str]]:
+    """Path -> value of each file, and the name spaces whose defining file could not be read."""
+    values: dict[str, Any] = {}
+    broken: set[str] = set()
+    for path in sorted(files):
+        kind = _kind(path, reading)
+        if kind is None:
+            continue
+        node, problems = compose(path, files[path])
+        reading.problems.extend(problems)
+        before = len(reading.problems)
+        if node is not None:
+            values[path] = kind.read(node, "", reading)
+        elif not problems:
+            values[path] = _empty(path, reading)
+        if problems or len(reading.problems) > before:
+            broken.update(layout.DEFINES.get(path, ("subject",)))
+    _require_files(files, reading, broken)
+    return values, broken
+
+
+def _kind(path: str, reading: Reading) -> Any:
+    if path.startswith("tests/"):
+        return None
+    if path.startswith("subjects/") and path.endswith(".yml"):
+        return layout.SUBJECT
+    if path in layout.FILES:
+        return layout.FILES[path]
+    folder, _, name = path.rpartition("/")
+    right = name.removesuffix(".yaml") + ".yml" if name.endswith(".yaml") else nearest(path, layout.FILES)
+    hint = f"是不是 {folder + '/' if folder else ''}{right}？" if right else (
+        f"可用的文件：{'、'.join(layout.FILES)}、subjects/*.yml、tests/*.test.yml")
+    reading.problems.append(Problem(path, 1, 1, "", "不认识这个规则文件。", hint))
+    return None
+
+
+def _empty(path: str, reading: Reading) -> Any:
+    """An empty file is an empty list of sources and plain sentiment; for the rest something is missing."""
+    if path == "sources.yml":
+        return layout.FILES[path].make()  # type: ignore[attr-defined]
+    if path == "sentiment.yml":
+        return schema.SentimentRules()
+    reading.problems.append(Problem(path, 1, 1, "", "文件是空的。", "运行 wenxun init 得到一份样例，照它填写"))
+    return BAD
+
+
+def _require_files(files: Mapping[str, str], reading: Reading, broken: set[str]) -> None:
+    for name in layout.FILES:
+        if name not in files:
+            reading.problems.append(Problem(name, 1, 1, "", "缺少这个文件。", "运行 wenxun init 得到一份样例，把它拷过来"))
+            broken.update(layout.DEFINES.get(name, ()))
+
+
+def _check_references(reading: Reading, broken: set[str]) -> None:
+    for each in reading.references:
+        known = {name for space in each.spaces for name in reading.names.get(space, ())}
+        if each.name not in known and not broken.intersection(each.spaces):
+            _unknown_name(each, known, reading)
+
+
+def _unknown_name(each: Reference, known: set[str], reading: Reading) -> None:
+    what = SPACES[each.spaces[0]]
+    meant = nearest(each.name, sorted(known))
+    listed = "、".join(sorted(known)[:8]) + (" 等" if len(known) > 8 else "")
+    hint = f"是不是 {meant}？" if meant else f"已有的{what}：{listed or '没有'}"
+    reading.problem(each.mark, each.path, f"没有名为“{each.name}”的{what}。", hint)
+
+
+def _check_whole(values: Mapping[str, Any], reading: Reading) -> None:
+    """What only shows when all files are read."""
+    smtp = {each.id for each in values["channels.yml"].channels if each.type is schema.ChannelType.SMTP}
+    for index, person in enumerate(values["roster.yml"].people):
+        if not person.mail and smtp.intersection(person.channels):
+            path = f"people[{index}]"
+            reading.problem(reading.at("roster.yml", path), path, f"{person.name}用邮件通道，但没有邮箱。", "补上 mail: 邮箱地址")
+    routes = values["routes.yml"].routes
+    for level in values["levels.yml"].ladder:
+        if not any((not route.levels or level.name in route.levels) and not route.subjects for route in routes):
+            reading.problem(reading.at("routes.yml", "routes"), "routes", f"级别“{level.name}”没有对全部主题适用的路由，告警会没有人收。",
+                            f"补一条 levels: [{level.name}]、不写 subjects 的路由")
+
+
+def _in_order(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda each: (each.file, each.line, each.column))
+
+
+def _book(values: Mapping[str, Any], timezone: str) -> schema.RuleBook:
+    book = schema.RuleBook(
+        sources=tuple(_source(each, timezone) for each in values["sources.yml"].sources),
+        subjects=tuple(sorted((values[path] for path in values if path.startswith("subjects/")), key=lambda each: each.id)),
+        sentiment=values["sentiment.yml"],
+        levels=values["levels.yml"],
+        roster=values["roster.yml"],
+        channels=tuple(_channel(each) for each in values["channels.yml"].channels),
+        routes=values["routes.yml"].routes,
+        timezone=timezone,
+    )
+    return msgspec.structs.replace(book, hash=content_hash(book))
+
+
+def content_hash(book: schema.RuleBook) -> str:
+    """16 hex digits of what the book says; comments and the order of fields do not count."""
+    content = msgspec.json.encode(msgspec.structs.replace(book, hash=""), order="deterministic")
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _source(each: schema.Source, timezone: str) -> schema.Source:
+    return msgspec.structs.replace(each, origin=each.origin or host_of(each.url), timezone=each.timezone or timezone)
+
+
+def _channel(each: schema.Channel) -> schema.Channel:
+    if each.type is not schema.ChannelType.SMTP or each.port:
+        return each
+    return msgspec.structs.replace(each, port=_PORTS[each.tls])

@@ -1,0 +1,186 @@
+"""YAML text -> nodes that know where they stand.
+
+Built from the parser's events with a composer of our own: PyYAML's C composer recurses without a limit (a few hundred
+kilobytes of `[` end the process), keeps the last of two equal keys without a word, and expands aliases.
+Refused here: more than 1 MiB, more than one document, anchors, aliases, tags, duplicate keys, deep nesting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from pipeline.errors import Problem
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 16
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a file, counted from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One written value. `plain` is false for quoted and block text; `text` is what was written, never converted."""
+
+    mark: Mark
+    text: str
+    plain: bool
+
+    @property
+    def empty(self) -> bool:
+        return self.plain and self.text in ("", "~", "null")
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    mark: Mark
+    items: list[Node] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    mark: Mark
+    entries: list[tuple[Scalar, Node]] = field(default_factory=list)
+
+
+Node = Scalar | Sequence | Mapping
+
+
+class _Stop(Exception):
+    """Reading the file cannot go on."""
+
+
+def compose(file: str, text: str) -> tuple[Node | None, list[Problem]]:
+    """The file's one document (None if it is empty or cannot be read), and what is wrong with its YAML."""
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        return None, [Problem(file, 1, 1, "", "文件超过 1 MiB。", "把内容拆成几个文件，或删去用不到的条目")]
+    reader = _Composer(file)
+    try:
+        node = reader.document(yaml.parse(text, Loader=_LOADER))
+    except _Stop:
+        node = None
+    except yaml.YAMLError as error:
+        reader.problems.append(_explain(file, text, error))
+        node = None
+    return node, reader.problems
+
+
+class _Composer:
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def document(self, events: Iterator[Any]) -> Node | None:
+        root: Node | None = None
+        documents = 0
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._stop(event, "文件里有不止一个 YAML 文档。", "删去多余的 --- 行")
+            elif isinstance(event, yaml.NodeEvent):
+                root = self._node(event, events, 1)
+        return None if isinstance(root, Scalar) and root.empty else root
+
+    def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
+        self._refuse(event, depth)
+        mark = self._mark(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return Scalar(mark, event.value, event.style in (None, ""))
+        if isinstance(event, yaml.SequenceStartEvent):
+            sequence = Sequence(mark)
+            while not isinstance(following := next(events), yaml.SequenceEndEvent):
+                sequence.items.append(self._node(following, events, depth + 1))
+            return sequence
+        return self._mapping(Mapping(mark), events, depth)
+
+    def _mapping(self, mapping: Mapping, events: Iterator[Any], depth: int) -> Mapping:
+        first: dict[str, Mark] = {}
+        while not isinstance(following := next(events), yaml.MappingEndEvent):
+            key = self._node(following, events, depth + 1)
+            value = self._node(next(events), events, depth + 1)
+            if not isinstance(key, Scalar):
+                self._problem(key.mark, "字段名应是一个词，不能是列表或映射。", "写成 字段名: 值")
+            elif key.text in first:
+                self._problem(key.mark, f"字段 {key.text} 重复，第 {first[key.text].line} 行已经写过。", "只留一处")
+            else:
+                first[key.text] = key.mark
+                mapping.entries.append((key, value))
+        return mapping
+
+    def _refuse(self, event: Any, depth: int) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._stop(event, f"规则文件不用别名 *{event.anchor}。", "把内容直接写出来；开头是 * 的文字加引号")
+        if event.anchor:
+            self._stop(event, f"规则文件不用锚点 &{event.anchor}。", "把内容直接写出来；开头是 & 的文字加引号")
+        if event.tag and event.tag != "!":
+            self._stop(event, "规则文件不用 YAML 标签。", "去掉感叹号开头的标签；开头是 ! 的文字加引号")
+        if depth > MAX_DEPTH:
+            self._stop(event, f"嵌套超过 {MAX_DEPTH} 层。", "对照 rules/README.md 的样例改写")
+
+    def _mark(self, event: Any) -> Mark:
+        return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _problem(self, mark: Mark, message: str, hint: str) -> None:
+        self.problems.append(Problem(self.file, mark.line, mark.column, "", message, hint))
+
+    def _stop(self, event: Any, message: str, hint: str) -> None:
+        self._problem(self._mark(event), message, hint)
+        raise _Stop
+
+
+def _explain(file: str, text: str, error: yaml.YAMLError) -> Problem:
+    """What the parser stumbled over, in words an operator can act on."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return _unreadable(file, text, error)
+    lines = text.splitlines()
+    line, column = mark.line + 1, mark.column + 1
+    tabbed = _tab_before(lines, mark.line)
+    if tabbed:
+        return Problem(file, tabbed, 1, "", "缩进用了制表符（Tab）。", "改用空格，每层两个")
+    message, hint = _words(str(error), getattr(error, "context_mark", None))
+    return Problem(file, line, column, "", message, hint)
+
+
+def _unreadable(file: str, text: str, error: yaml.YAMLError) -> Problem:
+    position = min(getattr(error, "position", 0) or 0, len(text))
+    line = text.count("\n", 0, position) + 1
+    return Problem(file, line, 1, "", "文件里有不能用的控制字符。", "用纯文本编辑器以 UTF-8 重新保存")
+
+
+def _tab_before(lines: list[str], index: int) -> int:
+    """Line number of a line indented with a tab, at the place of the error or just above; 0 if there is none."""
+    for number in (index, index - 1):
+        if 0 <= number < len(lines) and "\t" in lines[number][: len(lines[number]) - len(lines[number].lstrip())]:
+            return number + 1
+    return 0
+
+
+def _words(detail: str, context: Any) -> tuple[str, str]:
+    since = f"（从第 {context.line + 1} 行开始的那一段）" if context is not None else ""
+    if "mapping values are not allowed" in detail:
+        return "这里不能出现“: ”。", "检查缩进是否与上一行对齐、上一行是否少了冒号；值里有“: ”时整个值加引号"
+    if "quoted scalar" in detail:
+        return f"引号没有配对或引号里有不能用的转义{since}。", "补上引号；双引号里的 \\ 写成 \\\\，或改用单引号"
+    if "flow" in detail:
+        return f"方括号或花括号没有配对，或两项之间少了逗号{since}。", "补上 ] 或 }，各项用英文逗号隔开"
+    if "block mapping" in detail or "block collection" in detail or "block sequence" in detail or "expected key" in detail:
+        return f"缩进不齐{since}。", "同一层的各行左边对齐，每层两个空格"
+    if "could not find expected ':'" in detail:
+        return f"少了冒号{since}。", "写成 字段名: 值，冒号后空一格"
+    if "cannot start any token" in detail:
+        return "值不能以这个符号开头（@ ` % 等）。", "给整个值加引号"
+    return f"不是合法的 YAML{since}。", "检查缩进、冒号后的空格和引号"
