@@ -111,7 +111,7 @@ def _decode_other_version(value: bytes, cls: type[Any]) -> Any:
     return msgspec.convert(_keep_unknown(loose, cls), cls, builtin_types=())
 
 
-def _keep_unknown(loose: dict[str, Any], cls: type[Any]) -> dict[str, Any]:
+def _keep_unknown(loose: dict[str, Any], cls: Any) -> dict[str, Any]:
     """Unknown members into `extra`, known ones out of it, all the way down."""
     fields = _fields(cls)
     merged = {**(loose.get("extra") or {}), **{k: v for k, v in loose.items() if k != "extra"}}

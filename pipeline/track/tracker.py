@@ -85,7 +85,7 @@ class Tracker:
 
     @property
     def open_events(self) -> list[EventHead]:
-        return [event.head for event in self._events.values() if event.head.status is EventStatus.OPEN]
+        return [self._events[event_id].head for event_id in self._raised]
 
     def handle(self, record: Input, book: RuleBook) -> Outcome:
         out = Outcome()

@@ -1,0 +1,54 @@
+# Wenxun: `make demo` and `make test` need Python >= 3.11 and make; everything else they fetch into .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+DATA   ?= ../shared/data
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench eval kafka lock clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python requirements.lock pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.run      ## a county's polling day in two minutes, from feed to answered alert (ARGS=--exit ends by itself)
+	$(BIN)/wenxun demo $(ARGS)
+
+test: $(VENV)/.dev      ## all tests that can run here; what is skipped is named at the end
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev     ## ruff, mypy --strict, import directions
+	$(BIN)/ruff check pipeline agents tests bench
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+bench: $(VENV)/.dev     ## what is measured, against named references (BENCH=name for one)
+	$(BIN)/python -m bench $(BENCH) $(ARGS)
+
+eval: $(VENV)/.dev      ## quality on real data: make eval DATA=../shared/data
+	$(BIN)/python -m bench.eval --data $(DATA) $(ARGS)
+
+kafka:           ## a real single-node Kafka from Maven's jars (Java 17, Maven); ARGS=stop|status
+	deploy/kafka/run $(or $(ARGS),start)
+
+lock: $(VENV)/.python   ## pin pyproject's dependencies with hashes
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header -c requirements.lock --extra dev pyproject.toml -o requirements-dev.lock
+
+clean:           ## remove what was built, never your data
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
