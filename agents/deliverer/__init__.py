@@ -46,7 +46,8 @@ async def run(deps: Deps) -> None:
 async def deliver(
     deps: Deps, ledger: Ledger, sender: bus.Bus, by_type: Senders, real: Callable[[], Millis] = real_now
 ) -> None:
-    """The parts, bound. Ended by cancellation: first no new records, then the couriers, the reporter last."""
+    """The parts, bound, until cancelled. Attempts under way then get a little time; ends that are in the ledger and not
+    yet reported are reported by the next start."""
     reporter = Reporter(deps, ledger, sender)
     office = Office(deps, ledger, by_type, ended=reporter.wake, trouble=reporter.trouble, real=real)
     couriers = Couriers(office)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from agents.bus import Bus
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deliverer.ledger import Ledger, Parcel
-from agents.deliverer.reporter import delivery_id
+from agents.deliverer.reporter import NOWHERE, delivery_id
 from agents.deliverer.senders import real_now
 from agents.deps import Deps
 from pipeline import codec, topics
@@ -62,17 +62,19 @@ class Intake:
         """Everything in these records is in the ledger, or dead-lettered, when this returns."""
         parcels: list[Parcel] = []
         again: list[str] = []
+        handled = 0
         for record in records:
             headers = dict(record.headers or ())
             if headers.get("ce_type", b"").decode("utf-8", "replace") in _OTHERS:
                 continue
             found = await self._parcels(record, headers)
             parcels += found
+            handled += bool(found)
             if REPLAYED in headers:
                 again += [parcel.id for parcel in found]
         if parcels:
             await self._until_written(parcels, again)
-            self._deps.metrics["records_total"].labels("deliver", "handled").inc()
+            self._deps.metrics["records_total"].labels("deliver", "handled").inc(handled)
             self._arrived({parcel.channel for parcel in parcels})
 
     async def _parcels(self, record: Any, headers: dict[str, bytes]) -> list[Parcel]:
@@ -104,13 +106,25 @@ class Intake:
             try:
                 await asyncio.to_thread(self._write, parcels, again)
                 return
-            except DataError:
-                raise                       # no waiting mends it: the process says so and ends
+            except DataError as error:      # no waiting mends it: the one at fault is set aside, the others go on
+                await self._one_by_one(parcels, again, describe(error))
+                return
             except SQLAlchemyError as error:
                 self._deps.metrics["agent_errors_total"].labels("deliver").inc()
                 log.error("escalations cannot be written to the outbox (%s); holding them", type(error).__name__)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 15.0)
+
+    async def _one_by_one(self, parcels: list[Parcel], again: list[str], error: str) -> None:
+        if len(parcels) > 1:
+            for parcel in parcels:
+                await self._until_written([parcel], again)
+            return
+        for parcel in parcels:
+            await self._until_sent(dead_letter(
+                topics.ESCALATIONS, NOWHERE, NOWHERE, key=parcel.id.encode(), value=parcel.escalation.encode(),
+                headers=[("ce_type", b"wenxun.escalation")], reason=Reason.FAILED, error=error, part=parcel.id,
+                at=self._deps.clock.now()))
 
     def _write(self, parcels: list[Parcel], again: list[str]) -> None:
         now = self._real()

@@ -1,5 +1,5 @@
-"""Tells the other roles how deliveries ended: a Delivery record on topic `deliveries`, for a dead one also a dead letter
-and a 系统 notice. The ledger's `reported` is set only after the broker's acks; until then all of it is sent again."""
+"""Tells the other roles how deliveries ended: a Delivery record on topic `deliveries`, for a dead one a dead letter and
+a 系统 notice too. The ledger's `reported` is set only after the broker's acks; until then all of it is sent again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Reporter:
         """A channel keeps failing, or works again. At most one notice of each an hour and channel."""
         now = self._deps.clock.now()
         if since is None:
-            self._notices.append(_hourly(f"channel-ok:{channel}", now, f"通道 {channel} 已恢复", "积压的消息正在补发。"))
+            self._notices.append(_hourly(
+                f"channel-ok:{channel}", now, f"通道 {channel} 已恢复", "积压的消息正在补发。"))
         else:
             self._notices.append(_hourly(
                 f"channel:{channel}", now, f"通道 {channel} 连续发送失败",
@@ -82,9 +83,7 @@ class Reporter:
 
     async def _report(self) -> int:
         parcels = await asyncio.to_thread(self._ledger.unreported, BATCH)
-        async with asyncio.TaskGroup() as group:
-            for parcel in parcels:
-                group.create_task(self._report_one(parcel))
+        await asyncio.gather(*(self._report_one(parcel) for parcel in parcels))
         if parcels:
             await asyncio.to_thread(self._ledger.reported, parcels)
         return len(parcels)
@@ -118,10 +117,10 @@ class Reporter:
         await self._bus.send(topics.DEAD_LETTERS, topics.ESCALATIONS, letter, ident=letter.id)
         self._deps.metrics["dead_letters_total"].labels("deliver", "undelivered").inc()
         if escalation is None or escalation.kind is not EscalationKind.SYSTEM:
-            about = escalation.head.short if escalation and escalation.head else ""
+            about = f"{escalation.head.short}：" if escalation and escalation.head else ""
             notice = _hourly(
                 f"dead:{parcel.channel}", now, f"有消息未能经通道 {parcel.channel} 送达",
-                f"{about + '：' if about else ''}{parcel.error}。修好后用 wenxun dlq list 查看、wenxun dlq replay 重发。")
+                f"{about}{parcel.error}。修好后用 wenxun dlq list 查看、wenxun dlq replay 重发。")
             await self._bus.send(topics.ESCALATIONS, notice.id, notice, ident=notice.id)
 
 

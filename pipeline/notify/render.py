@@ -212,7 +212,7 @@ def _body(escalation: Escalation, setting: Setting, subject: str, text: str) -> 
         "version": BODY_VERSION,
         "timestamp": rfc3339(escalation.at),
         "data": {
-            "escalation_id": escalation.id, "alert_id": escalation.alert_id, "drill": setting.banner,
+            "escalation_id": escalation.id, "alert_id": escalation.alert_id, "drill": line(setting.banner),
             "subject": subject, "text": text, "step": escalation.step + 1,
             "why": line(wording.escalation_why(escalation, setting.book.levels)),
             "round": escalation.repeat + 1, "level": escalation.level, "level_name": line(escalation.level_name),
@@ -225,7 +225,7 @@ def _body(escalation: Escalation, setting: Setting, subject: str, text: str) -> 
 def _event(head: EventHead, setting: Setting) -> dict[str, Any]:
     return {
         "id": head.id, "number": head.short, "title": line(head.title), "status": head.status.value,
-        "subject": head.subject, "subject_title": setting.subject(head.subject),
+        "subject": line(head.subject), "subject_title": setting.subject(head.subject),
         "level": head.level, "level_name": line(head.level_name), "previous_level": head.decision.previous,
         "why": _why(head, setting),
         "items": head.items, "sources": head.sources, "negative": head.negative, "questions": head.questions,

@@ -10,7 +10,7 @@ import unicodedata
 from urllib.parse import quote, urlsplit
 
 _WIDE = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "@<>[]{}`*_~|\\&#$"})
-_URL_SAFE = "/:?&=#%+,;!$~-._"
+_URL_SAFE = "/:?&=#%+,;!$-._"
 _MAX_URL = 500
 ELLIPSIS = "…"
 
@@ -33,7 +33,7 @@ def link(url: str) -> str:
         return ""
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
         return ""
-    encoded = quote("".join(url.split()), safe=_URL_SAFE)
+    encoded = quote("".join(url.split()), safe=_URL_SAFE, errors="replace").replace("~", "%7E")
     return encoded if len(encoded) <= _MAX_URL else ""
 
 

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from pipeline.model import (
+    AlertStatus,
+    DeliveryStatus,
+    EscalationKind,
+    EventStatus,
+    Polarity,
+    Why,
+)
+from pipeline.notify import wording
+from tests.builders import NOON, levels
+from tests.messages import decision, head, page
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+@pytest.mark.parametrize(("why", "level", "previous", "sentence"), [
+    (Why.RAISED, 2, 1, "2 小时内 12 条、5 个独立来源，达到较大（10 条、4 个来源）"),
+    (Why.BELOW, 0, 0, "2 小时内 12 条、5 个独立来源，未达到一般（10 条、4 个来源）"),
+    (Why.HELD, 2, 2, "2 小时内 12 条、5 个独立来源，未满足降级条件，保持较大（10 条、4 个来源）"),
+    (Why.LOWERED, 1, 2, "2 小时内 12 条、5 个独立来源，已低于较大并过了保持时间，降为一般"),
+    (Why.CALMED, 0, 2, "2 小时内 12 条、5 个独立来源，热度已回落，由较大降级，事件平息"),
+    (Why.BACKFILL, 0, 0, "都是首次采集时已有的旧内容，只入库、不定级"),
+    (Why.CLOSED, 0, 2, "人工关闭"),
+])
+def test_every_reason_is_a_sentence_with_its_figures(why: Why, level: int, previous: int, sentence: str) -> None:
+    said = wording.why(decision(why, level=level, previous=previous), levels())
+    assert said == (sentence if why is not Why.CLOSED else f"由{sentence}")
+
+
+def test_no_reason_is_left_without_a_sentence() -> None:
+    assert all(wording.why(decision(why), levels()) for why in Why)
+
+
+def test_who_closed_an_event_and_why_is_said() -> None:
+    closed = head(decision=decision(Why.CLOSED, level=0), closed_by="张三", closed_reason="已答复")
+    assert wording.why_of(closed, levels()) == "由 张三 关闭：已答复"
+
+
+def test_a_decision_without_a_threshold_names_none() -> None:
+    bare = decision(Why.RAISED, need_items=0, need_sources=0, window=0)
+    assert wording.why(bare, levels()) == "当前 12 条、5 个独立来源，达到较大"
+
+
+@pytest.mark.parametrize(("length", "text"), [
+    (0, "0 秒"), (1, "不到 1 秒"), (45_000, "45 秒"), (61_000, "1 分钟 1 秒"), (7_200_000, "2 小时"),
+    (5_400_000, "1 小时 30 分钟"), (97_205_000, "1 天 3 小时"), (86_460_000, "1 天"), (-5, "0 秒")])
+def test_lengths_are_said_by_their_two_largest_units(length: int, text: str) -> None:
+    assert wording.duration(length) == text
+
+
+def test_times_are_said_in_the_zone() -> None:
+    assert wording.moment(NOON, SHANGHAI) == "2026-11-22 12:00"
+    assert wording.short_moment(NOON, ZoneInfo("UTC")) == "11-22 04:00"
+    assert wording.time_of_day(NOON, SHANGHAI) == "12:00"
+
+
+def test_a_change_names_both_levels_and_no_change_only_one() -> None:
+    assert wording.change(decision(), levels()) == "一般 → 较大"
+    assert wording.change(decision(previous=0), levels()) == "未达级 → 较大"
+    assert wording.change(decision(previous=2), levels()) == "较大"
+
+
+@pytest.mark.parametrize(("step", "repeat", "text"), [
+    (0, 0, "第 1 次通知，请确认"), (1, 0, "第 2 次通知，前一位未确认"), (0, 1, "第 2 轮通知，此前无人确认"),
+    (1, 2, "第 3 轮通知（本轮第 2 次），此前无人确认")])
+def test_a_page_says_which_call_it_is(step: int, repeat: int, text: str) -> None:
+    assert wording.step(page(step=step, repeat=repeat)) == text
+
+
+def test_only_a_page_asks_for_an_answer() -> None:
+    assert [kind for kind in EscalationKind if wording.step(page(kind=kind))] == [EscalationKind.PAGE]
+
+
+def test_every_status_has_a_word() -> None:
+    assert set(wording.EVENT_STATUS) == set(EventStatus)
+    assert set(wording.ALERT_STATUS) == set(AlertStatus)
+    assert set(wording.DELIVERY_STATUS) == set(DeliveryStatus)
+    assert set(wording.KIND) == set(EscalationKind)
+    assert set(wording.POLARITY) == set(Polarity)
