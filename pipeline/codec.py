@@ -8,7 +8,6 @@ worker between a newer writer and a newer reader loses nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -18,6 +17,7 @@ import msgspec.inspect
 from pipeline import model
 from pipeline.errors import CodecError
 from pipeline.rulebook.schema import RuleBook
+from pipeline.times import rfc3339
 
 SCHEMA_VERSION = 1
 CONTENT_TYPE = "application/json"
@@ -71,12 +71,6 @@ def encode_headers(
         ("ce_schemaversion", str(version).encode()),
         ("content-type", CONTENT_TYPE.encode()),
     ]
-
-
-def rfc3339(at: model.Millis) -> str:
-    """2026-11-22T01:02:03.004Z"""
-    moment = datetime.fromtimestamp(at / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]] | dict[str, bytes] | None) -> Any:

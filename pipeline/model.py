@@ -24,9 +24,6 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     extra: dict[str, Any] | None = None
 
 
-# ---------------------------------------------------------------- collect
-
-
 class RawItem(Record, frozen=True):
     """One entry of a public feed, masked, without its author.
 
@@ -78,9 +75,6 @@ class SourceState(Record, frozen=True):
     unconditional_at: Millis | None = None
 
 
-# ---------------------------------------------------------------- score
-
-
 class Span(msgspec.Struct, frozen=True, array_like=True):
     """Why an item matched: a rule's term at [start, end) of the original `title` or `text`, in characters."""
 
@@ -129,9 +123,6 @@ class ScoredBatch(Record, frozen=True):
     subject: str
     book: str
     items: tuple[ScoredItem, ...]
-
-
-# ---------------------------------------------------------------- track
 
 
 class Why(StrEnum):
@@ -277,9 +268,6 @@ class WarmEvent(Record, frozen=True):
     rows: tuple[MemberRow, ...]
 
 
-# ---------------------------------------------------------------- escalate
-
-
 class Ack(Record, frozen=True):
     """A person answers an alert. Topic events, key event id. It acks only the alert it names."""
 
@@ -386,9 +374,6 @@ class Escalation(Record, frozen=True):
     title: str = ""
     text: str = ""
     book: str = ""
-
-
-# ---------------------------------------------------------------- deliver
 
 
 class DeliveryStatus(StrEnum):

@@ -57,7 +57,7 @@ def test_imports_run_one_way(path: Path) -> None:
         others = ours(imports, "pipeline") - {own}
         if own in STAGES:
             assert not others & (STAGES | {"replay", "report", "codec"}), "stages meet only through model"
-        if own in {"model", "errors", "ids"}:
+        if own in {"model", "errors", "ids", "times"}:
             assert others <= {"model", "errors", "ids"}
         if own == "rulebook":
             assert others <= {"model", "errors", "ids"}
@@ -70,11 +70,11 @@ def test_only_one_module_reads_the_environment() -> None:
     assert readers <= {"agents.cli", *(name for name in readers if name.startswith("agents.commands"))} | WIRING
 
 
-WIRING = {"agents.supervisor", "agents.demo.stage"}
-"""Parents that hand their environment on to a child."""
+WIRING = {"agents.supervisor", "agents.demo.stage", "agents.settings"}
+"""The settings themselves, and parents that hand their environment on to a child."""
 
 
-@pytest.mark.parametrize("banned", [r"\.noack\(", r"\.take\(", r"\.take_events\(", r"exactly_once\b(?!.*not)",
+@pytest.mark.parametrize("banned", [r"\.noack\(", r"stream\.take\(", r"\.take_events\(", r"exactly_once\b(?!.*not)",
                                     r"GlobalTable\(", r"\.tumbling\(", r"\.hopping\(", r"feedparser\.parse\((?!io\.)",
                                     r"jieba\.add_word", r"pickle\.loads"])
 def test_what_loses_records_or_opens_doors_is_not_used(banned: str) -> None:

@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from pipeline.codec import rfc3339
 from pipeline.model import Escalation, EscalationKind, EventHead, Excerpt
 from pipeline.notify import safe, wording
 from pipeline.notify.safe import line, link, paragraph, shorten
 from pipeline.rulebook.schema import RuleBook
+from pipeline.times import rfc3339
 
 SHORT_BYTES = 2048
 EXCERPTS = 3
