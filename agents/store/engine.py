@@ -68,6 +68,14 @@ def current(url: str) -> tuple[str, str]:
         engine.dispose()
 
 
+def require_current(url: str) -> None:
+    """SettingsError unless the tables are this version's: for commands that change nothing about them."""
+    found, wanted = current(url)
+    if found != wanted:
+        raise SettingsError(f"{shown(url)}: the tables are at revision {found or 'none'}, this version needs {wanted}: "
+                            "run `wenxun db upgrade` (or is WENXUN_DATA_DIR another folder?)")
+
+
 def shown(url: str) -> str:
     """The URL as it may be printed: without its password."""
     return _parse(url).render_as_string(hide_password=True)

@@ -1,0 +1,90 @@
+"""Retention: after a set time texts are dropped and figures stay. What is still open keeps its texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Engine, Table, or_, select, tuple_, update
+
+from agents.store import schema
+from agents.store.readmodel import EXPIRED_TITLE
+from pipeline import codec
+from pipeline.model import EventHead, EventStatus, Excerpt, Millis
+
+CHUNK = 1000
+"""Rows of one transaction: other writers get their turn in between."""
+
+
+def expire(engine: Engine, before: Millis) -> Counter[str]:
+    """Drop the texts of everything older than this; rows changed by table. May be repeated and interrupted."""
+    steps: dict[str, Callable[[Connection], int]] = {
+        "items": lambda c: _blank(c, schema.items, _unexpired(schema.items, schema.items.c.seen_at < before),
+                                  title="", text="", url="", expired=True),
+        "scored": lambda c: _blank(c, schema.scored, _unexpired(schema.scored, schema.scored.c.first_seen_at < before),
+                                   detail="", expired=True),
+        "revisions": lambda c: _blank(c, schema.revisions, _old_revision(before), title="", text=""),
+        "events": lambda c: _events(c, before),
+        "escalations": lambda c: _blank_old(c, schema.escalations, before),
+        "dead_letters": lambda c: _blank_old(c, schema.dead_letters, before),
+        "outbox": lambda c: _blank(c, schema.outbox, _done_message(before), escalation=""),
+    }
+    changed: Counter[str] = Counter()
+    for name, step in steps.items():
+        while rows := _transaction(engine, step):
+            changed[name] += rows
+    return changed
+
+
+def _transaction(engine: Engine, step: Callable[[Connection], int]) -> int:
+    with engine.begin() as connection:
+        return step(connection)
+
+
+def _blank(connection: Connection, table: Table, which: ColumnElement[bool], **values: object) -> int:
+    key = list(table.primary_key)
+    some = select(*key).where(which).limit(CHUNK)
+    return connection.execute(update(table).where(tuple_(*key).in_(some)).values(**values)).rowcount
+
+
+def _blank_old(connection: Connection, table: Table, before: Millis) -> int:
+    return _blank(connection, table, (table.c.at < before) & (table.c.detail != ""), detail="")
+
+
+def _unexpired(table: Table, old: ColumnElement[bool]) -> ColumnElement[bool]:
+    return table.c.expired.is_(False) & old
+
+
+def _old_revision(before: Millis) -> ColumnElement[bool]:
+    table = schema.revisions
+    return (table.c.seen_at < before) & or_(table.c.title != "", table.c.text != "")
+
+
+def _done_message(before: Millis) -> ColumnElement[bool]:
+    """Delivered or given up, and accounted for: deliver needs its text no more, only that it was sent."""
+    table = schema.outbox
+    return (table.c.decided_at < before) & (table.c.status != "pending") & table.c.reported & (table.c.escalation != "")
+
+
+def _events(connection: Connection, before: Millis) -> int:
+    table = schema.events
+    old = table.c.expired.is_(False) & (table.c.changed_at < before) & (table.c.status != str(EventStatus.OPEN))
+    rows = connection.execute(select(table.c.id, table.c.version, table.c.head).where(old).limit(CHUNK)).all()
+    for ident, version, head in rows:
+        bare = without_texts(codec.decode_as(EventHead, head.encode()))
+        connection.execute(
+            update(table).where(table.c.id == ident, table.c.version == version)
+            .values(head=codec.encode(bare).decode(), title=bare.title, expired=True))
+    return len(rows)
+
+
+def without_texts(head: EventHead) -> EventHead:
+    """The head with its figures, and nothing that anybody wrote on a feed."""
+    return msgspec.structs.replace(
+        head, title=EXPIRED_TITLE, excerpts=tuple(map(_bare, head.excerpts)),
+        statements=tuple(map(_bare, head.statements)), joined=())
+
+
+def _bare(excerpt: Excerpt) -> Excerpt:
+    return msgspec.structs.replace(excerpt, title="", text="", url="", spans=())

@@ -1,0 +1,86 @@
+"""The lines of an event's timeline, each derived from one record alone, in any order.
+
+`ref` is made from what happened, so that a head that is sent again adds no line and a real change adds one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from agents.store.readmodel import Kind
+from pipeline.ids import digest
+from pipeline.model import (
+    Ack,
+    Close,
+    Delivery,
+    DeliveryStatus,
+    Escalation,
+    EventHead,
+    EventStatus,
+    LevelDecision,
+    Millis,
+    Snooze,
+    Why,
+)
+
+Row = dict[str, Any]
+_CHANGES = (Why.RAISED, Why.LOWERED, Why.CALMED, Why.CLOSED)
+
+
+def of_head(head: EventHead) -> Iterator[Row]:
+    """A head carries its last decision until the next one, and all statements there were room for."""
+    decision = head.decision
+    if decision.why in _CHANGES and (head.number or decision.why is Why.CLOSED):
+        ref = digest(str(decision.why), decision.previous, decision.level, decision.at)
+        if decision.why is Why.RAISED and head.raises == 1:
+            yield _line(head.id, "opened", decision.at, Kind.OPENED, {"number": head.number, "subject": head.subject})
+        if decision.level != decision.previous:
+            yield _line(head.id, f"level:{ref}", decision.at, Kind.LEVEL, msgspec.to_builtins(decision))
+        if (status := _status(head, decision)) is not None:
+            yield _line(head.id, f"status:{ref}", decision.at, Kind.STATUS, status)
+    for said in head.statements:
+        yield _line(head.id, f"statement:{said.item_id}", said.at, Kind.STATEMENT,
+                    {"item_id": said.item_id, "source_name": said.source_name})
+
+
+def of_command(command: Ack | Snooze | Close) -> Row:
+    kind = {Ack: Kind.ACK, Snooze: Kind.SNOOZE, Close: Kind.CLOSE}[type(command)]
+    return _line(command.event_id, f"{kind}:{command.id}", command.at, kind, msgspec.to_builtins(command))
+
+
+def of_escalation(decided: Escalation) -> Iterator[Row]:
+    """A digest is a line of each event in it; a system notice is of none."""
+    detail = {"id": decided.id, "kind": str(decided.kind), "why": decided.why, "level": decided.level,
+              "level_name": decided.level_name, "step": decided.step, "repeat": decided.repeat,
+              "tell": list(decided.tell)}
+    about = {decided.event_id, *(head.id for head in decided.digest)} - {""}
+    for event_id in sorted(about):
+        yield _line(event_id, f"escalation:{decided.id}", decided.at, Kind.ESCALATION, detail)
+
+
+def of_delivery(done: Delivery) -> Iterator[Row]:
+    """Only how it ended: the tries before are in the deliveries themselves."""
+    if done.status is DeliveryStatus.PENDING or not done.event_id:
+        return
+    detail = {"id": done.id, "escalation_id": done.escalation_id, "person": done.person, "channel": done.channel,
+              "status": str(done.status), "attempts": done.attempts, "error": done.error}
+    yield _line(done.event_id, f"delivery:{done.id}:{done.status}", done.at, Kind.DELIVERY, detail)
+
+
+def _status(head: EventHead, decision: LevelDecision) -> Row | None:
+    """What the decision made of the event; the first opening has a line of its own."""
+    if decision.why is Why.CLOSED:
+        return {"status": str(EventStatus.CLOSED), "by": head.closed_by, "reason": head.closed_reason}
+    if decision.why is Why.CALMED:
+        return {"status": str(EventStatus.CALM)}
+    if decision.why is Why.RAISED and decision.previous == 0 and head.raises > 1:
+        return {"status": str(EventStatus.OPEN)}
+    return None
+
+
+def _line(event_id: str, ref: str, at: Millis, kind: Kind, detail: Any) -> Row:
+    return {"event_id": event_id, "ref": ref, "at": at, "kind": str(kind),
+            "detail": msgspec.json.encode(detail).decode()}

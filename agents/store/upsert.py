@@ -1,0 +1,92 @@
+"""Writing rows so that a repeat, in any order, leaves the same rows: insert once, or keep the newer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, case, func, literal_column, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+
+Row = dict[str, Any]
+CHUNK = 500
+"""Rows or ids of one statement."""
+
+
+def insert_once(connection: Connection, table: Table, rows: Sequence[Row], *, on: Sequence[str] = ()) -> int:
+    """Insert rows whose key (by default the primary key) is not there yet. Returns how many were new."""
+    if not rows:
+        return 0
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(on) or _key(table))
+    return _changed(connection.execute(statement, list(rows)).rowcount, rows)
+
+
+def keep_newest(
+    connection: Connection, table: Table, rows: Sequence[Row], order: Callable[[Any], Sequence[ColumnElement[Any]]],
+) -> int:
+    """Insert rows, or replace those that are older: whose order (of the row's columns) is less than the new one's."""
+    if not rows:
+        return 0
+    statement = _insert(connection, table)
+    new, old = statement.excluded, table.c
+    statement = statement.on_conflict_do_update(
+        index_elements=_key(table),
+        set_={name: new[name] for name in rows[0] if name not in _key(table)},
+        where=tuple_(*order(new)) > tuple_(*order(old)))
+    return _changed(connection.execute(statement, list(rows)).rowcount, rows)
+
+
+def replace(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
+    """Insert rows or overwrite them."""
+    if not rows:
+        return 0
+    statement = _insert(connection, table)
+    new, key = statement.excluded, _key(table)
+    statement = statement.on_conflict_do_update(
+        index_elements=key, set_={name: new[name] for name in rows[0] if name not in key})
+    connection.execute(statement, list(rows))
+    return len(rows)
+
+
+def keep_greatest(connection: Connection, table: Table, rows: Sequence[Row], column: str) -> int:
+    """Insert rows; of those that are there, only this column changes, and only upwards."""
+    if not rows:
+        return 0
+    statement = _insert(connection, table)
+    greatest = func.max if connection.dialect.name == "sqlite" else func.greatest
+    statement = statement.on_conflict_do_update(
+        index_elements=_key(table), set_={column: greatest(table.c[column], statement.excluded[column])})
+    connection.execute(statement, list(rows))
+    return len(rows)
+
+
+def newest(rows: Iterable[Row], key: Sequence[str], order: Callable[[Row], Any]) -> list[Row]:
+    """Of rows with one key, the greatest by `order`: what keep_newest would leave of them."""
+    kept: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        ident = tuple(row[name] for name in key)
+        if ident not in kept or order(row) > order(kept[ident]):
+            kept[ident] = row
+    return list(kept.values())
+
+
+def ranked(column: ColumnElement[Any], ranks: Mapping[str, int]) -> ColumnElement[Any]:
+    """A column's place in an order of words; unknown words come first."""
+    return case(dict(ranks), value=column, else_=literal_column("-1"))
+
+
+def chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    return (values[start:start + CHUNK] for start in range(0, len(values), CHUNK))
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    module: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return module.insert(table)
+
+
+def _key(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key]
+
+
+def _changed(rowcount: int, rows: Sequence[Row]) -> int:
+    return rowcount if rowcount >= 0 else len(rows)
