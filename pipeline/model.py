@@ -20,7 +20,6 @@ OPEN_SUBJECT = "*"
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of everything that is written to a topic."""
-
     extra: dict[str, Any] | None = None
 
 
@@ -77,7 +76,6 @@ class SourceState(Record, frozen=True):
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
     """Why an item matched: a rule's term at [start, end) of the original `title` or `text`, in characters."""
-
     rule: str
     term: str
     field: str
@@ -94,7 +92,6 @@ class Polarity(StrEnum):
 
 class Sentiment(msgspec.Struct, frozen=True):
     """polarity with a confidence in 0..1; `unsure` when the confidence is too low to say."""
-
     polarity: Polarity
     confidence: float
 
@@ -119,7 +116,6 @@ class ScoredItem(Record, frozen=True):
 
 class ScoredBatch(Record, frozen=True):
     """The part of a raw batch that belongs to one subject. Topic items.scored, key `subject_key`."""
-
     subject: str
     book: str
     items: tuple[ScoredItem, ...]
@@ -139,7 +135,6 @@ class Why(StrEnum):
 
 class Evidence(msgspec.Struct, frozen=True):
     """The figures a level was decided on: distinct items and independent sources within window (ms) up to `at`."""
-
     items: int
     sources: int
     window: Millis
@@ -150,7 +145,6 @@ class Evidence(msgspec.Struct, frozen=True):
 
 class LevelDecision(msgspec.Struct, frozen=True):
     """level and previous are ranks: 0 is none, 1 the lowest level of levels.yml."""
-
     level: int
     previous: int
     why: Why
@@ -168,7 +162,6 @@ class EventStatus(StrEnum):
 
 class Excerpt(msgspec.Struct, frozen=True):
     """A representative item, short enough for a message: text is at most 80 characters."""
-
     item_id: str
     title: str
     text: str
@@ -245,14 +238,12 @@ FINAL_REASONS = ("不相关", "重复")
 
 class Tick(Record, frozen=True):
     """Time as a record on each partition of a stateful agent's topic. behind: items.raw has unread records."""
-
     at: Millis
     behind: bool = False
 
 
 class Close(Record, frozen=True):
     """A person closes an event. Topic items.scored, key `EventHead.key`."""
-
     id: str
     event_id: str
     key: str
@@ -263,14 +254,12 @@ class Close(Record, frozen=True):
 
 class WarmEvent(Record, frozen=True):
     """An event as the archive knew it, for a tracker that starts with empty tables. Topic items.scored."""
-
     head: EventHead
     rows: tuple[MemberRow, ...]
 
 
 class Ack(Record, frozen=True):
     """A person answers an alert. Topic events, key event id. It acks only the alert it names."""
-
     id: str
     event_id: str
     alert_id: str
@@ -281,7 +270,6 @@ class Ack(Record, frozen=True):
 
 class Snooze(Record, frozen=True):
     """A person silences an alert until a time. Topic events, key event id."""
-
     id: str
     event_id: str
     alert_id: str
@@ -346,7 +334,6 @@ class EscalationKind(StrEnum):
 
 class Receiver(msgspec.Struct, frozen=True):
     """Who is told by which channel. person and channel are ids of roster.yml and channels.yml."""
-
     person: str
     channel: str
 
@@ -385,7 +372,6 @@ class DeliveryStatus(StrEnum):
 
 class Delivery(Record, frozen=True):
     """The account of one message to one receiver. Topic deliveries, key event id. id = hash(escalation, receiver)."""
-
     id: str
     escalation_id: str
     event_id: str
