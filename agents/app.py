@@ -12,11 +12,13 @@ from typing import Any
 
 import faust
 
+from agents.bus import session_seconds
 from agents.deps import Deps
 from agents.transport import Transport
 
-ROLES = ("score", "track", "escalate")
-SESSION_SECONDS = 45.0
+FAUST = {"score": "agents.scorer", "track": "agents.tracker", "escalate": "agents.escalator"}
+"""The Faust roles and the modules that bind their agents."""
+
 MAX_REQUEST_BYTES = 1_000_000
 
 
@@ -25,12 +27,18 @@ class App(faust.App):  # type: ignore[misc]
 
     deps: Deps
     role: str
+    done: dict[tuple[str, int], int]
+    """(topic, partition) -> the offset after the newest event done, for the self-check."""
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
 
     def _new_producer_transport(self) -> Transport:
         return Transport(self.conf.broker_producer, self)
+
+    def changelogs(self) -> list[str]:
+        """Names of the changelog topics of its tables."""
+        return [table.changelog_topic_name for table in self.tables.values()]
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         self.deps.metrics["agent_errors_total"].labels(self.role).inc()
@@ -44,11 +52,11 @@ def group_of(role: str) -> str:
 
 def create_app(deps: Deps, role: str, **overrides: Any) -> App:
     """A Faust app for one role, without agents. `overrides` are Faust settings, for tests."""
-    if role not in ROLES:
-        raise ValueError(f"no Faust role {role!r}: expected one of {', '.join(ROLES)}")
+    if role not in FAUST:
+        raise ValueError(f"no Faust role {role!r}: expected one of {', '.join(FAUST)}")
     quiet()
     app = App(group_of(role), **{**settings_of(deps, role), **overrides})
-    app.deps, app.role = deps, role
+    app.deps, app.role, app.done = deps, role, {}
     return app
 
 
@@ -64,7 +72,7 @@ def settings_of(deps: Deps, role: str) -> dict[str, Any]:
         "broker_commit_interval": 1.0,
         "broker_max_poll_records": 500,
         "broker_max_poll_interval": 1000.0,
-        "broker_session_timeout": SESSION_SECONDS,
+        "broker_session_timeout": float(session_seconds(settings)),
         "broker_heartbeat_interval": 3.0,
         "broker_request_timeout": 90.0,
         "broker_rebalance_timeout": 120.0,

@@ -46,8 +46,20 @@ class Bus:
         async with asyncio.timeout(SEND_TIMEOUT):
             await asyncio.shield(await self.post(topic, key, record, ident=ident, partition=partition))
 
+    async def forward(self, record: Any) -> None:
+        """Write a consumed record once more, as it is, to the end of its partition; waits until the broker has it."""
+        assert self._producer is not None, "use `async with`"
+        async with asyncio.timeout(SEND_TIMEOUT):
+            await self._producer.send_and_wait(
+                record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers))
+
     def partitions(self, topic: str) -> int:
         return next((t.partitions for t in topics.CATALOG if t.name == topic and t.partitions), self._settings.partitions)
+
+
+def session_seconds(settings: Settings) -> int:
+    """How long a killed member keeps its partitions. In `up` one process has them all: its successor waits for this."""
+    return 10 if settings.embedded else 45
 
 
 def consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
@@ -55,5 +67,5 @@ def consumer(settings: Settings, *names: str, group: str | None, **options: Any)
     return AIOKafkaConsumer(
         *names, bootstrap_servers=settings.bootstrap, group_id=group, enable_auto_commit=False,
         auto_offset_reset="earliest", isolation_level="read_committed", max_poll_interval_ms=300_000,
-        session_timeout_ms=45_000, heartbeat_interval_ms=3_000,
+        session_timeout_ms=session_seconds(settings) * 1000, heartbeat_interval_ms=3_000,
         **({"group_instance_id": f"{settings.pod_name}-{group}"} if settings.pod_name and group else {}), **options)

@@ -27,6 +27,10 @@ class RuleStore:
             raise RuntimeError("no rule book yet: await rules.ready() first")
         return self._book
 
+    @property
+    def loaded(self) -> bool:
+        return self._book is not None
+
     def offer(self, book: RuleBook) -> None:
         self._book = book
         self._changed.set()

@@ -33,14 +33,18 @@ class Out:
         self.stalled = False
         """A send was given up because the broker did not take it in time: the event is sound, not poison."""
 
-    async def post(self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> Any:
+    async def post(
+        self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None
+    ) -> Any:
         """Queue a record. No offset is committed before it is delivered; the future is done when it is."""
         headers = codec.encode_headers(record, source=self._role, at=self._deps.clock.now(), ident=ident)
         where = topics.partition_of(key, self._partitions(topic)) if partition is None else partition
         return await self._noting(self._app.producer.send(
             topic, key.encode("utf-8", "surrogatepass"), codec.encode(record), where, None, headers))
 
-    async def send(self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> None:
+    async def send(
+        self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None
+    ) -> None:
         """Send a record and wait until the broker has it: for what decides the next step."""
         async with asyncio.timeout(SEND_SECONDS):
             delivery = await self.post(topic, key, record, ident=ident, partition=partition)
@@ -54,7 +58,7 @@ class Out:
             raise
 
     async def dead(self, event: Any, reason: Reason, error: str, *, part: str = "") -> None:
-        """Set an event's record (or its `part`) aside. Tried for ever: an event is done only when it is safe somewhere."""
+        """Set an event's record (or its `part`) aside. Tried for ever: the event is done only when it is safe."""
         message = event.message
         letter = dead_letter(
             message.topic, message.partition, message.offset, key=message.key, value=message.value,
@@ -67,6 +71,10 @@ class Out:
             except Exception as problem:
                 log.error("dead letter %s not sent, trying again: %s", letter.id, describe(problem))
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def done(self, event: Any) -> None:
+        """Note the place for the self-check of commits."""
+        self._app.done[event.message.topic, event.message.partition] = event.message.offset + 1
 
     def _partitions(self, topic: str) -> int:
         return next((t.partitions for t in topics.CATALOG if t.name == topic and t.partitions),
@@ -92,6 +100,7 @@ async def consume(
                 break
             log.error("%s: the broker takes no records, trying again: %s", role, problem[1])
         handled.labels(role, "dead" if problem else "done").inc()
+        out.done(event)
 
 
 async def _attempt(event: Any, handle: Handle, out: Out) -> tuple[Reason, str] | None:

@@ -6,6 +6,7 @@ its own partitions' rows only. Values are bytes; a put of None deletes the row.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -16,7 +17,9 @@ S = TypeVar("S")
 
 
 def changelog_name(app: Any, name: str) -> str:
-    return f"{app.conf.id}-{name}-changelog"
+    """wenxun-track-heads-changelog; with the embedded broker one of each start, as it cannot be trusted to be whole."""
+    start = f"-{time.time_ns() // 1_000_000}" if app.deps.settings.embedded else ""
+    return f"{app.conf.id}-{name}-changelog{start}"
 
 
 class PartitionedTable:
