@@ -1,0 +1,64 @@
+"""Item + rule book -> scored items, one per subject it matches, each with its evidence."""
+
+from __future__ import annotations
+
+from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
+from pipeline.rulebook.schema import RuleBook, Source
+from pipeline.score.fold import Folded, fold
+from pipeline.score.kind import is_question
+from pipeline.score.matcher import Match, Matcher
+from pipeline.score.segment import Segmenter
+from pipeline.score.sentiment import engine_for
+
+MAX_MATCHED_CHARS = 20_000
+"""Of a text: what is looked through for terms. Feeds that carry whole articles stay below it."""
+
+MAX_ASKED_CHARS = 400
+
+
+class Scorer:
+    """Everything compiled from one rule book. Heavy to build (half a second, more for SnowNLP): off the event loop.
+
+    `score` is deterministic and safe to repeat.
+    """
+
+    def __init__(self, book: RuleBook) -> None:
+        self.book = book
+        self._sources: dict[str, Source] = {each.id: each for each in book.sources}
+        self._matcher = Matcher(book)
+        self._segmenter = Segmenter(book)
+        self._sentiment = engine_for(book.sentiment)
+
+    def score(self, item: RawItem) -> dict[str, ScoredItem]:
+        """Subject id -> the item as that subject sees it; {"*": …} for an item that matches none."""
+        title, text = fold(item.title), fold(item.text[:MAX_MATCHED_CHARS])
+        base = self._base(item, title, text)
+        matches = self._matcher.match((("title", title), ("text", text)), item.first_seen_at)
+        if not matches:
+            return {OPEN_SUBJECT: base}
+        return {match.subject: _seen_as(match, base) for match in matches}
+
+    def _base(self, item: RawItem, title: Folded, text: Folded) -> ScoredItem:
+        source = self._sources.get(item.source_id)
+        said = _said(title.text, text.text)
+        return ScoredItem(
+            item=item,
+            origin=source.origin if source and source.origin else item.source_id,
+            source_name=source.name if source else item.source_id,
+            official=source.official if source else False,
+            sentiment=self._sentiment.judge(said),
+            question=is_question(said[:MAX_ASKED_CHARS]),
+            terms=self._segmenter.terms(title.text, text.text),
+        )
+
+
+def _seen_as(match: Match, base: ScoredItem) -> ScoredItem:
+    return ScoredItem(
+        item=base.item, origin=base.origin, source_name=base.source_name, official=base.official,
+        weight=round(match.weight, 4), spans=match.spans, sentiment=base.sentiment, question=base.question,
+        terms=base.terms)
+
+
+def _said(title: str, text: str) -> str:
+    """Title and text, once: many feeds repeat the title at the beginning of the text."""
+    return text if text.startswith(title) else f"{title}\n{text}"
