@@ -1,0 +1,1 @@
+"""Collect: response bytes -> items with stable ids, masked; and when to poll again. Pure."""

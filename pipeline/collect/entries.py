@@ -1,0 +1,150 @@
+"""Entries as a document gave them -> items: plain text, masked, cut, with stable ids, oldest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from pipeline.collect import identity
+from pipeline.collect.dates import is_relative, parse_date
+from pipeline.collect.privacy import mask
+from pipeline.collect.text import cut, one_line, tidy, to_text
+from pipeline.model import Millis, RawBatch, RawItem
+
+MAX_ENTRIES = 500
+MAX_TITLE_BYTES = 4 * 1024
+MAX_TEXT_BYTES = 200 * 1024
+MAX_MARKUP = 1024 * 1024
+"""Characters of one entry's markup that are read at all."""
+MAX_URL = 2048
+TITLE_FROM_TEXT = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, unread: title and body are markup unless `plain`. There is no author here, and none is read."""
+
+    guid: str = ""
+    link: str = ""
+    title: str = ""
+    body: str = ""
+    date: str = ""
+    plain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a document is read. url: where it came from, for relative links. zone: of dates without one."""
+
+    source_id: str
+    url: str
+    zone: ZoneInfo
+    now: Millis
+    backfill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document read. items: oldest first, at most 500. skipped: entries without anything to read.
+
+    ttl: how long the publisher asks to wait, in ms. kind: what the document is, for logs.
+    """
+
+    items: tuple[RawItem, ...]
+    kind: str
+    ttl: Millis | None = None
+    skipped: int = 0
+
+
+def build(entries: Sequence[Entry], how: Reading) -> tuple[tuple[RawItem, ...], int]:
+    """The newest 500 entries as items, oldest first, and how many of all had nothing to read."""
+    readable = [entry for entry in entries if entry.title.strip() or entry.body.strip() or entry.link.strip()]
+    shared = _shared_guids(readable)
+    dated = [(parse_date(entry.date, how.zone, how.now) if entry.date else None, -place, entry)
+             for place, entry in enumerate(readable)]
+    # an entry without a date stands where the document has it among the newest: documents begin with the newest
+    dated.sort(key=lambda each: (how.now if each[0] is None else each[0], each[1]))
+    items: dict[str, RawItem] = {}
+    for at, _, entry in dated[-MAX_ENTRIES:]:
+        item = _item(entry, at, how, shared)
+        if item is not None:
+            items[item.id] = item
+    return tuple(items.values()), len(entries) - len(readable)
+
+
+def _shared_guids(entries: Sequence[Entry]) -> frozenset[str]:
+    """Guids that several entries with different links have: they name nothing."""
+    links = {(entry.guid, entry.link) for entry in entries if entry.guid and entry.link}
+    return frozenset(guid for guid, count in Counter(guid for guid, _ in links).items() if count > 1)
+
+
+def _item(entry: Entry, at: Millis | None, how: Reading, shared: frozenset[str]) -> RawItem | None:
+    title, body = (_plain if entry.plain else _markup)(entry)
+    url = _url(entry.link, how.url)
+    if not title and not body and not url:
+        return None
+    ident = identity.item_id(
+        how.source_id, guid="" if entry.guid in shared else entry.guid.strip(), link=entry.link.strip(),
+        title=title, date="" if is_relative(entry.date) else entry.date.strip())
+    title, _ = cut(one_line(mask(cut(title, 2 * MAX_TITLE_BYTES)[0])), MAX_TITLE_BYTES)
+    body, early = cut(body, MAX_TEXT_BYTES + MAX_TITLE_BYTES)       # masked before the last cut: no half numbers
+    text, late = cut(mask(body), MAX_TEXT_BYTES)
+    title = title or _title_from(text) or url
+    return RawItem(
+        id=ident, revision=identity.revision(title, text), source_id=how.source_id, title=title, text=text, url=url,
+        first_seen_at=how.now, published_at=at, backfill=how.backfill,
+        truncated=early or late or len(entry.body) > MAX_MARKUP)
+
+
+def _markup(entry: Entry) -> tuple[str, str]:
+    return one_line(to_text(entry.title[:MAX_MARKUP])), to_text(entry.body[:MAX_MARKUP])
+
+
+def _plain(entry: Entry) -> tuple[str, str]:
+    return one_line(tidy(entry.title[:MAX_MARKUP])), tidy(entry.body[:MAX_MARKUP])
+
+
+def _title_from(text: str) -> str:
+    """The beginning of a text whose entry has no title."""
+    first = text.partition("\n")[0]
+    return first if len(first) <= TITLE_FROM_TEXT else first[:TITLE_FROM_TEXT] + "…"
+
+
+def _url(link: str, base: str) -> str:
+    """An absolute http(s) link, or nothing."""
+    try:
+        url = urljoin(base, link.strip()) if link.strip() else ""
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return url if parts.scheme in ("http", "https") and parts.netloc and len(url) <= MAX_URL else ""
+
+
+def batches(source_id: str, polled_at: Millis, items: Sequence[RawItem], *, max_items: int, max_bytes: int
+            ) -> Iterator[RawBatch]:
+    """The items in their order, as records of at most `max_items` items and `max_bytes` encoded bytes each."""
+    room = max_bytes - 256 - 2 * len(source_id.encode())            # what stands around the items
+    batch: list[RawItem] = []
+    used = 0
+    for item in items:
+        item, size = _fitting(item, room)
+        if batch and (len(batch) >= max_items or used + size > room):
+            yield RawBatch(source_id=source_id, polled_at=polled_at, items=tuple(batch))
+            batch, used = [], 0
+        batch.append(item)
+        used += size
+    if batch:
+        yield RawBatch(source_id=source_id, polled_at=polled_at, items=tuple(batch))
+
+
+def _fitting(item: RawItem, room: int) -> tuple[RawItem, int]:
+    """The item, its text cut until it fits (escapes can double its length), and its encoded size with a comma."""
+    while (size := len(msgspec.json.encode(item)) + 1) > room and item.text:
+        keep = min(len(item.text.encode()) * room // size, len(item.text.encode()) - 1024)
+        item = msgspec.structs.replace(item, text=cut(item.text, max(0, keep))[0], truncated=True)
+    return item, size

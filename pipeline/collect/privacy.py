@@ -1,0 +1,117 @@
+"""Personal data in texts, masked before anything is written.
+
+Masked: phone numbers, identity-card numbers, e-mail addresses, bank cards, messenger numbers, homes, @names. Full-width
+digits count as digits. A home is an address down to a building's unit or room, or a street number after words such as
+`家住`; a street number alone stays, because it is where polling stations and offices are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+PHONE, CARD, IDENTITY, MAIL = "[电话]", "[银行卡]", "[证件号]", "[邮箱]"
+HOME, NAME, MESSENGER = "[住址]", "@[用户]", "[账号]"
+
+_FOLD: dict[int, str | int] = {
+    **{0xFF01 + i: 0x21 + i for i in range(94)}, 0x2010: "-", 0x2013: "-", 0x2014: "-", 0x3000: " ", 0xA0: " "}
+
+_BIRTH = r"(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+_IDENTITY = re.compile(
+    rf"(?<![0-9A-Za-z])[1-9]\d{{5}}[ -]?{_BIRTH}[ -]?\d{{3}}[\dXx](?![0-9A-Za-z])"
+    r"|(?<!\d)[1-9]\d{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}(?!\d)")
+_CARD = re.compile(r"(?<![\d.])[2-9]\d{3}(?:[ -]?\d{4}){3}(?:[ -]?\d{1,3})?(?![\d.]\d)(?!\d)")
+_CARD_NAMED = re.compile(r"(?:卡号|账号|帐号|账户|帐户)\D{0,6}?(\d(?:[ -]?\d){9,20})")
+_MOBILE = re.compile(r"(?<![\d.])(?:(?:\+|00)?86[ -]?)?1[3-9]\d(?:[ -]?\d{4}){2}(?!\d)")
+_LANDLINE = re.compile(
+    r"(?<![\d-])(?:(?:\+|00)86[ -]?)?\(0(?:10|2\d|[3-9]\d{2})\)[ -]?[2-9]\d{2,3}[ -]?\d{4}(?!\d)"
+    r"|(?<![\d-])(?:(?:\+|00)86[ -]?)?0(?:10|2\d|[3-9]\d{2})[ -]?[2-9]\d{2,3}[ -]?\d{4}(?:[-转]\d{1,6})?(?!\d)")
+_PHONE_NAMED = re.compile(
+    r"(?:电话|手机|座机|致电|拨打|tel|phone)\D{0,4}?([2-9]\d{2,3}[ -]?\d{4})(?![\d-])", re.IGNORECASE)
+_MAIL = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,6}[A-Za-z]{2,24}")
+_MESSENGER = re.compile(
+    r"(?:微信(?:号码?|id)|微信 ?:|加微信?|(?<![a-z])vx)[ :=是]{0,3}([a-z0-9][a-z0-9_-]{4,19})(?![a-z0-9])"
+    r"|(?<![a-z])qq(?:号码?|群)?[ :=是]{0,3}(\d{5,12})(?!\d)", re.IGNORECASE)
+_AT_NAME = re.compile(r"@(?!\[)[\w·-]{1,30}")
+_POSTED = re.compile(r"^([^\s]{1,30})(?= 发表于 ?\d{4}-)", re.MULTILINE)
+
+_NUMBER = r"(?:[A-Za-z]?\d{1,5}[A-Za-z]?|[一二三四五六七八九十百零〇]{1,5}|[甲乙丙丁东西南北A-Za-z])"
+_BUILDING = rf"{_NUMBER}(?:号楼|栋|幢|座|楼)"
+_UNIT = rf"{_NUMBER}(?:单元|门)"
+_ROOM = rf"{_NUMBER}(?:室|房)"
+_DOOR = rf"(?:{_NUMBER}(?:室|户|房)|\d{{3,4}}(?![\d年月日人元户]))"
+_FLOOR = rf"(?:{_NUMBER}(?:层|楼))?"
+_DOWN_TO_ROOM = re.compile(
+    rf"{_BUILDING}{_UNIT}{_FLOOR}{_DOOR}?|{_BUILDING}{_FLOOR}(?:{_ROOM}|\d{{3,4}}(?![\d年月日人元户]))|{_UNIT}{_DOOR}"
+    rf"|{_NUMBER}[号弄]{_ROOM}|村{_NUMBER}(?:组|队|社){_NUMBER}号")
+_LEADING = re.compile(r"[\u4e00-\u9fff0-9A-Za-z·]{0,30}$")
+_CUE = re.compile(r".*(?:家住|住址[是为在]?|地址[是为在]?|位于|我住|[在到去从是])")
+_HOME_NAMED = re.compile(
+    rf"(?:家住|我住|她住|他住|住在|住址|居住在|家在|户籍|家庭地址|收货地址|现住)[在于为是地: ]{{0,3}}"
+    rf"([\u4e00-\u9fffA-Za-z0-9-]{{2,24}}?{_NUMBER}(?:号院|号|弄|组|栋|幢|楼))")
+
+
+def mask(text: str) -> str:
+    """The text with personal data replaced by what it was, in square brackets. Masking twice changes nothing more."""
+    text = _POSTED.sub("[用户]", text)
+    for find in _FINDERS:
+        text = find(text)
+    return text
+
+
+def _whole(pattern: re.Pattern[str], label: str) -> Callable[[str], str]:
+    return lambda text: _replace(text, [match.span() for match in pattern.finditer(_folded(text))], label)
+
+
+def _group(pattern: re.Pattern[str], label: str) -> Callable[[str], str]:
+    return lambda text: _replace(
+        text, [match.span(match.lastindex or 0) for match in pattern.finditer(_folded(text))], label)
+
+
+def _folded(text: str) -> str:
+    """The same length with full-width letters and digits as ASCII, so that spans fit the original."""
+    return text.translate(_FOLD)
+
+
+def _replace(text: str, spans: list[tuple[int, int]], label: str) -> str:
+    if not spans:
+        return text
+    out: list[str] = []
+    at = 0
+    for start, end in spans:
+        out += (text[at:start], label)
+        at = end
+    return "".join(out) + text[at:]
+
+
+def _cards(text: str) -> str:
+    folded = _folded(text)
+    return _replace(text, [match.span() for match in _CARD.finditer(folded) if _luhn(match[0])], CARD)
+
+
+def _luhn(written: str) -> bool:
+    digits = [int(ch) for ch in written if ch.isdigit()][::-1]
+    total = sum(digits[0::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])
+    return total % 10 == 0
+
+
+def _homes(text: str) -> str:
+    """From where the address begins (after `住在` and the like) to its room."""
+    spans: list[tuple[int, int]] = []
+    folded, last = _folded(text), 0
+    for match in _DOWN_TO_ROOM.finditer(folded):
+        window = max(last, match.start() - 30)
+        lead = _LEADING.search(folded[window:match.start()])
+        start = match.start() - len(lead[0]) if lead else match.start()
+        cue = _CUE.match(folded[start:match.start()])
+        start += cue.end() if cue else 0
+        spans.append((start, match.end()))
+        last = match.end()
+    return _replace(text, spans, HOME)
+
+
+_FINDERS: tuple[Callable[[str], str], ...] = (
+    _whole(_MAIL, MAIL), _whole(_IDENTITY, IDENTITY), _group(_CARD_NAMED, CARD), _cards, _whole(_MOBILE, PHONE),
+    _whole(_LANDLINE, PHONE), _group(_PHONE_NAMED, PHONE), _group(_MESSENGER, MESSENGER),
+    _homes, _group(_HOME_NAMED, HOME), _whole(_AT_NAME, NAME),
+)
