@@ -14,13 +14,19 @@ _INVISIBLE = {"Cf", "Mn"}
 
 
 class _Table(dict[int, str]):
-    """Code point -> folded text, worked out at its first use."""
+    """Code point -> folded text, worked out at its first use. odd: characters whose folded text is not one character."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.odd: set[str] = set()
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
         folded = _KEEP.get(character) or unicodedata.normalize("NFKC", character).lower()
         if unicodedata.category(character) in _INVISIBLE:
             folded = ""
+        if len(folded) != 1:
+            self.odd.add(character)
         self[code] = folded
         return folded
 
@@ -45,7 +51,7 @@ class Folded:
 def fold(text: str) -> Folded:
     """Fold a text, remembering places. Most texts fold one to one and need no offsets."""
     folded = text.translate(_TABLE)
-    if len(folded) == len(text) and not _moved(text, folded):
+    if len(folded) == len(text) and _TABLE.odd.isdisjoint(text):
         return Folded(folded, None)
     return Folded(folded, [index for index, character in enumerate(text) for _ in _TABLE[ord(character)]])
 
@@ -53,8 +59,3 @@ def fold(text: str) -> Folded:
 def fold_term(text: str) -> str:
     """A rule's word, folded as the texts are."""
     return text.translate(_TABLE).strip()
-
-
-def _moved(text: str, folded: str) -> bool:
-    """Same length, but one character grew and another went (rare): seen by a second look at texts that changed."""
-    return folded != text and any(len(_TABLE[ord(character)]) != 1 for character in set(text))

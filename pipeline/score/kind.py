@@ -10,7 +10,9 @@ _ASKS = re.compile(
 _QUESTION_WORD = re.compile(
     "什么|怎么|怎样|如何|哪里|哪儿|哪个|哪些|哪天|哪家|谁|几点|几号|几个|几时|多少|多久|多大|为什么|为何|是不是|是否|"
     "有没有|能不能|可不可以|会不会|要不要|需不需要|行不行|对不对|真的假的|还是")
-_ENDS = re.compile(r"[^?。!\n]{2,60}\?|[^?。!,\n]{2,40}[吗呢么](?=$|[?。!,\s~…])")
+_END = re.compile("[?吗呢么]")
+_LONGEST = 60
+_STOPS = "?。!\n…"
 _RHETORICAL = re.compile("难道|凭什么|何必|岂|不是吗|何苦|谁不|谁让|有什么用|算什么|怎么回事[啊呀]?!")
 
 
@@ -18,10 +20,15 @@ def is_question(folded: str) -> bool:
     """True for a folded text (title and text) that asks; a rhetorical question does not."""
     if _ASKS.search(folded):
         return True
-    return any(_real(found.group()) for found in _ENDS.finditer(folded))
+    return any(_asks(folded, found.start()) for found in _END.finditer(folded))
 
 
-def _real(sentence: str) -> bool:
-    if _RHETORICAL.search(sentence):
+def _asks(text: str, place: int) -> bool:
+    """Whether the sentence that ends at `place`, with a question mark or a 吗 呢 么, is a question."""
+    if text[place] != "?" and place + 1 < len(text) and text[place + 1] not in _STOPS + ", ~":
         return False
-    return sentence[-1] in "吗么" or sentence[-2:-1] in ("吗", "么", "呢") or bool(_QUESTION_WORD.search(sentence))
+    begin = max(place - _LONGEST, 0, *(text.rfind(stop, 0, place) + 1 for stop in _STOPS))
+    sentence = text[begin:place + 1]
+    if len(sentence) < 3 or _RHETORICAL.search(sentence):
+        return False
+    return sentence.rstrip("?")[-1:] in ("吗", "么") or bool(_QUESTION_WORD.search(sentence))

@@ -1,9 +1,9 @@
 """Words of a text, and the heaviest of them as numbers for similarity. The only place that knows jieba.
 
-One jieba.Tokenizer per rule book, with the book's terms as words. Its dictionary is read from the package, never from
-the cache file that jieba keeps in a world-writable temporary folder. The best path is found as jieba finds it (most
-probable words, without the HMM), with logarithms made once: about three times as fast as jieba's own loop. What the
-HMM is for, names that no dictionary has, is done by pairs: neighbouring single characters count as a word.
+One dictionary per rule book: jieba's, with the book's terms added; never jieba.add_word, which changes the process. It
+is read from the package, not from the cache file that jieba keeps in a world-writable temporary folder. The best path
+is the one jieba finds (most probable words, without the HMM), but with logarithms made once: some three times as fast.
+What the HMM is for, names that no dictionary has, is done by pairs: neighbouring single characters count as a word.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ MAX_CHARS = 110
 SCALE = 6
 """Weight of a term = round(IDF * tf * SCALE), at most 255: IDF is at most 14."""
 
+_UNKNOWN = -18.0
+"""Logarithm of the probability of a character that no dictionary has: about one in its whole text."""
+
+_CHINESE = re.compile("[\u4e00-\u9fff\u3400-\u4dbf]+")
 _BLOCK = re.compile("[a-z0-9]+(?:[.\\-_][a-z0-9]+)*|[\u4e00-\u9fff\u3400-\u4dbf]+")
 _NUMBER = re.compile(r"[0-9.\-_]+")
 
@@ -42,11 +46,12 @@ def _jieba() -> Any:
 
 
 @cache
-def _dictionary() -> tuple[dict[str, int], int]:
-    """Word or prefix -> frequency (0 for a mere prefix), and the sum."""
+def _dictionary() -> dict[str, float]:
+    """Word -> logarithm of its probability (below 0); the beginning of a word that is none itself -> 0."""
     tokenizer = _jieba().Tokenizer()
     frequencies, total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
-    return frequencies, total
+    log_total = log(total)
+    return {word: log(frequency) - log_total if frequency else 0.0 for word, frequency in frequencies.items()}
 
 
 @cache
@@ -67,17 +72,21 @@ class Segmenter:
     """Cuts texts with one book's words. Building it copies jieba's dictionary: do it off the event loop."""
 
     def __init__(self, book: RuleBook) -> None:
-        frequencies, total = _dictionary()
-        tokenizer = _jieba().Tokenizer()
-        tokenizer.FREQ, tokenizer.total, tokenizer.initialized = dict(frequencies), total, True
+        self._words = dict(_dictionary())
         own = {fold_term(term.text) for subject in book.subjects for term in subject.terms}
-        self._own = frozenset(word for word in own if _BLOCK.fullmatch(word) and len(word) > 1)
-        for word in sorted(self._own):
-            tokenizer.add_word(word)
-        self._tokenizer = tokenizer
-        self._log_total = log(tokenizer.total)
-        self._logs: dict[str, float] = {}
+        for word in sorted(own):
+            if len(word) > 1 and _CHINESE.fullmatch(word):
+                self._add(word)
         self._weights: dict[str, tuple[int, float]] = {}
+
+    def _add(self, word: str) -> None:
+        """Make it a word that is preferred to its parts."""
+        parts: list[str] = []
+        self._route(word, parts)
+        value = min(sum(self._words.get(part) or _UNKNOWN for part in parts) + 1.0, -0.001)
+        self._words[word] = max(value, self._words.get(word) or _UNKNOWN * len(word))
+        for end in range(1, len(word)):
+            self._words.setdefault(word[:end], 0.0)
 
     def cut(self, folded: str) -> list[str]:
         """Words of a folded text in order; punctuation is left out."""
@@ -90,35 +99,25 @@ class Segmenter:
         return words
 
     def _route(self, block: str, words: list[str]) -> None:
-        """The most probable way through a run of Chinese characters (right to left, then read off)."""
-        frequencies = self._tokenizer.FREQ
+        """The most probable way through a run of Chinese characters: right to left, then read off."""
+        get = self._words.get
         length = len(block)
         best = [0.0] * (length + 1)
         ends = [0] * length
         for start in range(length - 1, -1, -1):
-            top, place = -1e300, start + 1
-            end = start + 1
-            word = block[start:end]
-            while (frequency := frequencies.get(word)) is not None or end == start + 1:
-                if frequency or end == start + 1:
-                    value = self._log(word, frequency or 1) + best[end]
-                    if value > top:
-                        top, place = value, end
+            place = end = start + 1
+            known = get(block[start])
+            top = (known or _UNKNOWN) + best[end]
+            while known is not None and end < length:
                 end += 1
-                if end > length:
-                    break
-                word = block[start:end]
+                known = get(block[start:end])
+                if known and (value := known + best[end]) > top:
+                    top, place = value, end
             best[start], ends[start] = top, place
         start = 0
         while start < length:
             words.append(block[start:ends[start]])
             start = ends[start]
-
-    def _log(self, word: str, frequency: int) -> float:
-        value = self._logs.get(word)
-        if value is None:
-            value = self._logs[word] = log(frequency) - self._log_total
-        return value
 
     def terms(self, title: str, text: str) -> tuple[tuple[int, int], ...]:
         """Up to 16 (crc32 of the word, weight 1..255), heaviest first, of a folded title and the beginning of its text."""
