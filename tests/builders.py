@@ -97,7 +97,7 @@ def routes() -> tuple[Route, ...]:
 def book(**changes: Any) -> RuleBook:
     values: dict[str, Any] = {
         "sources": (Source(id="xinwen", name="新闻网", url="http://xinwen.example/rss", origin="xinwen.example"),),
-        "subjects": (Subject(id="polling", title="投票时间地点", owner="值班室", reason="投票日", expires="never",
+        "subjects": (Subject(id="polling", title="投票时间地点", owner="值班室", reason="投票日", expires="2036-12-31",
                              terms=(Term(text="投票站"), Term(text="投票"))),),
         "sentiment": SentimentRules(), "levels": levels(), "roster": roster(),
         "channels": (Channel(id="console", type=ChannelType.CONSOLE),), "routes": routes(), "hash": "b" * 16,

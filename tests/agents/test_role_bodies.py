@@ -1,0 +1,150 @@
+"""The bodies of score, track and escalate with fakes: no Faust, no broker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from agents.clock import Clock
+from agents.deps import Deps, RuleStore
+from agents.escalator import Escalate
+from agents.metrics import Metrics
+from agents.scorer import Score, split
+from agents.settings import Settings
+from agents.tracker import Track
+from pipeline import codec, topics
+from pipeline.escalate.escalator import Escalator
+from pipeline.model import Escalation, EventHead, RawBatch, ScoredBatch, Tick
+from pipeline.rulebook.schema import MINUTE
+from pipeline.track.tracker import Tracker
+from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
+from tests.pipeline.test_escalate import head
+
+
+class FakeOut:
+    """Remembers what was sent, in order. `fail` names a topic whose sends are refused."""
+
+    def __init__(self, fail: str = "") -> None:
+        self.sent: list[tuple[str, str, Any]] = []
+        self.fail = fail
+
+    async def post(self, topic: str, key: str, record: Any, *, ident: str, partition: int | None = None) -> None:
+        if topic == self.fail:
+            raise ConnectionError("broker away")
+        self.sent.append((topic, key, record))
+
+    send = post
+
+    def records(self, kind: type) -> list[Any]:
+        return [record for _, _, record in self.sent if isinstance(record, kind)]
+
+
+class FakeTable:
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+
+    def apply(self, partition: int, puts: Mapping[bytes, bytes | None]) -> None:
+        for key, value in puts.items():
+            if value is None:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = value
+
+
+class FakeStates:
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+    def of(self, partition: int) -> Any:
+        return self.state
+
+    def held(self) -> dict[int, Any]:
+        return {0: self.state}
+
+
+@pytest.fixture
+def deps() -> Deps:
+    return Deps(Settings(), Clock(NOON, 0, 0.0), Metrics(), RuleStore(book()))
+
+
+def value(deps: Deps, name: str, **labels: str) -> float:
+    return deps.metrics.registry.get_sample_value(f"wenxun_{name}", labels) or 0.0
+
+
+async def test_an_item_goes_on_once_per_subject_it_matches(deps: Deps) -> None:
+    out = FakeOut()
+    await Score(deps, out)(raw_batch(raw_item("a"), raw_item("b", title="今天天气很好", text="")), 0)  # type: ignore[arg-type]
+    keys = {record.subject: [one.item.id for one in record.items] for record in out.records(ScoredBatch)}
+    assert keys == {"polling": ["a"], "*": ["b"]}
+
+
+async def test_one_bad_item_is_set_aside_alone_and_can_be_replayed(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, body = FakeOut(), Score(deps, FakeOut())
+    body._out = out  # type: ignore[assignment]
+    scorer, _ = await body._scorers.get()
+    good = scorer.score
+
+    class Brittle:
+        def score(self, item: Any) -> Any:
+            if item.id == "bad":
+                raise ValueError("cannot")
+            return good(item)
+
+    body._scorers._scorer = Brittle()  # type: ignore[assignment]
+    await body(raw_batch(raw_item("a"), raw_item("bad"), raw_item("c")), 2)
+    (letter,) = [record for topic, _, record in out.sent if topic == topics.DEAD_LETTERS]
+    assert [one.item.id for batch in out.records(ScoredBatch) for one in batch.items] == ["a", "c"]
+    alone = codec.decode(letter.value, {"ce_type": letter.type.encode()})
+    assert isinstance(alone, RawBatch) and [item.id for item in alone.items] == ["bad"]
+    assert value(deps, "dead_letters_total", role="score", reason="failed") == 1
+
+
+def test_a_scored_record_that_grows_too_large_is_split_and_never_cut() -> None:
+    items = [scored_item(f"i{n}", text="文" * 4000) for n in range(64)]
+    batches = list(split("polling", "b", items))
+    assert len(batches) > 1 and all(len(codec.encode(batch)) <= topics.MAX_RECORD_BYTES for batch in batches)
+    assert [one.item.id for batch in batches for one in batch.items] == [one.item.id for one in items]
+
+
+async def test_the_tracker_writes_its_rows_and_sends_the_event_on(deps: Deps) -> None:
+    out, table = FakeOut(), FakeTable()
+    body = Track(deps, out, table, FakeStates(Tracker(0, 4)))  # type: ignore[arg-type]
+    for n in range(3):
+        await body(scored_batch(scored_item(f"i{n}", origin=f"s{n}", at=NOON + n)), 0)
+    last = out.records(EventHead)[-1]
+    assert last.level_name == "一般" and out.sent[-1][:2] == (topics.EVENTS, last.id)
+    assert Tracker.restore(0, 4, table.rows.items()).open_events[0].id == last.id
+    await body(Tick(at=NOON + MINUTE), 0)
+    assert value(deps, "open_events", level="一般") == 1
+    assert value(deps, "level_decisions_total", why="raised") == 1
+
+
+async def test_a_record_that_does_not_belong_on_a_topic_is_refused(deps: Deps) -> None:
+    body = Track(deps, FakeOut(), FakeTable(), FakeStates(Tracker(0, 4)))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="items.scored holds no EventHead"):
+        await body(head(), 0)
+
+
+async def test_the_escalator_says_decided_only_after_its_escalation_is_out(deps: Deps) -> None:
+    table, state = FakeTable(), Escalator()
+    body = Escalate(deps, FakeOut(fail=topics.ESCALATIONS), table, FakeStates(state))  # type: ignore[arg-type]
+    with pytest.raises(ConnectionError):
+        await body(head(), 0)
+    assert table.rows == {}
+    out = FakeOut()
+    again = Escalate(deps, out, table, FakeStates(Escalator.restore(0, table.rows.items())))  # type: ignore[arg-type]
+    await again(head(), 0)
+    assert len(out.records(Escalation)) == 1 and b"a|e1" in table.rows
+
+
+async def test_a_repeat_after_the_state_was_written_sends_no_second_page(deps: Deps) -> None:
+    out, table = FakeOut(), FakeTable()
+    body = Escalate(deps, out, table, FakeStates(Escalator()))  # type: ignore[arg-type]
+    await body(head(), 0)
+    restored: Iterable[tuple[bytes, bytes]] = table.rows.items()
+    again = Escalate(deps, out, table, FakeStates(Escalator.restore(0, restored)))  # type: ignore[arg-type]
+    await again(replace(head(), joined=()), 0)
+    assert len(out.records(Escalation)) == 1
