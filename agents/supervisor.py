@@ -51,10 +51,16 @@ def only_instance(data_dir: Path) -> Iterator[None]:
 
 
 class Supervisor:
-    """Runs one child at a time until it ends by itself with 0 or 2, or until `stop`."""
+    """Runs one child at a time until it ends by itself with 0 or 2, or until `stop`.
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], grace_seconds: float) -> None:
-        self._command, self._grace = list(command), grace_seconds
+    output: a file descriptor for what the child writes, None for the parent's own. The child has a process group of
+    its own: Ctrl-C reaches the parent alone, so that the child is asked to stop once.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environ: Mapping[str, str], grace_seconds: float, output: int | None = None
+    ) -> None:
+        self._command, self._grace, self._output = list(command), grace_seconds, output
         self._environ = {**environ, PARENT_PIPE: "1"}
         self._stopping = threading.Event()
         self._asked = 0
@@ -76,7 +82,9 @@ class Supervisor:
         return 0
 
     def _once(self) -> int:
-        self.child = subprocess.Popen(self._command, stdin=subprocess.PIPE, env=self._environ)  # noqa: S603 (our own)
+        self.child = subprocess.Popen(  # noqa: S603 (our own command)
+            self._command, stdin=subprocess.PIPE, stdout=self._output, stderr=self._output, env=self._environ,
+            process_group=0)
         self.starts += 1
         if self._stopping.is_set():                     # asked between two children
             self.child.terminate()
