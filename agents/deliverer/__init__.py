@@ -34,6 +34,8 @@ EXPIRE_EVERY = 1800
 
 async def run(deps: Deps) -> None:
     """Deliver until cancelled. Raises when the broker cannot be reached at the start."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)   # they log URLs, and those of web hooks carry keys
     await deps.rules.ready()
     engine = open_store(deps.settings.store_url)
     try:

@@ -19,7 +19,7 @@ import aiosmtplib
 
 from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Sent
 from agents.deliverer.secrets import SecretError, Secrets
-from agents.outbound import Fault, OutboundError, pinned_address
+from agents.outbound import Fault, OutboundError, Resolver, pinned_address
 from pipeline.model import EscalationKind
 from pipeline.notify.render import as_html
 from pipeline.rulebook.schema import Channel
@@ -34,9 +34,9 @@ class Mail:
 
     def __init__(
         self, allow: Iterable[str], secrets: Secrets,
-        context: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        context: Callable[[], ssl.SSLContext] = ssl.create_default_context, resolver: Resolver | None = None,
     ) -> None:
-        self._allow, self._secrets, self._context = tuple(allow), secrets, context
+        self._allow, self._secrets, self._context, self._resolver = tuple(allow), secrets, context, resolver
 
     async def __call__(self, channel: Channel, letter: Letter) -> Outcome:
         if not letter.person.mail:
@@ -79,14 +79,16 @@ class Mail:
 
     async def _connect(self, channel: Channel) -> aiosmtplib.SMTP:
         port = channel.port or PORTS.get(channel.tls, 587)
-        address = await pinned_address(channel.host, port, self._allow)
+        address = await pinned_address(channel.host, port, self._allow, resolver=self._resolver)
         sock = await asyncio.wait_for(_dial(address, port), 5.0)
         try:
             server = aiosmtplib.SMTP(
                 hostname=channel.host, port=None, sock=sock, timeout=TIMEOUT, local_hostname="wenxun.invalid",
-                use_tls=channel.tls == "tls", start_tls=channel.tls == "starttls",
+                use_tls=channel.tls == "tls", start_tls=False,
                 tls_context=None if channel.tls == "none" else await asyncio.to_thread(self._context))
             await server.connect()
+            if channel.tls == "starttls":
+                await _encrypt(server)
             return server
         except BaseException:
             sock.close()
@@ -125,6 +127,14 @@ async def _dial(address: str, port: int) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+async def _encrypt(server: aiosmtplib.SMTP) -> None:
+    """STARTTLS or nothing: a server that does not offer it (or somebody between) must not see the password."""
+    await server.ehlo()
+    if not server.supports_extension("starttls"):
+        raise aiosmtplib.SMTPNotSupported("STARTTLS is not offered")
+    await server.starttls()
 
 
 async def _leave(server: aiosmtplib.SMTP) -> None:
