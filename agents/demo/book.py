@@ -14,14 +14,17 @@ from pipeline.rulebook.parse import parse_book
 from pipeline.rulebook.schema import RuleBook
 
 RULES = FOLDER / "rules"
-INTERVAL = {"interval": "4m", "min_interval": "3m", "max_interval": "6m"}
-"""Of the demo's time: half a second or so at its usual speed."""
 
 
-def write_rules(folder: Path, scenario: Scenario, ports: Mapping[str, int], phone_port: int, key: str) -> RuleBook:
-    """Make a complete rule directory; returns the book it holds. RuleBookError if the shipped files are wrong."""
+def write_rules(
+    folder: Path, scenario: Scenario, ports: Mapping[str, int], phone_port: int, key: str, minutes: int
+) -> RuleBook:
+    """Make a complete rule directory; returns the book it holds. RuleBookError if the shipped files are wrong.
+
+    minutes: the sources' interval, of the demo's time. key: signs the messages.
+    """
     shutil.copytree(RULES, folder)
-    sources = yaml.safe_dump({"sources": source_rules(scenario, ports)}, allow_unicode=True, sort_keys=False)
+    sources = yaml.safe_dump({"sources": source_rules(scenario, ports, minutes)}, allow_unicode=True, sort_keys=False)
     (folder / "sources.yml").write_text(f"# 演示启动时写出：每个站点一个端口。\n{sources}", encoding="utf-8")
     book = read_book(folder)
     secrets = folder / "secrets"
@@ -32,11 +35,12 @@ def write_rules(folder: Path, scenario: Scenario, ports: Mapping[str, int], phon
     return book
 
 
-def source_rules(scenario: Scenario, ports: Mapping[str, int]) -> list[dict[str, object]]:
+def source_rules(scenario: Scenario, ports: Mapping[str, int], minutes: int) -> list[dict[str, object]]:
+    interval = {"interval": f"{minutes}m", "min_interval": f"{minutes}m", "max_interval": f"{2 * minutes}m"}
     return [{
         "id": site.id, "name": site.name, "url": base_url(ports[site.id]) + feed_path(site),
         **({"format": "discourse"} if site.format is Format.DISCOURSE else {}),
-        "group": site.group, "origin": site.origin, **({"official": True} if site.official else {}), **INTERVAL,
+        "group": site.group, "origin": site.origin, **({"official": True} if site.official else {}), **interval,
     } for site in scenario.sites]
 
 
