@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 
+import msgspec
+
 from pipeline.ids import digest
 from pipeline.model import Millis, SourceState
 from pipeline.rulebook.schema import DAY, MINUTE, Source
@@ -152,6 +154,47 @@ def conditional(state: SourceState | None, url: str, now: Millis) -> dict[str, s
         return {}
     pairs = (("If-None-Match", state.etag), ("If-Modified-Since", state.last_modified))
     return {name: value for name, value in pairs if value}
+
+
+MAX_ERROR = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one poll of a source brought, whatever way it ended. seen: hashes of the document's entries, None if unread.
+
+    etag and last_modified are what to send next time; asked_all: no validators were sent with this request.
+    """
+
+    outcome: Outcome
+    error: str = ""
+    retry_after: Millis | None = None
+    asked: Millis | None = None
+    etag: str = ""
+    last_modified: str = ""
+    seen: bytes | None = None
+    asked_all: bool = False
+    fresh: bool = False
+
+
+def next_state(source: Source, before: SourceState | None, poll: Poll, now: Millis) -> SourceState:
+    """What is remembered of a source after a poll. A failure keeps what was known and counts up."""
+    known = before if before is not None and before.url == source.url else None
+    failures = 0 if poll.outcome.good else (known.failures if known else 0) + 1
+    result = Result(poll.outcome, failures, poll.retry_after, poll.asked)
+    state = msgspec.structs.replace(
+        known or SourceState(source_id=source.id, url=source.url, polled_at=now, next_poll_at=now), polled_at=now,
+        next_poll_at=next_poll(Policy.of(source), result, now, f"{source.id}/{now}"), failures=failures,
+        outcome=str(poll.outcome), error=poll.error[:MAX_ERROR])
+    if not poll.outcome.good:
+        return state
+    state = msgspec.structs.replace(
+        state, etag=poll.etag, last_modified=poll.last_modified, succeeded_at=now,
+        new_item_at=now if poll.fresh else state.new_item_at,
+        unconditional_at=now if poll.asked_all else state.unconditional_at)
+    if poll.seen is None:
+        return state
+    return msgspec.structs.replace(state, seen=poll.seen, backfilled=True)
 
 
 def is_blind(state: SourceState, policy: Policy, now: Millis) -> bool:

@@ -1,0 +1,84 @@
+"""One request for one source -> a value that says how it ended. Ordinary trouble is an outcome, never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import httpx
+
+from agents import outbound
+from agents.outbound import Fault, Limits, OutboundError
+from pipeline.collect import schedule
+from pipeline.collect.schedule import Outcome, Poll
+from pipeline.model import Millis, SourceState
+from pipeline.rulebook.schema import Source
+
+ACCEPT = ("application/rss+xml, application/atom+xml, application/feed+json, application/json;q=0.9, "
+          "application/xml;q=0.9, text/xml;q=0.9, */*;q=0.5")
+
+_STATUS = {
+    Outcome.RATE_LIMITED: "网站要求放慢（{status}），将按它给出的时间再采集",
+    Outcome.GONE: "网站说这个地址已永久停用（410）。请更换或删除这个来源",
+    Outcome.REFUSED_BY_SITE: "网站拒绝访问（{status}）。可能需要登录或屏蔽了采集，请与对方联系",
+    Outcome.NOT_FOUND: "地址不存在（404）。请核对 sources.yml 里的网址",
+    Outcome.SERVER_ERROR: "网站出错（{status}），稍后再试",
+    Outcome.BAD_STATUS: "网站返回了意外的状态 {status}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A body to be parsed, and what its headers say."""
+
+    body: bytes
+    content_type: str
+    url: str
+    etag: str
+    last_modified: str
+    fresh_for: Millis | None
+    asked_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """What all requests share. timeout and limits are real time and bytes."""
+
+    client: httpx.AsyncClient
+    timeout: float = 30.0
+    limits: Limits = Limits()
+
+    async def fetch(
+        self, source: Source, state: SourceState | None, now: Millis, user_agent: str
+    ) -> Fetched | Poll:
+        """A body, or how the poll ended without one."""
+        asks = schedule.conditional(state, source.url, now)
+        try:
+            answer = await outbound.request(
+                self.client, "GET", source.url, timeout=self.timeout, limits=self.limits,
+                headers={"User-Agent": user_agent, "Accept": ACCEPT, **asks})
+        except OutboundError as error:
+            outcome = Outcome.BLOCKED if error.fault is Fault.REFUSED else Outcome.NO_ANSWER
+            return Poll(outcome, error=str(error))
+        return _sorted(answer, state, now, bool(asks))
+
+
+def user_agent(contact: str, sources: int) -> str:
+    """wenxun/0.1.0 (+ops@county.example; 42 sources)"""
+    who = f"+{contact}; " if contact else ""
+    return f"{outbound.USER_AGENT} ({who}{sources} sources)"
+
+
+def _sorted(answer: outbound.Response, state: SourceState | None, now: Millis, conditional: bool) -> Fetched | Poll:
+    wait = schedule.retry_after(answer.headers, now)
+    outcome = schedule.outcome_of(answer.status, wait)
+    fresh_for = schedule.max_age(answer.headers, now)
+    etag, last_modified = schedule.validators(answer.headers)
+    if outcome is Outcome.OK:
+        return Fetched(answer.body, answer.headers.get("content-type", ""), answer.url, etag, last_modified, fresh_for,
+                       not conditional)
+    if outcome is Outcome.NOT_MODIFIED and state is not None and conditional:
+        return Poll(outcome, asked=fresh_for, etag=etag or state.etag,
+                    last_modified=last_modified or state.last_modified)
+    if outcome is Outcome.NOT_MODIFIED:
+        outcome = Outcome.BAD_STATUS                    # an answer to a question that was not asked
+    return Poll(outcome, error=_STATUS[outcome].format(status=answer.status), retry_after=wait)

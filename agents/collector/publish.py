@@ -1,0 +1,61 @@
+"""Items and states to the broker, until it has them. A broker that is away is waited for, with the items in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiokafka.errors import KafkaError
+
+from agents.bus import Bus
+from agents.collector.backpressure import Gate
+from agents.metrics import Metrics
+from pipeline import codec, topics
+from pipeline.collect.entries import batches
+from pipeline.ids import digest
+from pipeline.model import Millis, RawItem, SourceState
+
+log = logging.getLogger("wenxun.collect")
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+"""Real seconds between attempts while the broker is away."""
+
+
+class Publisher:
+    """Sends; every call returns only when the broker has acknowledged, however long that takes.
+
+    Raises KafkaError only for errors that no waiting mends: the role then ends and is started again.
+    """
+
+    def __init__(self, bus: Bus, gate: Gate, metrics: Metrics, first_wait: float = FIRST_WAIT) -> None:
+        self._bus, self._gate, self._metrics, self._first_wait = bus, gate, metrics, first_wait
+
+    async def items(self, source_id: str, polled_at: Millis, items: Sequence[RawItem]) -> None:
+        """The items, oldest first, in records of topic items.raw."""
+        for batch in batches(source_id, polled_at, items, max_items=topics.MAX_BATCH_ITEMS,
+                             max_bytes=topics.MAX_RECORD_BYTES):
+            await self._gate.admit(len(codec.encode(batch)))
+            ident = digest(source_id, *(f"{item.id}:{item.revision}" for item in batch.items))
+            await self._until_acknowledged(self._sending(topics.ITEMS_RAW, source_id, batch, ident))
+
+    async def state(self, state: SourceState) -> None:
+        ident = digest(state.source_id, state.polled_at)
+        await self._until_acknowledged(self._sending(topics.COLLECTOR_STATE, state.source_id, state, ident))
+
+    def _sending(self, topic: str, key: str, record: codec.Value, ident: str) -> Callable[[], Awaitable[None]]:
+        return lambda: self._bus.send(topic, key, record, ident=ident)
+
+    async def _until_acknowledged(self, send: Callable[[], Awaitable[None]]) -> None:
+        wait = self._first_wait
+        while True:
+            try:
+                return await send()
+            except (TimeoutError, ConnectionError) as error:
+                log.warning("broker does not take records (%s): trying again in %g s", type(error).__name__, wait)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                log.warning("broker does not take records (%s): trying again in %g s", type(error).__name__, wait)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)

@@ -1,0 +1,82 @@
+"""The parse worker: a child process that turns bodies into items, and may be killed for it.
+
+A hostile document can cost seconds and hundreds of megabytes inside a parser. Here it costs a child that has a memory
+limit and a deadline; the collector goes on. Frames on stdin and stdout: four bytes of length, then msgpack. The end of
+stdin ends the worker, so it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import resource
+import signal
+import sys
+from typing import BinaryIO
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from pipeline.collect.entries import Reading
+from pipeline.collect.feed import parse_feed
+from pipeline.errors import NotAFeed
+from pipeline.model import Millis, RawItem
+from pipeline.rulebook.schema import SourceFormat
+
+MEMORY_BYTES = 512 * 1024**2
+TOO_HARD = "内容过大或嵌套过深，无法解析。请联系发布方，或换一个订阅地址"
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True):
+    """A body and how to read it."""
+
+    body: bytes
+    content_type: str
+    form: str
+    source_id: str
+    url: str
+    zone: str
+    now: Millis
+    backfill: bool
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True):
+    """What was read, or in `error` why nothing was."""
+
+    items: tuple[RawItem, ...] = ()
+    kind: str = ""
+    ttl: Millis | None = None
+    skipped: int = 0
+    error: str = ""
+
+
+def handle(job: Job) -> Done:
+    """Never raises: a parser that fails on a document says so as an error of that document."""
+    how = Reading(job.source_id, job.url, ZoneInfo(job.zone), job.now, job.backfill)
+    try:
+        parsed = parse_feed(job.body, how, content_type=job.content_type, form=SourceFormat(job.form))
+        return Done(parsed.items, parsed.kind, parsed.ttl, parsed.skipped)
+    except NotAFeed as error:
+        return Done(error=str(error))
+    except (MemoryError, RecursionError):
+        return Done(error=TOO_HARD)
+    except Exception as error:                          # feedparser raises whatever its insides raise
+        print(f"parser failed on {job.source_id}: {type(error).__name__}: {error}", file=sys.stderr)
+        return Done(error=f"解析失败（{type(error).__name__}）。请把这个地址报告给 Wenxun 的维护者")
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is for the parent
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    decode, encode = msgspec.msgpack.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
+    while (frame := _read(sys.stdin.buffer)) is not None:
+        answer = encode(handle(decode(frame)))
+        sys.stdout.buffer.write(len(answer).to_bytes(4, "big") + answer)
+        sys.stdout.buffer.flush()
+
+
+def _read(stream: BinaryIO) -> bytes | None:
+    head = stream.read(4)
+    if len(head) < 4:
+        return None
+    length = int.from_bytes(head, "big")
+    frame = stream.read(length)
+    return frame if len(frame) == length else None
