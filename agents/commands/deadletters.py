@@ -84,7 +84,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 async def replay(settings: Any, store: Any, rows: list[DeadRow], *, to: str | None, now: int) -> int:
-    """Send each record as it was: bytes, key, type and partition's rule. Marked only after the broker has it."""
+    """Send each record as it was: bytes, key, type and partition. Marked only after the broker has it."""
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
@@ -111,12 +111,10 @@ async def replay(settings: Any, store: Any, rows: list[DeadRow], *, to: str | No
 async def _send(producer: Any, letter: Any, topic: str, partitions: int) -> None:
     from pipeline import topics
 
-    fixed = next((each.partitions for each in topics.CATALOG if each.name == topic), None)
-    key = letter.key.decode("utf-8", "surrogateescape")
-    if letter.key:
-        partition = topics.partition_of(key, fixed or partitions)
-    else:
-        partition = letter.partition % (fixed or partitions)
+    partition = letter.partition                        # as it was, whatever its key is
+    if topic != letter.topic:
+        fixed = next((each.partitions for each in topics.CATALOG if each.name == topic), None)
+        partition = topics.partition_of(letter.key.decode("utf-8", "replace"), fixed or partitions)
     headers = [("ce_specversion", b"1.0"), ("ce_id", letter.id.encode()), ("ce_source", b"/wenxun/dlq"),
                *([("ce_type", letter.type.encode())] if letter.type else [])]
     await producer.send_and_wait(topic, letter.value, key=letter.key or None, partition=partition, headers=headers)

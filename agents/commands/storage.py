@@ -64,7 +64,8 @@ def _expire(args: argparse.Namespace) -> int:
         dropped = expire(store, Clock.parse(settings.clock).now() - days * DAY)
     finally:
         store.dispose()
-    print(f"超过 {days} 天的文字已清除：" + ("，".join(f"{name} {rows} 行" for name, rows in dropped.items()) or "没有"))
+    lines = [f"{name} {rows} 行" for name, rows in dropped.items()]
+    print(f"超过 {days} 天的文字已清除：" + ("，".join(lines) or "没有"))
     return 0
 
 

@@ -113,7 +113,7 @@ class _Rule:
 
 
 _NEWEST = {
-    "scored": _Rule(schema.scored, ("first_seen_at", "revision", "book", "detail")),
+    "scored": _Rule(schema.scored, ("first_seen_at", "revision", "book")),
     "events": _Rule(schema.events, ("version",)),
     "members": _Rule(schema.members, ("version", "row")),
     "alerts": _Rule(schema.alerts, ("event_version", "revision")),

@@ -1,0 +1,171 @@
+"""What a start needs from the store: events, alerts, items not yet in an event, sources, messages, commands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, and_, exists, func, select, tuple_
+
+from agents.store import schema
+from pipeline import codec
+from pipeline.collect.identity import REMEMBERED, pack_seen
+from pipeline.ids import digest
+from pipeline.model import (
+    AlertState,
+    AlertStatus,
+    Escalation,
+    EventHead,
+    EventStatus,
+    MemberRow,
+    Millis,
+    ScoredItem,
+    SourceState,
+)
+from pipeline.rulebook.schema import EventRules
+
+CHUNK = 500
+EXCERPT_CHARACTERS = 80
+"""What the tracker keeps of a text: it is all that goes back to it."""
+_ID = re.compile(r'"id":"([0-9a-f]+)"')
+
+
+def events(connection: Connection, now: Millis, rules: EventRules) -> list[EventHead]:
+    """Events that the tracker would still hold, highest level and latest change first.
+
+    Closed and calm ones too: they decide what happens to items that join them. And of each partition the event with
+    the greatest number, so that no number is given twice.
+    """
+    table = schema.events.c
+    newest = func.max(table.last_item_at, table.changed_at) if _sqlite(connection) else func.greatest(
+        table.last_item_at, table.changed_at)
+    held = ((table.level > 0)
+            | ((table.status == str(EventStatus.WATCHING)) & (newest > now - rules.join_within))
+            | ((table.status != str(EventStatus.WATCHING)) & (newest > now - rules.calm_after)))
+    query = select(table.head).where(held).order_by(table.level.desc(), table.changed_at.desc(), table.id)
+    return [_head(text) for text in connection.execute(query).scalars()]
+
+
+def greatest_numbers(connection: Connection, partitions: int) -> list[EventHead]:
+    """The event with the greatest number of each partition: numbers go round (see pipeline/track)."""
+    table = schema.events.c
+    slot = (table.number - 1) % partitions
+    greatest = select(func.max(table.number)).where(table.number > 0).group_by(slot)
+    rows = connection.execute(select(table.head).where(table.number.in_(greatest)).order_by(table.id))
+    return [_head(text) for text in rows.scalars()]
+
+
+def members(connection: Connection, event_id: str, since: Millis) -> list[MemberRow]:
+    """Rows of an event's items, newest first."""
+    table = schema.members.c
+    rows = connection.execute(
+        select(table.row).where(table.event_id == event_id, table.at >= since).order_by(table.at.desc(), table.item_id))
+    return [msgspec.json.decode(row, type=MemberRow) for row in rows.scalars()]
+
+
+def alerts(connection: Connection) -> list[tuple[AlertState, EventHead]]:
+    """Alerts not ended, each with the event as the archive has it, by event id."""
+    alert, event = schema.alerts.c, schema.events.c
+    rows = connection.execute(
+        select(alert.state, event.head).where(alert.event_id == event.id, alert.status != str(AlertStatus.ENDED))
+        .order_by(alert.event_id))
+    return [(codec.decode_as(AlertState, state.encode()), _head(head)) for state, head in rows]
+
+
+def as_of(head: EventHead, state: AlertState) -> EventHead:
+    """The event as the alert knew it: a raise or fall that the archive has and the alert had not seen is news to it."""
+    raises = range(head.raises + 2)
+    ranks = {head.peak, *range(1, max(head.peak, state.level) + 2)}
+    found = next((raised for raised in raises for rank in ranks
+                  if digest("alert", head.id, rank, raised) == state.alert_id), head.raises)
+    return msgspec.structs.replace(head, version=state.event_version, raises=found, level=state.level, joined=())
+
+
+def lone_items(
+    connection: Connection, since: Millis, *, newest_first: bool = False
+) -> Iterator[tuple[str, str, ScoredItem]]:
+    """(subject, book, item) of items first seen since then that are in no event of their subject, by first sight.
+
+    Texts are cut to what the tracker quotes. Read in pieces: the caller may stop at any.
+    """
+    table, member, event = schema.scored.c, schema.members.c, schema.events.c
+    joined = exists().where(member.item_id == table.item_id, event.id == member.event_id,
+                            event.subject == table.subject)
+    place = tuple_(table.first_seen_at, table.item_id, table.subject)
+    order = [column.desc() if newest_first else column.asc()
+             for column in (table.first_seen_at, table.item_id, table.subject)]
+    query = (select(table.first_seen_at, table.item_id, table.subject, table.book, table.detail)
+             .where(table.expired.is_(False), table.first_seen_at >= since, ~joined).order_by(*order).limit(CHUNK))
+    last: tuple[Any, ...] | None = None
+    while rows := connection.execute(_after(query, place, last, newest_first)).all():
+        for row in rows:
+            yield row.subject, row.book, _cut(msgspec.json.decode(row.detail, type=ScoredItem))
+        last = tuple(rows[-1][:3])
+
+
+def sources(connection: Connection, now: Millis) -> Iterator[SourceState]:
+    """What the collector may remember: only entries that were scored count as seen, so that nothing else is skipped."""
+    for row in connection.execute(select(schema.sources).order_by(schema.sources.c.id)).mappings().all():
+        yield SourceState(
+            source_id=row["id"], url=row["url"], polled_at=row["polled_at"], next_poll_at=now,
+            seen=pack_seen(_seen(connection, row["id"])), backfilled=row["backfilled"], failures=row["failures"],
+            outcome=row["outcome"], error=row["error"], succeeded_at=row["succeeded_at"],
+            new_item_at=row["new_item_at"])
+
+
+def unledgered(connection: Connection, since: Millis) -> list[Escalation]:
+    """Messages decided since then of which deliver's ledger knows nothing, in order."""
+    table = schema.escalations.c
+    known = ledgered(connection, since)
+    rows = connection.execute(
+        select(table.detail).where(table.at >= since, table.detail != "").order_by(table.at, table.id))
+    decided = (codec.decode_as(Escalation, text.encode()) for text in rows.scalars())
+    return [each for each in decided if each.id not in known]
+
+
+def ledgered(connection: Connection, since: Millis) -> set[str]:
+    """Ids of escalations in deliver's ledger: an Escalation's JSON begins with its id."""
+    table = schema.outbox.c
+    rows = connection.execute(select(func.substr(table.escalation, 1, 64)).where(table.decided_at >= since)).scalars()
+    return {found[1] for text in rows if (found := _ID.search(text))}
+
+
+def commands(connection: Connection, since: Millis) -> list[Any]:
+    """Commands accepted since then (real time), in order."""
+    table = schema.commands.c
+    rows = connection.execute(
+        select(table.type, table.record).where(table.accepted_at >= since).order_by(table.accepted_at, table.id))
+    return [codec.decode_as(codec.TYPES[kind], record.encode()) for kind, record in rows]
+
+
+def _seen(connection: Connection, source_id: str) -> list[tuple[str, str]]:
+    item, scored = schema.items.c, schema.scored.c
+    done = exists().where(and_(scored.item_id == item.id, scored.revision == item.revision))
+    rows = connection.execute(
+        select(item.id, item.revision).where(item.source_id == source_id, done)
+        .order_by(item.seen_at.desc(), item.id).limit(REMEMBERED))
+    return [(ident, revision) for ident, revision in rows]
+
+
+def _after(query: Select[Any], place: Any, last: tuple[Any, ...] | None, newest_first: bool) -> Select[Any]:
+    if last is None:
+        return query
+    return query.where(place < tuple_(*last) if newest_first else place > tuple_(*last))
+
+
+def _cut(scored: ScoredItem) -> ScoredItem:
+    item = msgspec.structs.replace(
+        scored.item, title=scored.item.title[:EXCERPT_CHARACTERS], text=scored.item.text[:EXCERPT_CHARACTERS])
+    spans = tuple(span for span in scored.spans if span.end <= EXCERPT_CHARACTERS)
+    return msgspec.structs.replace(scored, item=item, spans=spans)
+
+
+def _head(text: str) -> EventHead:
+    decoded: EventHead = codec.decode_as(EventHead, text.encode())
+    return decoded
+
+
+def _sqlite(connection: Connection) -> bool:
+    return connection.dialect.name == "sqlite"
