@@ -89,7 +89,7 @@ def _problem(file: str, message: str, hint: str) -> Problem:
     return Problem(file, 1, 1, "", message, hint)
 
 
-def load(root: Path, timezone: str) -> RuleBook:
+def load_book(root: Path, timezone: str) -> RuleBook:
     """The book of a rule directory; RuleBookError if it cannot be used."""
     return read_dir(root).parse(timezone)
 

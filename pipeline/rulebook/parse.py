@@ -28,7 +28,7 @@ def parse_book(files: Mapping[str, str], timezone: str) -> schema.RuleBook:
     """
     reading = Reading()
     values, broken = _read_all(files, reading)
-    _check_references(reading, broken)
+    check_references(reading, broken)
     if not reading.problems:
         _check_whole(values, reading)
     if reading.problems:
@@ -89,7 +89,8 @@ def _require_files(files: Mapping[str, str], reading: Reading, broken: set[str])
             broken.update(layout.DEFINES.get(name, ()))
 
 
-def _check_references(reading: Reading, broken: set[str]) -> None:
+def check_references(reading: Reading, broken: set[str]) -> None:
+    """Note a problem for each reference to a name that nothing defines, unless its space could not be read."""
     for each in reading.references:
         known = {name for space in each.spaces for name in reading.names.get(space, ())}
         if each.name not in known and not broken.intersection(each.spaces):

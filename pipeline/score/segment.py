@@ -1,6 +1,6 @@
 """Words of a text, and the heaviest of them as numbers for similarity. The only place that knows jieba.
 
-One dictionary per rule book: jieba's, with the book's terms added; never jieba.add_word, which changes the process. It
+One dictionary per rule book: jieba's, with the book's terms added (never to jieba itself: that changes the process). It
 is read from the package, not from the cache file that jieba keeps in a world-writable temporary folder. The best path
 is the one jieba finds (most probable words, without the HMM), but with logarithms made once: some three times as fast.
 What the HMM is for, names that no dictionary has, is done by pairs: neighbouring single characters count as a word.
@@ -8,7 +8,6 @@ What the HMM is for, names that no dictionary has, is done by pairs: neighbourin
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
 import zlib
@@ -41,7 +40,7 @@ def _jieba() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")     # jieba 0.42.1 has invalid escapes and imports pkg_resources
         import jieba
-    jieba.setLogLevel(logging.CRITICAL)
+    jieba.setLogLevel(60)          # says where its cache is at every start
     return jieba
 
 
