@@ -97,7 +97,7 @@ class Hook(Server):
 
 @dataclass
 class MailServer(Server):
-    """An SMTP server. replies: command -> replies in order (the last one stays), such as {"RCPT": ["450 later", "250 ok"]}.
+    """An SMTP server. replies: command -> replies in order, the last one stays: {"RCPT": ["450 later", "250 ok"]}.
     HANG as a reply says nothing. login: (user, password) it wants. tls: offers STARTTLS with this context."""
 
     replies: dict[str, list[str]] = field(default_factory=dict)

@@ -29,8 +29,8 @@ log = logging.getLogger("wenxun.deliver")
 
 GROUP = "wenxun-deliver"
 MAX_RECORDS = 200
-REPLAYED = "wenxun_replayed"
-"""Header of a record that a person sent again from the dead letters: what was given up is tried anew."""
+REPLAYED = b"/wenxun/dlq"
+"""`ce_source` of a record that a person sent again from the dead letters: what was given up is tried anew."""
 _OTHERS = frozenset(f"wenxun.{name}" for name in codec.TYPES if name != "escalation")
 
 
@@ -70,7 +70,7 @@ class Intake:
             found = await self._parcels(record, headers)
             parcels += found
             handled += bool(found)
-            if REPLAYED in headers:
+            if headers.get("ce_source") == REPLAYED:
                 again += [parcel.id for parcel in found]
         if parcels:
             await self._until_written(parcels, again)

@@ -80,18 +80,17 @@ class Mail:
     async def _connect(self, channel: Channel) -> aiosmtplib.SMTP:
         port = channel.port or PORTS.get(channel.tls, 587)
         address = await pinned_address(channel.host, port, self._allow, resolver=self._resolver)
-        sock = await asyncio.wait_for(_dial(address, port), 5.0)
+        context = None if channel.tls == "none" else await asyncio.to_thread(self._context)
+        server = aiosmtplib.SMTP(
+            hostname=channel.host, port=None, sock=await asyncio.wait_for(_dial(address, port), 5.0), timeout=TIMEOUT,
+            local_hostname="wenxun.invalid", use_tls=channel.tls == "tls", start_tls=False, tls_context=context)
         try:
-            server = aiosmtplib.SMTP(
-                hostname=channel.host, port=None, sock=sock, timeout=TIMEOUT, local_hostname="wenxun.invalid",
-                use_tls=channel.tls == "tls", start_tls=False,
-                tls_context=None if channel.tls == "none" else await asyncio.to_thread(self._context))
             await server.connect()
             if channel.tls == "starttls":
                 await _encrypt(server)
             return server
         except BaseException:
-            sock.close()
+            _drop(server)
             raise
 
 
@@ -135,6 +134,14 @@ async def _encrypt(server: aiosmtplib.SMTP) -> None:
     if not server.supports_extension("starttls"):
         raise aiosmtplib.SMTPNotSupported("STARTTLS is not offered")
     await server.starttls()
+
+
+def _drop(server: aiosmtplib.SMTP) -> None:
+    """Close the connection at whatever stage it is: a transport owns its socket, before that the socket is ours."""
+    sock, owned = server.sock, server.transport is not None
+    server.close()
+    if sock is not None and not owned:
+        sock.close()
 
 
 async def _leave(server: aiosmtplib.SMTP) -> None:

@@ -113,7 +113,9 @@ async def test_secrets_are_read_at_each_sending(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"x" * 20_000])
-async def test_a_secret_file_that_cannot_be_used_is_named_and_tried_again(tmp_path: Path, content: bytes | None) -> None:
+async def test_a_secret_file_that_cannot_be_used_is_named_and_tried_again(
+    tmp_path: Path, content: bytes | None
+) -> None:
     if content is not None:
         (tmp_path / "url").write_bytes(content)
     async with Hook() as server:
