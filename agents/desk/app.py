@@ -1,0 +1,111 @@
+"""The desk as an ASGI app: routes, middleware, answers to errors."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from agents.desk import actions, api, pages, reads, web
+from agents.desk.accounts import Role
+from agents.desk.guard import BodyTooLarge, Guard
+from agents.desk.render import STATIC
+from agents.desk.web import Desk, posted, signed_in
+
+log = logging.getLogger(__name__)
+
+WAITING_TOO_LONG = 50
+"""More commands than this without the broker's ack: the desk says it is not ready."""
+
+
+def create_app(desk: Desk) -> Starlette:
+    app = Starlette(
+        routes=_routes(),
+        middleware=[Middleware(Guard, settings=desk.deps.settings)],
+        exception_handlers={HTTPException: _http_error, BodyTooLarge: _too_large, Exception: _server_error})
+    app.state.desk = desk
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    return [
+        Route("/", signed_in(pages.duty)),
+        Route("/events", signed_in(pages.events)),
+        Route("/events/{ref}", signed_in(pages.event)),
+        Route("/events/{event_id}/ack", posted(actions.ack, Role.DUTY), methods=["POST"]),
+        Route("/events/{event_id}/snooze", posted(actions.snooze, Role.DUTY), methods=["POST"]),
+        Route("/events/{event_id}/close", posted(actions.close, Role.DUTY), methods=["POST"]),
+        Route("/sources", signed_in(pages.sources)),
+        Route("/rules", signed_in(pages.rules)),
+        Route("/deliveries", signed_in(pages.deliveries)),
+        Route("/audit", signed_in(pages.audit_page, Role.ADMIN)),
+        Route("/levels.css", signed_in(pages.levels_css)),
+        Route("/login", actions.login_page, methods=["GET"]),
+        Route("/login", actions.login, methods=["POST"]),
+        Route("/logout", posted(actions.logout, Role.VIEWER), methods=["POST"]),
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/api/v1", routes=api.routes()),
+    ]
+
+
+async def livez(request: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """Ready when the store answers and commands leave. Without the broker the desk still reads and accepts."""
+    desk = web.desk_of(request)
+    try:
+        async with asyncio.timeout(5):
+            waiting = await asyncio.to_thread(_check_store, desk)
+    except Exception as error:
+        log.warning("not ready: store: %s", type(error).__name__)
+        return JSONResponse({"ready": False, "store": False}, 503)
+    ready = waiting <= WAITING_TOO_LONG
+    answer = {"ready": ready, "store": True, "broker": desk.sender.connected, "commands_waiting": waiting}
+    return JSONResponse(answer, 200 if ready else 503)
+
+
+def _check_store(desk: Desk) -> int:
+    with desk.engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return reads.unsent_count(desk.engine)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    words = {404: "没有这个页面", 405: "不支持这种请求", 400: "请求有误"}.get(status, "请求没有成功")
+    return await _answer(request, status, words, "地址可能有误，可以从上方导航重新进入。")
+
+
+async def _too_large(request: Request, error: Exception) -> Response:
+    return await _answer(request, 413, "请求太大", "请缩短内容后再提交。")
+
+
+async def _server_error(request: Request, error: Exception) -> Response:
+    log.error("desk: %s %s failed", request.method, request.url.path, exc_info=error)
+    desk = web.desk_of(request)
+    desk.deps.metrics["agent_errors_total"].labels("desk").inc()
+    if request.url.path.startswith("/api/"):
+        return api.problem_response(500, "internal", "服务器出错，已写入日志")
+    return PlainTextResponse("页面出错了，错误已写入日志。请刷新重试；仍不行时请联系管理员。\n", 500)
+
+
+async def _answer(request: Request, status: int, title: str, words: str) -> Response:
+    if request.url.path.startswith("/api/"):
+        return api.problem_response(status, {404: "not_found", 405: "bad_method"}.get(status, "bad_request"), title)
+    session = await web.session_of(request)
+    if session is None:
+        return PlainTextResponse(title + "\n", status)
+    visit = web.Visit(web.desk_of(request), request, session)
+    return await asyncio.to_thread(visit.message, title, words, status)

@@ -1,0 +1,48 @@
+"""The audit: one line per read of an item by a person and per decision. Append only: nothing changes a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
+
+from agents.store import schema
+from pipeline.model import Millis
+
+__all__ = ["ACTIONS", "Connection", "insert_once", "write"]
+
+ACTIONS: dict[str, str] = {
+    "login": "登录",
+    "login.failed": "登录失败",
+    "login.locked": "登录被锁定",
+    "logout": "退出",
+    "event.read": "查看事件",
+    "events.read": "查看事件列表",
+    "duty.read": "查看值班页",
+    "deliveries.read": "查看投递",
+    "audit.read": "查看审计",
+    "alert.ack": "确认提醒",
+    "alert.snooze": "暂缓提醒",
+    "event.close": "关闭事件",
+    "user.add": "添加账号",
+    "user.passwd": "修改口令",
+    "user.disable": "停用账号",
+    "token.create": "创建令牌",
+    "token.revoke": "吊销令牌",
+}
+"""Every action that is written, with what an admin reads."""
+
+
+def write(connection: Connection, at: Millis, account: str, action: str, about: str, detail: str = "") -> None:
+    """Append a line, in the transaction of what it tells of. `action` is one of ACTIONS."""
+    assert action in ACTIONS, action
+    connection.execute(insert(schema.audit).values(
+        at=at, account=account[:64], action=action, object=about, detail=detail))
+
+
+def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless its key is there; whether it was inserted. One statement: safe against another writer."""
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return connection.execute(make(table).values(**row).on_conflict_do_nothing()).rowcount == 1

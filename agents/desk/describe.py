@@ -1,0 +1,256 @@
+"""Chinese sentences for what the desk shows and messages do not: sources, alerts' next step, lines of a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from agents.store.readmodel import Kind, Line, SourceRow
+from pipeline.model import (
+    AlertState,
+    AlertStatus,
+    DeliveryStatus,
+    EscalationKind,
+    EventHead,
+    EventStatus,
+    LevelDecision,
+    Millis,
+    Why,
+)
+from pipeline.notify import wording
+from pipeline.rulebook.schema import Level, Levels, RouteMode, RuleBook, Source, Threshold
+
+LATE = 5 * 60_000
+"""A source this far (ms) past its next poll is overdue: collect may have stopped."""
+
+NO_LEVELS = Levels(ladder=())
+
+
+class Names:
+    """Ids of the rule book as people know them. What the book no longer has keeps its id."""
+
+    def __init__(self, book: RuleBook | None) -> None:
+        self.book = book
+        self.levels = book.levels if book else NO_LEVELS
+        self._subjects = {each.id: each.title for each in book.subjects} if book else {}
+        self._sources = {each.id: each.name for each in book.sources} if book else {}
+        people = {each.id: each.name for each in book.roster.people} if book else {}
+        teams = {each.id: each.name for each in book.roster.teams} if book else {}
+        self._who = {**people, **teams}
+        self._channels = {each.id: each.type.value for each in book.channels} if book else {}
+
+    def subject(self, ident: str) -> str:
+        return "未归类话题" if ident == "*" else self._subjects.get(ident, ident)
+
+    def source(self, ident: str) -> str:
+        return self._sources.get(ident, ident)
+
+    def who(self, *idents: str) -> str:
+        return "、".join(self._who.get(each, each) for each in idents)
+
+    def channel(self, ident: str) -> str:
+        kind = {"webhook": "网络钩子", "smtp": "邮件", "console": "控制台"}.get(self._channels.get(ident, ""), "")
+        return f"{ident}（{kind}）" if kind else ident
+
+
+# ---------------------------------------------------------------- events
+
+
+def why(head: EventHead, names: Names) -> str:
+    return wording.why_of(head, names.levels)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What is missing for a level. items and sources: (there are, are needed)."""
+
+    rank: int
+    name: str
+    items: tuple[int, int]
+    sources: tuple[int, int]
+    window: Millis
+    same_window: bool
+
+    @property
+    def missing(self) -> str:
+        """`还差 3 条、1 个独立来源`; only what can be said: figures of another window are another count."""
+        short = [f"{need - have} {unit}" for (have, need), unit in (
+            (self.items, "条"), (self.sources, "个独立来源")) if have < need]
+        if not self.same_window:
+            return "按这一级的时间窗口另行统计"
+        return f"还差 {'、'.join(short)}" if short else "条件已满足，等待下一次判定"
+
+
+def next_level(head: EventHead, names: Names) -> Gap | None:
+    """What the next level asks, beside the figures of the last decision; None on top of the ladder."""
+    found = next(((rank, level, need) for rank, level, need in ladder(names.levels, head.subject)
+                  if rank > head.level), None)
+    if found is None:
+        return None
+    rank, level, need = found
+    have = head.decision.evidence
+    return Gap(rank, level.name, (have.items, need.items), (have.sources, need.sources), need.window,
+               have.window == need.window)
+
+
+def ladder(levels: Levels, subject: str) -> list[tuple[int, Level, Threshold]]:
+    """(rank, level, threshold) as they hold for a subject, lowest first."""
+    override = next((each.enter for each in levels.overrides if each.subject == subject), None)
+    return [(rank, level, override[level.name] if override else level.enter)
+            for rank, level in enumerate(levels.ladder, 1) if override is None or level.name in override]
+
+
+def next_step(alert: AlertState, names: Names, book: RuleBook | None) -> str:
+    """Who is told when nobody answers: `王五`; empty when nothing is due."""
+    if alert.due_at is None or book is None:
+        return ""
+    if alert.status is AlertStatus.SNOOZED:
+        return "恢复提醒"
+    route = next((each for each in book.routes if each.id == alert.route), None)
+    if route is None:
+        return f"通知 {names.who(book.roster.fallback)}"
+    if route.mode is RouteMode.DIGEST:
+        return "发出汇总"
+    tell = route.steps[alert.step].tell if alert.step < len(route.steps) else ()
+    if alert.repeat and alert.step == 0:
+        tell = tuple(dict.fromkeys((*tell, book.roster.fallback)))
+    return f"{'重新' if alert.repeat else ''}通知 {names.who(*tell)}"
+
+
+# ---------------------------------------------------------------- timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line of a timeline as it is read. tone: what the dot looks like (level-N, ack, bad, quiet)."""
+
+    title: str
+    text: str = ""
+    tone: str = "quiet"
+
+
+def line(row: Line, names: Names) -> Told:
+    """A sentence for a line; one that cannot be read is shown by its kind, never left out."""
+    try:
+        return _LINES[row.kind](row.detail, names)
+    except (KeyError, ValueError, TypeError, msgspec.ValidationError):
+        return Told(f"记录（{row.kind}）")
+
+
+def _opened(detail: Mapping[str, Any], names: Names) -> Told:
+    number = int(detail.get("number") or 0)
+    return Told(f"成为事件 E-{number:04d}" if number else "发现", names.subject(str(detail.get("subject", ""))))
+
+
+def _level(detail: Mapping[str, Any], names: Names) -> Told:
+    decision = msgspec.convert(dict(detail), LevelDecision)
+    verb = {Why.RAISED: "升级", Why.LOWERED: "降级", Why.CALMED: "平息", Why.HELD: "保持"}.get(decision.why, "级别")
+    return Told(f"{verb}：{wording.change(decision, names.levels)}", wording.why(decision, names.levels),
+                f"level-{decision.level}" if decision.level else "quiet")
+
+
+def _status(detail: Mapping[str, Any], names: Names) -> Told:
+    status = EventStatus(detail["status"])
+    title = "重新打开" if status is EventStatus.OPEN else wording.EVENT_STATUS[status]
+    return Told(title, "：".join(str(detail[key]) for key in ("by", "reason") if detail.get(key)))
+
+
+def _statement(detail: Mapping[str, Any], names: Names) -> Told:
+    return Told("官方回应", str(detail.get("source_name") or ""), "ack")
+
+
+def _ack(detail: Mapping[str, Any], names: Names) -> Told:
+    return Told(f"{detail['by']} 确认了提醒", str(detail.get("note") or ""), "ack")
+
+
+def _snooze(detail: Mapping[str, Any], names: Names) -> Told:
+    length = wording.duration(int(detail["until"]) - int(detail["at"]))
+    return Told(f"{detail['by']} 暂缓提醒 {length}")
+
+
+def _close(detail: Mapping[str, Any], names: Names) -> Told:
+    return Told(f"{detail['by']} 关闭了事件", str(detail.get("reason") or ""))
+
+
+def _escalation(detail: Mapping[str, Any], names: Names) -> Told:
+    kind = EscalationKind(detail["kind"])
+    verb = {EscalationKind.PAGE: "通知", EscalationKind.DIGEST: "汇总通知", EscalationKind.INFORM: "通报"}
+    number, turn = int(detail.get("step") or 0) + 1, int(detail.get("repeat") or 0)
+    text = f"第 {number} 步" + (f"，第 {turn + 1} 轮，此前无人确认" if turn else "")
+    text = text if kind is EscalationKind.PAGE else ""
+    return Told(f"{verb.get(kind, wording.KIND[kind])} {names.who(*detail.get('tell', ()))}", text, "told")
+
+
+def _delivery(detail: Mapping[str, Any], names: Names) -> Told:
+    status = DeliveryStatus(detail["status"])
+    to = f"{names.who(str(detail['person']))}，{names.channel(str(detail['channel']))}"
+    tone = "bad" if status is DeliveryStatus.DEAD else "quiet"
+    return Told(f"{wording.DELIVERY_STATUS[status]}：{to}", str(detail.get("error") or ""), tone)
+
+
+_LINES: dict[Kind, Callable[[Mapping[str, Any], Names], Told]] = {
+    Kind.OPENED: _opened, Kind.LEVEL: _level, Kind.STATUS: _status, Kind.STATEMENT: _statement, Kind.ACK: _ack,
+    Kind.SNOOZE: _snooze, Kind.CLOSE: _close, Kind.ESCALATION: _escalation, Kind.DELIVERY: _delivery,
+}
+
+
+# ---------------------------------------------------------------- sources
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A configured source with where its polling stands. tone: good, bad, wait, off."""
+
+    source: Source
+    row: SourceRow | None
+    state: str
+    tone: str
+    fresh: int = 0
+
+
+def source_lines(book: RuleBook | None, rows: Mapping[str, SourceRow], fresh: Mapping[str, int],
+                 now: Millis) -> list[SourceLine]:
+    """Every configured source, by group, those in trouble first within it."""
+    found = [SourceLine(each, rows.get(each.id), *source_state(each, rows.get(each.id), now), fresh.get(each.id, 0))
+             for each in (book.sources if book else ())]
+    trouble = {"bad": 0, "wait": 1, "good": 2, "off": 3}
+    return sorted(found, key=lambda one: (one.source.group, trouble[one.tone], one.source.name))
+
+
+def source_state(source: Source, row: SourceRow | None, now: Millis) -> tuple[str, str]:
+    """How a source stands, in plain words, and the tone of it."""
+    if not source.enabled:
+        return "已停用", "off"
+    if row is None:
+        return "等待首次采集", "wait"
+    if row.failures:
+        return f"连续失败 {row.failures} 次", "bad"
+    if now > row.next_poll_at + LATE:
+        return f"采集已超期 {wording.duration(now - row.next_poll_at)}", "bad"
+    return "正常", "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How collecting stands over all sources, for the foot of the duty page."""
+
+    total: int
+    good: int
+    bad: int
+    waiting: int
+    last_poll: Millis | None
+
+    @property
+    def blind(self) -> bool:
+        """No source works: that no event is open means nothing then."""
+        return self.total > 0 and self.good == 0 and self.waiting < self.total
+
+
+def intake(lines: list[SourceLine]) -> Intake:
+    active = [one for one in lines if one.tone != "off"]
+    count = {tone: sum(one.tone == tone for one in active) for tone in ("good", "bad", "wait")}
+    polls = [one.row.polled_at for one in active if one.row]
+    return Intake(len(active), count["good"], count["bad"], count["wait"], max(polls, default=None))

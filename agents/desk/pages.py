@@ -1,0 +1,147 @@
+"""The pages that people read. Each is a plain function of a visit; it runs in a thread and may block."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from starlette.responses import RedirectResponse, Response
+
+from agents.desk import describe, reads, render
+from agents.desk.accounts import Role, accounts
+from agents.desk.commands import REASONS
+from agents.desk.web import Visit
+from agents.store import readmodel
+from pipeline.model import DeliveryStatus, EventStatus, Millis
+from pipeline.rulebook.schema import RuleBook
+
+DAY = 86_400_000
+
+MESSAGES = {
+    "ack": "已提交确认，升级将停止。",
+    "ack-again": "这次确认之前已经提交过，正在等待生效。",
+    "snooze": "已提交暂缓。",
+    "snooze-again": "这次暂缓之前已经提交过，正在等待生效。",
+    "close": "已提交关闭。",
+    "close-again": "这次关闭之前已经提交过，正在等待生效。",
+}
+"""What a page says after a form; the address carries only the code."""
+
+
+def duty(visit: Visit) -> Response:
+    """值班: what is open now, who was told, what comes next."""
+    engine, book = visit.desk.engine, visit.desk.book()
+    events = reads.open_events(engine, visit.desk.real.now())
+    settled = reads.settled_events(engine, visit.now - DAY)
+    visit.write_read("duty.read", "duty", " ".join(one.head.short or one.head.id for one in events)[:500])
+    return visit.page(
+        "duty.html", book=book, events=events, settled=settled, intake=describe.intake(_source_lines(visit, book)),
+        waiting=sum(one.waits for one in events), can_act=visit.session.role.may(Role.DUTY), done=_done(visit))
+
+
+def event(visit: Visit) -> Response:
+    """事件: one event with its evidence, its reasons and its history."""
+    ref = str(visit.request.path_params["ref"])
+    found = reads.event_page(visit.desk.engine, ref, visit.desk.real.now(), visit.page_number())
+    if found is None:
+        text = f"找不到“{ref[:40]}”。编号形如 E-0317，可以在事件列表里查找。"
+        return visit.message("没有这个事件", text, 404, "/events")
+    head = found.event.head
+    if head.short and ref != head.short and not visit.polling:
+        query = f"?{visit.request.url.query}" if visit.request.url.query else ""
+        return RedirectResponse(f"/events/{head.short}{query}", 307)
+    visit.write_read("event.read", head.short or head.id, "" if found.page == 1 else f"第 {found.page} 页")
+    return visit.page(
+        "event.html", found=found, event=found.event, head=head, alert=found.event.alert, reasons=REASONS,
+        can_act=visit.session.role.may(Role.DUTY), done=_done(visit), origins=_origins(found.times))
+
+
+def _origins(times: list[tuple[Millis, str]]) -> list[tuple[str, int, Millis]]:
+    """(origin, items, first at) of an event, those with most items first."""
+    counts: dict[str, tuple[int, Millis]] = {}
+    for at, origin in times:
+        count, first = counts.get(origin, (0, at))
+        counts[origin] = (count + 1, min(first, at))
+    return sorted(((origin, *rest) for origin, rest in counts.items()), key=lambda row: (-row[1], row[2]))
+
+
+def events(visit: Visit) -> Response:
+    """The list of events with its filter."""
+    wanted = event_filter(visit)
+    found = reads.list_events(visit.desk.engine, wanted, visit.page_number())
+    seen = visit.query("status"), wanted.level, wanted.subject, wanted.text
+    visit.write_read("events.read", "events", " ".join(str(part) for part in seen if part)[:200])
+    return visit.page("events.html", found=found, wanted=wanted, statuses=list(EventStatus),
+                      subjects=reads.subjects_seen(visit.desk.engine))
+
+
+def event_filter(visit: Visit) -> reads.EventFilter:
+    status, level = visit.query("status"), visit.query("level")
+    return reads.EventFilter(
+        status=status if status in list(EventStatus) else "",
+        level=int(level) if level.isdecimal() and len(level) < 3 else 0,
+        subject=visit.query("subject"), text=visit.query("q"))
+
+
+def sources(visit: Visit) -> Response:
+    """来源: what is collected and how it goes."""
+    book = visit.desk.book()
+    lines = _source_lines(visit, book)
+    groups: dict[str, list[describe.SourceLine]] = {}
+    for each in lines:
+        groups.setdefault(each.source.group, []).append(each)
+    return visit.page("sources.html", book=book, groups=groups, intake=describe.intake(lines),
+                      rules_dir=str(visit.desk.deps.settings.rules_dir))
+
+
+def rules(visit: Visit) -> Response:
+    """规则: the book in force."""
+    book = visit.desk.book()
+    notices = [each for each in reads.notices(visit.desk.engine, 30) if "规则" in each.title]
+    books = reads.books(visit.desk.engine)
+    since = next((at for digest, at in books if book and digest == book.hash), None)
+    today = datetime.fromtimestamp(visit.now / 1000, visit.desk.deps.settings.zone).date().isoformat()
+    return visit.page("rules.html", book=book, books=books, since=since, notices=notices[:3], today=today,
+                      rules_dir=str(visit.desk.deps.settings.rules_dir))
+
+
+def deliveries(visit: Visit) -> Response:
+    """投递: what was sent to whom, and what could not be."""
+    engine, status = visit.desk.engine, visit.query("status")
+    wanted = DeliveryStatus(status) if status in list(DeliveryStatus) else None
+    with engine.connect() as connection:
+        rows = readmodel.deliveries(connection, status=wanted, limit=200)
+        dead = readmodel.dead_letters(connection, limit=20, waiting=True)
+        counts = readmodel.counts(connection)
+    visit.write_read("deliveries.read", "deliveries", status)
+    return visit.page("deliveries.html", rows=rows, status=wanted, statuses=list(DeliveryStatus), dead=dead,
+                      dead_count=counts.dead_letters, counts=reads.delivery_counts(engine),
+                      notices=reads.notices(engine))
+
+
+def audit_page(visit: Visit) -> Response:
+    """审计: who read and decided what. For admins."""
+    engine, before = visit.desk.engine, visit.query("before")
+    account = visit.query("account")
+    with engine.connect() as connection:
+        rows = readmodel.audit(connection, limit=100, account=account,
+                               before=int(before) if before.isdecimal() and len(before) < 16 else None)
+    visit.write_read("audit.read", "audit", account)
+    return visit.page("audit.html", rows=rows, account=account, people=[one.name for one in accounts(engine)])
+
+
+def levels_css(visit: Visit) -> Response:
+    """Colours of the ladder, which is data."""
+    book = visit.desk.book()
+    return Response(render.levels_css(book.levels.ladder if book else ()), media_type="text/css",
+                    headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _source_lines(visit: Visit, book: RuleBook | None) -> list[describe.SourceLine]:
+    engine = visit.desk.engine
+    with engine.connect() as connection:
+        rows = {row.id: row for row in readmodel.sources(connection)}
+    return describe.source_lines(book, rows, reads.new_items(engine, visit.now - DAY), visit.now)
+
+
+def _done(visit: Visit) -> str:
+    return MESSAGES.get(visit.query("done"), "")

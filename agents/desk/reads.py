@@ -1,0 +1,295 @@
+"""What the desk's pages and API read: the read model, with what the desk alone knows (commands under way, filters).
+
+Every function blocks: from a coroutine use `asyncio.to_thread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Engine, RowMapping, func, or_, select
+
+from agents.desk.commands import Command, read_command
+from agents.store import readmodel, schema
+from agents.store.readmodel import EventCard
+from pipeline import codec
+from pipeline.model import (
+    Ack,
+    AlertState,
+    AlertStatus,
+    Close,
+    DeliveryStatus,
+    Escalation,
+    EventHead,
+    EventStatus,
+    MemberRow,
+    Millis,
+    Snooze,
+)
+
+PAGE = 50
+PENDING_FOR = 10 * 60_000
+"""A command whose effect has not shown after this long (real milliseconds) is not called pending any more."""
+
+_WAITING = (AlertStatus.PENDING, AlertStatus.NOTIFIED, AlertStatus.SNOOZED, AlertStatus.EXHAUSTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A decision that was accepted and has not taken effect yet. sent: the broker has it."""
+
+    command: Command
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeskEvent:
+    """An event as lists show it, with its deliveries counted by status, and what was decided and is under way."""
+
+    card: EventCard
+    deliveries: Mapping[str, int] = field(default_factory=dict)
+    pending: tuple[Pending, ...] = ()
+
+    @property
+    def head(self) -> EventHead:
+        return self.card.head
+
+    @property
+    def alert(self) -> AlertState | None:
+        return self.card.alert
+
+    @property
+    def can_ack(self) -> bool:
+        return self.alert is not None and self.alert.status in _WAITING and self.head.status is not EventStatus.CLOSED
+
+    @property
+    def waits(self) -> bool:
+        """Somebody still has to answer, and nobody is about to."""
+        return self.can_ack and not any(isinstance(one.command, Ack) for one in self.pending)
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """One event with a page of its items."""
+
+    event: DeskEvent
+    view: readmodel.EventView
+    members: list[readmodel.Member]
+    member_count: int
+    page: int
+    times: list[tuple[Millis, str]]
+
+    @property
+    def pages(self) -> int:
+        return _pages(self.member_count)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """status: an EventStatus or empty (all but watching). level: rank the event reached at least."""
+
+    status: str = ""
+    level: int = 0
+    subject: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventList:
+    cards: list[EventCard]
+    total: int
+    page: int
+
+    @property
+    def pages(self) -> int:
+        return _pages(self.total)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A 系统 notice as it was decided; title and text are empty past the retention time."""
+
+    at: Millis
+    title: str
+    text: str
+
+
+# ---------------------------------------------------------------- events
+
+
+def open_events(engine: Engine, real: Millis) -> list[DeskEvent]:
+    """Open events, the highest level first; on one level those that wait for an answer first."""
+    with engine.connect() as connection:
+        found = _desk_events(connection, readmodel.open_events(connection), real)
+    return sorted(found, key=lambda one: (-one.head.level, not one.waits))
+
+
+def settled_events(engine: Engine, since: Millis, limit: int = 8) -> list[EventCard]:
+    """Events that became calm or were closed since a time, the latest first."""
+    with engine.connect() as connection:
+        cards = readmodel.events(connection, (EventStatus.CALM, EventStatus.CLOSED), limit=limit)
+    return [card for card in cards if card.head.changed_at >= since]
+
+
+def event_page(engine: Engine, ref: str, real: Millis, number: int = 1) -> EventPage | None:
+    """One event by number or id with one page of its items; None if there is none."""
+    with engine.connect() as connection:
+        view = readmodel.event(connection, ref, members_limit=0)
+        if view is None:
+            return None
+        table = schema.members
+        count = connection.execute(
+            select(func.count()).select_from(table).where(table.c.event_id == view.head.id)).scalar() or 0
+        number = min(max(1, number), _pages(count))
+        found = readmodel.members(
+            connection, view.head.id, subject=view.head.subject, limit=PAGE, offset=(number - 1) * PAGE)
+        card = EventCard(view.head, view.alert, view.expired)
+        event, = _desk_events(connection, [card], real)
+        return EventPage(event, view, found, count, number, _member_times(connection, view.head.id))
+
+
+def event_id(engine: Engine, ref: str) -> str | None:
+    with engine.connect() as connection:
+        return readmodel.event_id(connection, ref)
+
+
+def list_events(engine: Engine, wanted: EventFilter, number: int = 1) -> EventList:
+    """A page of events, those with the latest items first."""
+    table = schema.events
+    where = _conditions(wanted)
+    with engine.connect() as connection:
+        total = connection.execute(select(func.count()).select_from(table).where(*where)).scalar() or 0
+        number = min(max(1, number), _pages(total))
+        ids = connection.execute(
+            select(table.c.id).where(*where).order_by(table.c.last_item_at.desc(), table.c.id)
+            .limit(PAGE).offset((number - 1) * PAGE)).scalars().all()
+        return EventList(readmodel.cards(connection, ids), total, number)
+
+
+def _conditions(wanted: EventFilter) -> list[Any]:
+    table = schema.events
+    # What never reached a level is shown only when asked for: most clusters never become events.
+    found = [table.c.status == wanted.status if wanted.status else table.c.number > 0]
+    if wanted.level:
+        found.append(table.c.peak >= wanted.level)
+    if wanted.subject:
+        found.append(table.c.subject == wanted.subject)
+    if wanted.text:
+        number = wanted.text.upper().removeprefix("E-")
+        by_number = [table.c.number == int(number)] if number.isdecimal() and len(number) <= 9 else []
+        found.append(or_(table.c.title.contains(wanted.text, autoescape=True), *by_number))
+    return found
+
+
+def subjects_seen(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return sorted(connection.execute(select(schema.events.c.subject).distinct()).scalars())
+
+
+def _member_times(connection: Connection, ident: str) -> list[tuple[Millis, str]]:
+    """(event time, origin) of every item of an event, oldest first: what the chart is drawn from."""
+    table = schema.members
+    rows = connection.execute(select(table.c.row).where(table.c.event_id == ident).order_by(table.c.at)).scalars()
+    return [(row.at, row.origin) for row in (msgspec.json.decode(text, type=MemberRow) for text in rows)]
+
+
+# ---------------------------------------------------------------- the rest
+
+
+def notices(engine: Engine, limit: int = 10) -> list[Notice]:
+    """The latest 系统 notices."""
+    table = schema.escalations
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(table.c.at, table.c.detail).where(table.c.kind == "system").order_by(table.c.at.desc()).limit(limit))
+        return [_notice(row.at, row.detail) for row in rows]
+
+
+def _notice(at: Millis, detail: str) -> Notice:
+    if not detail:
+        return Notice(at, "（文字已过保存期）", "")
+    escalation: Escalation = codec.decode_as(Escalation, detail.encode())
+    return Notice(at, escalation.title, escalation.text)
+
+
+def books(engine: Engine, limit: int = 8) -> list[tuple[str, Millis]]:
+    """(hash, when) of the rule books that were in force, the latest first."""
+    table = schema.books
+    with engine.connect() as connection:
+        rows = connection.execute(select(table.c.hash, table.c.at).order_by(table.c.at.desc()).limit(limit))
+        return [(row.hash, row.at) for row in rows]
+
+
+def delivery_counts(engine: Engine) -> dict[str, int]:
+    table = schema.deliveries
+    with engine.connect() as connection:
+        return {row.status: row.n for row in connection.execute(
+            select(table.c.status, func.count().label("n")).group_by(table.c.status))}
+
+
+def new_items(engine: Engine, since: Millis) -> dict[str, int]:
+    """Items first seen since a time, by source."""
+    table = schema.items
+    with engine.connect() as connection:
+        return {row.source_id: row.n for row in connection.execute(
+            select(table.c.source_id, func.count().label("n")).where(table.c.first_seen_at >= since)
+            .group_by(table.c.source_id))}
+
+
+def unsent_count(engine: Engine) -> int:
+    table = schema.commands
+    with engine.connect() as connection:
+        waiting = select(func.count()).select_from(table).where(table.c.sent_at.is_(None))
+        return connection.execute(waiting).scalar() or 0
+
+
+# ---------------------------------------------------------------- what is under way
+
+
+def _desk_events(connection: Connection, cards: Iterable[EventCard], real: Millis) -> list[DeskEvent]:
+    known = list(cards)
+    ids = [card.head.id for card in known]
+    deliveries, pending = _deliveries_by_event(connection, ids), _pending(connection, ids, real)
+    return [DeskEvent(card, deliveries.get(card.head.id, {}),
+                      tuple(one for one in pending.get(card.head.id, ()) if _under_way(one.command, card)))
+            for card in known]
+
+
+def _deliveries_by_event(connection: Connection, ids: Collection[str]) -> dict[str, dict[str, int]]:
+    table = schema.deliveries
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(
+            select(table.c.event_id, table.c.status, func.count().label("n"))
+            .where(table.c.event_id.in_(ids)).group_by(table.c.event_id, table.c.status)):
+        found.setdefault(row.event_id, {})[str(DeliveryStatus(row.status))] = row.n
+    return found
+
+
+def _pending(connection: Connection, ids: Collection[str], real: Millis) -> dict[str, list[Pending]]:
+    table = schema.commands
+    found: dict[str, list[Pending]] = {}
+    recent = or_(table.c.accepted_at > real - PENDING_FOR, table.c.sent_at.is_(None))
+    rows: Iterable[RowMapping] = connection.execute(
+        select(table).where(table.c.event_id.in_(ids), recent).order_by(table.c.accepted_at)).mappings()
+    for row in rows:
+        command = read_command(row["type"], row["record"])
+        found.setdefault(row["event_id"], []).append(Pending(command, row["sent_at"] is not None))
+    return found
+
+
+def _under_way(command: Command, card: EventCard) -> bool:
+    """Whether the stream has yet to answer this command."""
+    head, alert = card.head, card.alert
+    if isinstance(command, Close):
+        # Closed since it was decided, even if the event was opened again after that.
+        return head.status is not EventStatus.CLOSED and not (head.closed_by and head.changed_at >= command.at)
+    if alert is None or alert.alert_id != command.alert_id or alert.status in (AlertStatus.ACKED, AlertStatus.ENDED):
+        return False
+    return not (isinstance(command, Snooze) and (alert.snoozed_until or 0) >= command.until)
+
+
+def _pages(total: int) -> int:
+    return max(1, -(-total // PAGE))

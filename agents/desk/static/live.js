@@ -1,0 +1,89 @@
+// Keeps an open page fresh: asks for the same page again, swaps the parts marked data-live that changed.
+// Without JavaScript every page works; one reloads it.
+"use strict";
+
+(() => {
+  const every = Number(document.body.dataset.poll) || 4000;
+  const link = document.querySelector("[data-live-link]");
+  let etag = null;
+  let failures = 0;
+  let timer = null;
+  let fresh = new Date();
+
+  const clock = (date) => date.toLocaleTimeString("zh-CN", { hour12: false });
+
+  // What a person is using stays: a field with focus or with text in it, an open choice.
+  const inUse = (part) => {
+    if (part.dataset.live !== "idle") return false;
+    if (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return true;
+    return [...part.querySelectorAll("input")].some((field) =>
+      field.type === "radio" ? field.checked : field.type !== "hidden" && field.value !== field.defaultValue);
+  };
+
+  const swap = (old, next) => {
+    if (old.innerHTML === next.innerHTML || inUse(old)) return;
+    const open = new Set([...old.querySelectorAll("details[id][open]")].map((each) => each.id));
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const place = focused && [...old.querySelectorAll("a, button")].indexOf(focused);
+    old.replaceChildren(...next.childNodes);
+    old.className = next.className;
+    for (const each of old.querySelectorAll("details[id]")) if (open.has(each.id)) each.open = true;
+    if (focused && place >= 0) old.querySelectorAll("a, button")[place]?.focus({ preventScroll: true });
+  };
+
+  const show = (text) => {
+    if (!link) return;
+    link.hidden = !text;
+    link.textContent = text;
+  };
+
+  const refresh = async () => {
+    const url = new URL(location.href);
+    url.searchParams.delete("done");
+    const headers = { "X-Wenxun-Live": "1" };
+    if (etag) headers["If-None-Match"] = etag;
+    const response = await fetch(url, { headers, cache: "no-store", redirect: "error", signal: AbortSignal.timeout(10000) });
+    if (response.status === 401) { location.reload(); return; }
+    if (response.status !== 304) {
+      if (!response.ok) throw new Error(String(response.status));
+      etag = response.headers.get("ETag");
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      document.title = page.title;
+      for (const part of document.querySelectorAll("[data-live][id]")) {
+        const next = page.getElementById(part.id);
+        if (next) swap(part, next);
+      }
+    }
+    fresh = new Date();
+    failures = 0;
+    show("");
+  };
+
+  const tick = async () => {
+    clearTimeout(timer);
+    try {
+      if (!document.hidden) await refresh();
+    } catch {
+      failures += 1;
+      if (failures > 1) show(`连接中断，显示的是 ${clock(fresh)} 的内容`);
+    }
+    timer = setTimeout(tick, Math.min(every * 2 ** Math.min(failures, 4), 30000));
+  };
+
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
+  // A second click on the same button is not a second form.
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "1";
+  });
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) for (const form of document.forms) delete form.dataset.sent;
+  });
+  if (location.search.includes("done=")) {
+    const url = new URL(location.href);
+    url.searchParams.delete("done");
+    history.replaceState(null, "", url);
+  }
+  if (document.querySelector("[data-live][id]")) timer = setTimeout(tick, every);
+})();

@@ -1,0 +1,123 @@
+"""A desk on a temp store, its clock standing at NOW, a broker that is a list, and a browser's worth of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, insert, select
+
+from agents.clock import Clock
+from agents.deps import Deps, RuleStore
+from agents.desk import accounts, web
+from agents.desk.accounts import Role
+from agents.desk.app import create_app
+from agents.desk.commands import CommandSender
+from agents.desk.web import Desk
+from agents.metrics import Metrics
+from agents.settings import Settings
+from agents.store import schema
+from agents.store.engine import open_store
+from pipeline.rulebook.schema import RuleBook
+from tests.desk import seed
+
+PASSWORD = "correct horse battery"
+HASHES: dict[str, str] = {}
+
+
+@dataclass
+class Broker:
+    """What was sent, in order: (topic, key, record). away: as if nobody listened."""
+
+    sent: list[tuple[str, str, Any]] = field(default_factory=list)
+    away: bool = False
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Broker]:
+        if self.away:
+            raise ConnectionError("nobody listens")
+        yield self
+
+    async def send(self, topic: str, key: str, record: Any, *, ident: str, partition: int | None = None) -> None:
+        if self.away:
+            raise ConnectionError("nobody listens")
+        assert ident == record.id
+        self.sent.append((topic, key, record))
+        self.arrived.set()
+
+
+@dataclass
+class Stand:
+    """A desk with everything a test looks at."""
+
+    desk: Desk
+    engine: Engine
+    broker: Broker
+    settings: Settings
+
+    def client(self, **options: Any) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=create_app(self.desk), raise_app_exceptions=False, client=("10.0.0.9", 40000))
+        return httpx.AsyncClient(**{"transport": transport, "base_url": "http://127.0.0.1:8000", **options})
+
+    def account(self, name: str, role: Role = Role.DUTY) -> None:
+        """An account whose password is PASSWORD (hashed once per session: argon2 is slow on purpose)."""
+        known = HASHES.setdefault(PASSWORD, accounts.hashed(PASSWORD)) if PASSWORD not in HASHES else HASHES[PASSWORD]
+        with self.engine.begin() as connection:
+            connection.execute(insert(schema.accounts).values(
+                name=name, role=role.value, password=known, created_at=seed.NOW, disabled=False))
+
+    async def signed_in(self, name: str = "李敏", role: Role = Role.DUTY) -> httpx.AsyncClient:
+        """A client with a session of a new account."""
+        from agents.desk import sessions
+
+        self.account(name, role)
+        token = sessions.open_session(self.engine, name, self.desk.real.now())
+        return self.client(cookies={web.COOKIE: token})
+
+    def audit(self) -> list[tuple[str, str, str]]:
+        table = schema.audit
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(
+                select(table.c.account, table.c.action, table.c.object).order_by(table.c.seq))]
+
+    def rows(self, table: Any) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(table)))
+
+
+def make_stand(tmp_path: Path, *, book: RuleBook | None = None, **settings: Any) -> Stand:
+    chosen = Settings(data_dir=tmp_path, **settings)
+    engine = open_store(chosen.store_url)
+    schema.metadata.create_all(engine)
+    deps = Deps(chosen, Clock(seed.NOW, 0, 0.0), Metrics(), RuleStore(book))
+    broker = Broker()
+    return Stand(Desk(deps, engine, CommandSender(engine, broker.open, retry_seconds=0.01)), engine, broker, chosen)
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    made = make_stand(tmp_path, book=seed.book())
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Stand]:
+    """A desk of an installation that knows no source yet."""
+    made = make_stand(tmp_path, book=seed.book(sources=()))
+    yield made
+    made.engine.dispose()
+
+
+def csrf_of(html: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', html)
+    assert found, "no form with a token on this page"
+    return found[1]
