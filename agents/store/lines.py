@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from agents.store.readmodel import Kind
+from agents.store.rows import Kind
 from pipeline.ids import digest
 from pipeline.model import (
     Ack,
