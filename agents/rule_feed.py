@@ -26,7 +26,7 @@ WAIT_MS = 200
 
 
 async def follow(deps: Deps) -> None:
-    """Offer the newest book to `deps.rules`, for ever. Every process runs this once; a broker that is away is waited for."""
+    """Offer the newest book to `deps.rules`, for ever; every process runs this once. Waits for a missing broker."""
     while True:
         try:
             await _follow(deps)

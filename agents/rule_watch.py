@@ -99,6 +99,8 @@ class Watch:
         lines = [str(problem) for problem in error.problems[:SHOWN]]
         if len(error.problems) > SHOWN:
             lines.append(f"……共 {len(error.problems)} 处，运行 wenxun rules check 看全部")
-        kept = f"仍在用上一份规则（{self._in_force.hash}）。" if self._in_force else "目前没有可用的规则，采集和告警都没有开始。"
+        kept = "目前没有可用的规则，采集和告警都没有开始。"
+        if self._in_force:
+            kept = f"仍在用上一份规则（{self._in_force.hash}）。"
         await notice(self._bus, key="rules", episode=files.written_at, at=self._deps.clock.now(),
                      title="规则文件有错，改动没有生效", text="\n".join([kept, *lines]))

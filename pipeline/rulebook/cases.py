@@ -24,7 +24,7 @@ from pipeline.rulebook.yaml_marks import Mark, compose
 
 Score = Callable[[RawItem], Mapping[str, ScoredItem]]
 Highest = Callable[[list[RawItem]], Mapping[str, int]]
-"""Items in time order -> subject -> the highest rank that one of its events reaches; subjects without events may be absent."""
+"""Items in time order -> subject -> the highest rank that one of its events reaches; absent for none."""
 
 NO_LEVEL = "未达级"
 FIRST_DAY = dt.datetime(2026, 1, 5, 9, 0)  # noqa: DTZ001 - a Monday; the zone is the book's

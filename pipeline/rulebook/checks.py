@@ -58,7 +58,8 @@ def subject(value: schema.Subject, path: str, place: Place) -> None:
         if known != index:
             place.problem(_path(path, f"terms[{index}]"), f"词“{each.text}”重复，terms[{known}] 已经有了。", "只留一处")
         if each.text in value.exclude:
-            place.problem(_path(path, f"terms[{index}]"), f"词“{each.text}”同时写在 exclude 里，永远不会匹配。", "只留一处")
+            place.problem(_path(path, f"terms[{index}]"), f"词“{each.text}”也写在 exclude 里，永远不会匹配。",
+                          "只留一处")
     total = sum(each.weight for each in value.terms)
     if value.threshold > total + 1e-9:
         place.problem(_path(path, "threshold"), f"高于全部词的权重之和 {total:g}，永远不会匹配。",
@@ -90,13 +91,15 @@ def _rising(steps: list[tuple[str, str, schema.Threshold]], place: Place) -> Non
             place.problem(f"{path}.items", f"{name} 的 {above.items} 条应多于下一级 {below_name} 的 {below.items} 条。",
                           f"写成 items: {below.items + 1} 或更多")
         if above.sources < below.sources:
-            place.problem(f"{path}.sources", f"{name} 的 {above.sources} 个来源不应少于下一级 {below_name} 的 {below.sources} 个。",
+            place.problem(f"{path}.sources",
+                          f"{name} 的 {above.sources} 个来源不应少于下一级 {below_name} 的 {below.sources} 个。",
                           f"写成 sources: {below.sources} 或更多")
 
 
 def roster(value: schema.Roster, path: str, place: Place) -> None:
     if value.ops not in {team.id for team in value.teams}:
-        place.problem("ops", f"没有班组 {value.ops}：系统通知没有人收。", f"在 teams 里补上 id: {value.ops}，或写 ops: 已有的班组")
+        place.problem("ops", f"没有班组 {value.ops}：系统通知没有人收。",
+                      f"在 teams 里补上 id: {value.ops}，或写 ops: 已有的班组")
 
 
 def channel(value: schema.Channel, path: str, place: Place) -> None:
@@ -119,11 +122,12 @@ def _webhook(value: schema.Channel, path: str, place: Place) -> None:
         wrong = "url 和 url_file 只能写一个。" if value.url else "webhook 通道要有地址。"
         place.problem(path, wrong, "地址含密钥时写 url_file: 文件名，否则写 url: 网址")
     elif value.url and (why := secret_in(value.url)):
-        place.problem(_path(path, "url"), f"网址里{why}，规则文件里不放明文密钥。", "把网址存进单独的文件，改写 url_file: 文件名")
+        place.problem(_path(path, "url"), f"网址里{why}，规则文件里不放明文密钥。",
+                      "把网址存进单独的文件，改写 url_file: 文件名")
 
 
 def secret_in(url: str) -> str:
-    """Why a webhook address must not stand in a rule file; empty for an address without a secret, or on this machine."""
+    """Why a webhook address must not stand in a rule file; empty when it has no secret, or is on this machine."""
     try:
         parts = urlsplit(url)
     except ValueError:

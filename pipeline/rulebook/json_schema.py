@@ -1,4 +1,4 @@
-"""JSON Schemas (draft-07, what editors' YAML servers read) of the rule files, from the same description as the parser."""
+"""JSON Schemas (draft-07, what editors' YAML servers read) of the rule files, from the description the parser uses."""
 
 from __future__ import annotations
 

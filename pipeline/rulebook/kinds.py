@@ -55,7 +55,8 @@ class Reading:
             known = self.names.setdefault(space, {})
             if name in known:
                 where = known[name]
-                self.problem(mark, path, f"“{name}”重复，{where.file} 第 {where.line} 行已经用了。", "换一个没用过的名字")
+                self.problem(mark, path, f"“{name}”重复，{where.file} 第 {where.line} 行已经用了。",
+                             "换一个没用过的名字")
                 return False
             known[name] = mark
         return True
@@ -103,7 +104,8 @@ class Word:
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         value = self.convert(node.text.strip()) if isinstance(node, Scalar) and not node.empty else None
         if value is None:
-            return reading.problem(node.mark, path, f"应为{self.what}，现为{shown(node)}。", written(path, self.example))
+            message = f"应为{self.what}，现为{shown(node)}。"
+            return reading.problem(node.mark, path, message, written(path, self.example))
         return value
 
     def schema(self) -> Schema:
@@ -132,7 +134,8 @@ def number(low: float, high: float, example: float) -> Word:
     def convert(raw: str) -> float | None:
         plain = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)", raw) is not None and len(raw) <= 20
         return float(raw) if plain and low <= float(raw) <= high else None
-    return Word(f"{low:g} 到 {high:g} 的数", f"{example:g}", convert, {"type": "number", "minimum": low, "maximum": high})
+    return Word(f"{low:g} 到 {high:g} 的数", f"{example:g}", convert,
+                {"type": "number", "minimum": low, "maximum": high})
 
 
 def length(low: str, high: str, example: str) -> Word:
@@ -207,7 +210,7 @@ def ident(*spaces: str) -> Name:
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """The name of an entry that another place defines; looked up when all files are read. `also`: words that need none."""
+    """The name of an entry that another place defines; looked up when all files are read. `also`: free words."""
 
     spaces: tuple[str, ...]
     also: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which fields each rule file has: the one description that the parser, the JSON Schemas and the editors' hints share."""
+"""Which fields each rule file has: the one description that parser, JSON Schemas and editors' hints share."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SOURCE = Record(schema.Source, {
     "url": Field(URL, "公开的 RSS、Atom、JSON Feed 或论坛订阅地址", True),
     "format": Field(Choice.of(schema.SourceFormat), "auto 自动识别；feed 订阅；discourse 论坛接口"),
     "group": Field(text("新闻网站", 40), "分组，只用于页面"),
-    "origin": Field(text("news.example.org"), "发布者；几个订阅同属一家时写成一样，只算一个独立来源。默认是网址的主机名"),
+    "origin": Field(text("news.example.org"), "发布者；同属一家的几个订阅写成一样，只算一个独立来源。默认是主机名"),
     "official": Field(FLAG, "本单位的权威发布渠道：它的条目是回应，不计入热度"),
     "interval": Field(length("1s", "7d", "5m"), "多久采集一次"),
     "min_interval": Field(length("1s", "7d", "1m"), "热时最快多久一次"),

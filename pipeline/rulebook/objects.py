@@ -18,7 +18,7 @@ Check = Callable[[Any, str, "Place"], None]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """kind of the value, what it means (shown by editors), and whether it must be written. alias: another YAML name."""
+    """kind of the value, what it means (shown by editors), and whether it must be written."""
 
     kind: Kind
     about: str
@@ -47,7 +47,8 @@ class Record:
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         if not isinstance(node, Mapping):
             names = "、".join(name for name, each in self.fields.items() if each.required) or next(iter(self.fields))
-            return reading.problem(node.mark, path, f"应为若干字段（{names} 等），现为{shown(node)}。", "每个字段一行，写成 字段名: 值")
+            message = f"应为若干字段（{names} 等），现为{shown(node)}。"
+            return reading.problem(node.mark, path, message, "每个字段一行，写成 字段名: 值")
         reading.marks[node.mark.file, path] = node.mark
         values = {key.text: self._read_field(key, value, path, reading) for key, value in node.entries}
         missing = self._missing(node, values, path, reading)
@@ -71,7 +72,8 @@ class Record:
     def _unknown(self, key: Scalar, place: str, reading: Reading) -> Any:
         instead = SECRETS.get(key.text.lower())
         if instead:
-            return reading.problem(key.mark, place, "规则文件里不放明文密钥。", f"把它存进单独的文件，改写 {instead}: 文件名")
+            return reading.problem(key.mark, place, "规则文件里不放明文密钥。",
+                                   f"把它存进单独的文件，改写 {instead}: 文件名")
         meant = nearest(key.text, self.fields)
         hint = f"是不是 {meant}？" if meant else f"可用的字段：{'、'.join(self.fields)}"
         return reading.problem(key.mark, place, f"没有名为 {key.text} 的字段。", hint)

@@ -85,7 +85,7 @@ def _empty(path: str, reading: Reading) -> Any:
 def _require_files(files: Mapping[str, str], reading: Reading, broken: set[str]) -> None:
     for name in layout.FILES:
         if name not in files:
-            reading.problems.append(Problem(name, 1, 1, "", "缺少这个文件。", "运行 wenxun init 得到一份样例，把它拷过来"))
+            reading.problems.append(Problem(name, 1, 1, "", "缺少这个文件。", "运行 wenxun init 得到样例，把它拷过来"))
             broken.update(layout.DEFINES.get(name, ()))
 
 
@@ -111,11 +111,13 @@ def _check_whole(values: Mapping[str, Any], reading: Reading) -> None:
     for index, person in enumerate(values["roster.yml"].people):
         if not person.mail and smtp.intersection(person.channels):
             path = f"people[{index}]"
-            reading.problem(reading.at("roster.yml", path), path, f"{person.name}用邮件通道，但没有邮箱。", "补上 mail: 邮箱地址")
+            reading.problem(reading.at("roster.yml", path), path, f"{person.name}用邮件通道，但没有邮箱。",
+                            "补上 mail: 邮箱地址")
     routes = values["routes.yml"].routes
     for level in values["levels.yml"].ladder:
         if not any((not route.levels or level.name in route.levels) and not route.subjects for route in routes):
-            reading.problem(reading.at("routes.yml", "routes"), "routes", f"级别“{level.name}”没有对全部主题适用的路由，告警会没有人收。",
+            reading.problem(reading.at("routes.yml", "routes"), "routes",
+                            f"级别“{level.name}”没有对全部主题适用的路由，告警会没有人收。",
                             f"补一条 levels: [{level.name}]、不写 subjects 的路由")
 
 
@@ -124,9 +126,10 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 
 
 def _book(values: Mapping[str, Any], timezone: str) -> schema.RuleBook:
+    subjects = [value for path, value in values.items() if path.startswith("subjects/")]
     book = schema.RuleBook(
         sources=tuple(_source(each, timezone) for each in values["sources.yml"].sources),
-        subjects=tuple(sorted((values[path] for path in values if path.startswith("subjects/")), key=lambda each: each.id)),
+        subjects=tuple(sorted(subjects, key=lambda each: each.id)),
         sentiment=values["sentiment.yml"],
         levels=values["levels.yml"],
         roster=values["roster.yml"],

@@ -177,7 +177,7 @@ def _words(detail: str, context: Any) -> tuple[str, str]:
         return f"引号没有配对或引号里有不能用的转义{since}。", "补上引号；双引号里的 \\ 写成 \\\\，或改用单引号"
     if "flow" in detail:
         return f"方括号或花括号没有配对，或两项之间少了逗号{since}。", "补上 ] 或 }，各项用英文逗号隔开"
-    if "block mapping" in detail or "block collection" in detail or "block sequence" in detail or "expected key" in detail:
+    if any(sign in detail for sign in ("block mapping", "block collection", "block sequence", "expected key")):
         return f"缩进不齐{since}。", "同一层的各行左边对齐，每层两个空格"
     if "could not find expected ':'" in detail:
         return f"少了冒号{since}。", "写成 字段名: 值，冒号后空一格"

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 
 _KEEP = {"…": "…", "‥": "‥"}
-"""NFKC makes three dots of an ellipsis; kept as it is, so that common Chinese texts keep their length."""
+"""NFKC makes three dots of an ellipsis; it is kept, so that common Chinese texts keep their length."""
 
 _INVISIBLE = {"Cf", "Mn"}
 """Zero-width characters and combining marks: put between characters to hide a word, or left by an editor."""

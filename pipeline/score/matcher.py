@@ -38,7 +38,7 @@ class _Use:
 
 
 class Matcher:
-    """Compiled once per rule book. A subject past its `expires` (end of that day, the book's zone) matches nothing new."""
+    """Compiled once per rule book. A subject past its `expires` (end of that day, book's zone) matches nothing new."""
 
     def __init__(self, book: RuleBook) -> None:
         self._subjects = book.subjects

@@ -119,7 +119,7 @@ class Segmenter:
             start = ends[start]
 
     def terms(self, title: str, text: str) -> tuple[tuple[int, int], ...]:
-        """Up to 16 (crc32 of the word, weight 1..255), heaviest first, of a folded title and the beginning of its text."""
+        """Up to 16 (crc32 of a word, weight 1..255), heaviest first, of a folded title and the start of its text."""
         if text.startswith(title):
             text = text[len(title):]
         counts: dict[str, int] = {}
