@@ -22,7 +22,8 @@ ACCOUNT = "duty"
 ANSWER_AFTER = 12 * MINUTE
 """Of the demo's time, from when the second person was told: the chain begins again meanwhile, and a visitor at the
 desk may be quicker."""
-AGAIN_AFTER = 10 * MINUTE
+AGAIN_AFTER = 40 * MINUTE
+"""When an answer had no effect so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Screen:
 
     def __init__(self, scenario: Scenario, book: RuleBook, facts: Facts, console: Console | None = None) -> None:
         self._scenario, self._book, self._facts = scenario, book, facts
-        self.console = console or Console(highlight=False)
+        self.console = console or _console()
         self._links: Links | None = None
         self._now = scenario.opens
         self._note = "正在启动"
@@ -107,7 +107,7 @@ class Screen:
     # ---------------------------------------------------------------- the end
 
     def report(self, story: Story, factor: float) -> None:
-        self.console.print(_table(story, factor), soft_wrap=not self.console.is_terminal)
+        self.console.print(_table(story, factor, notes=self.console.width >= 100))
         for check in CHECKS:
             fault = story.faults.get(check.id)
             said = f"✗ {check.title}：{fault}" if fault else f"✓ {check.title}"
@@ -118,21 +118,28 @@ class Screen:
             self.say(f"✗ 没有看到：{step.title}", "bold red")
 
 
-def _table(story: Story, factor: float) -> Table:
+def _console() -> Console:
+    """As wide as the terminal; wide enough for the table where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=110)
+
+
+def _table(story: Story, factor: float, *, notes: bool) -> Table:
     table = Table(title="这一天发生了什么", title_justify="left", expand=False)
     table.add_column("步骤", no_wrap=True)
     for name in ("演示时刻", "距首帖", "决定到送达"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("说明")
+    if notes:
+        table.add_column("说明", overflow="ellipsis", no_wrap=True)
     first = min(post.at for post in story.scenario.posts if post.part.value == "rumour")
     for step in STEPS:
         mark = story.marks.get(step.id)
         if mark is None:
-            table.add_row(Text(step.title, style="red"), "—", "", "", Text("没有看到", style="red"))
+            table.add_row(Text(step.title, style="red"), Text("没有看到", style="red"))
             continue
         since = duration((mark.at - first) // 60_000 * 60_000) if mark.at >= first else ""
         lag = f"{mark.lag / factor / 1000:.2f} 秒" if mark.lag is not None else ""
-        table.add_row(step.title, clock_text(mark.at), since, lag, mark.note)
+        table.add_row(step.title, clock_text(mark.at), since, lag, *([mark.note] if notes else []))
     return table
 
 
