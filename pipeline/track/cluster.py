@@ -21,13 +21,13 @@ from pipeline.model import (
 )
 from pipeline.rulebook.schema import EventRules
 from pipeline.track.heat import Heat
-from pipeline.track.similarity import Centroid
 
 MUTE: Final = 1        # backfill, or too old at first sight: never raises a level
 NEGATIVE: Final = 2
 QUESTION: Final = 4
 OFFICIAL: Final = 8    # the office's own words are no spread
 
+MAX_VOICES = 64
 MAX_EXCERPTS = 3
 MAX_STATEMENTS = 5
 EXCERPT_CHARACTERS = 80
@@ -79,29 +79,32 @@ def excerpt(item: ScoredItem, at: Millis) -> Excerpt:
 class Cluster:
     """An event and its members. `head` is replaced, never changed; its totals are of all members there ever were.
 
-    members: item id -> encoded row, of those not yet aged; heat and centroid are sums over exactly these.
+    members: item id -> encoded row, of those not yet aged; heat and likeness are sums over exactly these.
     founder: the first member, announced with every change, so that a lost emission cannot lose it.
+    voices: members whose terms say what the event is about. They are few, so that an item costs the same however
+    large the event it joins.
     """
 
-    __slots__ = ("head", "heat", "centroid", "members", "founder")
+    __slots__ = ("head", "heat", "members", "founder", "voices")
 
     def __init__(self, head: EventHead) -> None:
         self.head = head
         self.heat = Heat()
-        self.centroid = Centroid()
         self.members: dict[str, bytes] = {}
         self.founder: MemberRow | None = None
+        self.voices = 0
 
-    def add(self, row: MemberRow) -> bytes:
-        """Count a member; returns its encoded row."""
-        encoded = encode_row(row)
-        self.members[row.item_id] = encoded
-        self.centroid.add(row.terms)
+    def add(self, row: MemberRow) -> MemberRow:
+        """Count a member; returns its row as it is kept."""
+        if row.terms and self.voices >= MAX_VOICES:
+            row = msgspec.structs.replace(row, terms=())
+        self.voices += bool(row.terms)
+        self.members[row.item_id] = encode_row(row)
         if not row.flags & (MUTE | OFFICIAL):
             self.heat.add(row.at, row.origin)
         if digest("event", self.head.subject, row.item_id) == self.head.id:
             self.founder = row
-        return encoded
+        return row
 
     def drop_before(self, horizon: Millis) -> list[MemberRow]:
         """Forget members that aged; returns them."""
@@ -110,7 +113,7 @@ class Cluster:
             del self.members[row.item_id]
             if self.founder == row:
                 self.founder = None
-            self.centroid.add(row.terms, -1)
+            self.voices -= bool(row.terms)
             if not row.flags & (MUTE | OFFICIAL):
                 self.heat.remove(row.at, row.origin)
         return old

