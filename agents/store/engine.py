@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, DatabaseError
 
 from pipeline.errors import SettingsError
 
@@ -49,7 +49,7 @@ def upgrade(url: str) -> None:
             _lock(connection)
             command.upgrade(_config(connection), "head")
             connection.commit()
-    except OperationalError as error:
+    except DatabaseError as error:
         raise SettingsError(_unusable(url, error)) from error
     finally:
         engine.dispose()
@@ -62,7 +62,7 @@ def current(url: str) -> tuple[str, str]:
         with engine.connect() as connection:
             found = MigrationContext.configure(connection).get_current_revision() or ""
             return found, ScriptDirectory.from_config(_config(connection)).get_current_head() or ""
-    except OperationalError as error:
+    except DatabaseError as error:
         raise SettingsError(_unusable(url, error)) from error
     finally:
         engine.dispose()
@@ -135,5 +135,5 @@ def _lock(connection: Connection) -> None:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
 
 
-def _unusable(url: str, error: OperationalError) -> str:
+def _unusable(url: str, error: DatabaseError) -> str:
     return f"{shown(url)}: the store cannot be used: {error.orig}"

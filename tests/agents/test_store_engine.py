@@ -1,0 +1,136 @@
+"""The store's file, its tables and who may write when."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, insert, inspect, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from agents.store import engine as store
+from agents.store import schema
+from pipeline.errors import SettingsError
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/data/wenxun.db"
+
+
+def opened(url: str) -> Engine:
+    store.upgrade(url)
+    return store.open_store(url)
+
+
+def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
+    engine = opened(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, schema.metadata) == []
+    assert set(inspect(engine).get_table_names()) == {*schema.metadata.tables, "alembic_version"}
+    engine.dispose()
+
+
+def test_an_upgrade_needs_no_ini_file_and_may_be_repeated(url: str, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert store.current(url) == ("", "0001")
+    store.upgrade(url)
+    store.upgrade(url)
+    assert store.current(url) == ("0001", "0001")
+    store.require_current(url)
+
+
+def test_processes_that_start_at_once_upgrade_one_after_the_other(url: str) -> None:
+    failed: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            store.upgrade(url)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert store.current(url)[0] == "0001"
+
+
+def test_tables_that_are_not_upgraded_name_the_command(url: str) -> None:
+    with pytest.raises(SettingsError, match="wenxun db upgrade"):
+        store.require_current(url)
+
+
+def test_sqlite_is_opened_as_a_shared_durable_file(url: str, tmp_path: Path) -> None:
+    engine = opened(url)
+    with engine.connect() as connection:
+        pragmas = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                   for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")}
+    engine.dispose()
+    assert pragmas == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1,
+                       "busy_timeout": store.BUSY_SECONDS * 1000}
+    assert stat.S_IMODE((tmp_path / "data/wenxun.db").stat().st_mode) == 0o600
+
+
+def book_row(name: str) -> dict[str, object]:
+    return {"hash": name, "at": 1, "book": "{}"}
+
+
+def test_a_reader_sees_the_last_commit_while_another_writes(url: str) -> None:
+    engine = opened(url)
+    with engine.begin() as writer:
+        writer.execute(insert(schema.books), book_row("a"))
+        with engine.connect() as reader:
+            assert reader.execute(select(schema.books)).all() == []
+    with engine.connect() as reader:
+        assert len(reader.execute(select(schema.books)).all()) == 1
+    engine.dispose()
+
+
+def test_a_transaction_that_read_first_may_still_write_after_another_did(url: str) -> None:
+    """With a deferred transaction SQLite would refuse the write at once, whatever the busy timeout is."""
+    engine = opened(url)
+    with engine.begin() as first:
+        assert first.execute(select(schema.books)).all() == []
+        with engine.begin() as second:
+            second.execute(insert(schema.books), book_row("b"))
+        first.execute(insert(schema.books), book_row("a"))
+    with engine.connect() as reader:
+        assert sorted(reader.execute(select(schema.books.c.hash)).scalars()) == ["a", "b"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(("url", "said"), [
+    ("wenxun.db", "not a SQLAlchemy URL"),
+    ("sqlite://", "SQLite needs a file"),
+    ("oracel://host/db", "unknown"),
+    ("sqlite:////dev/null/wenxun.db", "cannot be opened"),
+])
+def test_a_url_that_cannot_be_used_says_why(url: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        store.open_store(url)
+
+
+def test_a_file_that_is_no_database_is_an_error_for_people(tmp_path: Path) -> None:
+    (tmp_path / "wenxun.db").write_text("not a database, but quite long enough to be looked at" * 100)
+    with pytest.raises(SettingsError, match="store cannot be used"):
+        store.upgrade(f"sqlite:///{tmp_path}/wenxun.db")
+
+
+def test_a_password_is_never_shown() -> None:
+    assert "geheim" not in store.shown("postgresql+psycopg://wenxun:geheim@db/wenxun")
+
+
+def test_every_table_can_be_said_in_postgresql() -> None:
+    said = [str(CreateTable(table).compile(dialect=postgresql.dialect())) for table in schema.metadata.sorted_tables]
+    assert len(said) == len(schema.metadata.tables)
+    assert any("BIGINT" in one for one in said)
