@@ -27,9 +27,10 @@ def zone(raw: str) -> str | None:
 
 
 def host_of(url: str) -> str:
-    """Host of a URL without `www.`, or an empty text when there is none to see."""
+    """Host of a URL without `www.`, or an empty text when there is no host, or no port that can be one."""
     try:
-        return (urlsplit(url).hostname or "").removeprefix("www.")
+        parts = urlsplit(url)
+        return (parts.hostname or "").removeprefix("www.") if parts.port != 0 else ""
     except ValueError:
         return ""
 
@@ -40,7 +41,9 @@ def _path(path: str, name: str) -> str:
 
 def source(value: schema.Source, path: str, place: Place) -> None:
     if not host_of(value.url):
-        place.problem(_path(path, "url"), f"网址里没有主机名：{value.url}。", "写成 url: https://主机/路径")
+        place.problem(_path(path, "url"), "网址里没有可用的主机名或端口。", "写成 url: https://主机/路径")
+    elif "@" in urlsplit(value.url).netloc:
+        place.problem(_path(path, "url"), "网址里有用户名或口令；只采集公开的内容。", "写成 url: https://主机/路径")
     if not value.min_interval <= value.interval <= value.max_interval:
         place.problem(_path(path, "interval"), "应在 min_interval 和 max_interval 之间（默认 1m 和 6h）。",
                       "改 interval，或同时写出 min_interval、max_interval")
@@ -121,6 +124,8 @@ def _webhook(value: schema.Channel, path: str, place: Place) -> None:
     if bool(value.url) == bool(value.url_file):
         wrong = "url 和 url_file 只能写一个。" if value.url else "webhook 通道要有地址。"
         place.problem(path, wrong, "地址含密钥时写 url_file: 文件名，否则写 url: 网址")
+    elif value.url and not host_of(value.url):
+        place.problem(_path(path, "url"), "网址里没有可用的主机名或端口。", "写成 url: https://主机/路径")
     elif value.url and (why := secret_in(value.url)):
         place.problem(_path(path, "url"), f"网址里{why}，规则文件里不放明文密钥。",
                       "把网址存进单独的文件，改写 url_file: 文件名")
@@ -128,10 +133,7 @@ def _webhook(value: schema.Channel, path: str, place: Place) -> None:
 
 def secret_in(url: str) -> str:
     """Why a webhook address must not stand in a rule file; empty when it has no secret, or is on this machine."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "有读不懂的主机名"
+    parts = urlsplit(url)
     if parts.username or parts.password:
         return "有用户名或口令"
     if _loopback(parts):

@@ -86,8 +86,10 @@ def written(path: str, example: str) -> str:
 
 
 def shown(node: Node) -> str:
+    """What stands there, for a message. Of an address only scheme and host: the rest may be a secret."""
     if isinstance(node, Scalar):
-        text = node.text if len(node.text) <= 40 else node.text[:40] + "…"
+        text = re.sub(r"(://)(?:[^/?#@]*@)?([^/?#]*).*", r"\1\2/…", node.text, flags=re.DOTALL)
+        text = text if len(text) <= 40 else text[:40] + "…"
         return "空" if node.empty else f"“{text}”"
     return "列表" if isinstance(node, Sequence) else "映射"
 
@@ -104,7 +106,8 @@ class Word:
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         value = self.convert(node.text.strip()) if isinstance(node, Scalar) and not node.empty else None
         if value is None:
-            message = f"应为{self.what}，现为{shown(node)}。"
+            space = " " if self.what[0].isascii() else ""
+            message = f"应为{space}{self.what}，现为{shown(node)}。"
             return reading.problem(node.mark, path, message, written(path, self.example))
         return value
 
@@ -161,7 +164,7 @@ def _flag(raw: str) -> bool | None:
     return {"true": True, "false": False}.get(raw.lower())
 
 
-FLAG = Word(" true 或 false", "true", _flag, {"type": "boolean"})
+FLAG = Word("true 或 false", "true", _flag, {"type": "boolean"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +243,8 @@ class Many:
         if not isinstance(node, Sequence):
             return reading.problem(node.mark, path, f"应为列表，现为{shown(node)}。", "每项一行，以“- ”开头")
         if not self.least <= len(node.items) <= self.most:
-            wanted = f"至少 {self.least} 项" if len(node.items) < self.least else f"最多 {self.most} 项"
-            return reading.problem(node.mark, path, f"列表应有{wanted}，现有 {len(node.items)} 项。", "补上或删去几项")
+            wanted = f"至少有 {self.least} 项" if len(node.items) < self.least else f"最多有 {self.most} 项"
+            return reading.problem(node.mark, path, f"列表应{wanted}，现有 {len(node.items)} 项。", "补上或删去几项")
         values = []
         for index, item in enumerate(node.items):
             reading.marks[item.mark.file, f"{path}[{index}]"] = item.mark

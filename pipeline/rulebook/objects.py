@@ -80,7 +80,8 @@ class Record:
 
     def _missing(self, node: Mapping, values: MappingOf[str, Any], path: str, reading: Reading) -> bool:
         absent = [name for name, each in self.fields.items() if each.required and name not in values]
-        for name in absent:
+        mistyped = {nearest(name, self.fields) for name in values if name not in self.fields}
+        for name in (name for name in absent if name not in mistyped):
             reading.problem(node.mark, path, f"缺少字段 {name}（{self.fields[name].about}）。", f"补上 {name}:")
         return bool(absent)
 

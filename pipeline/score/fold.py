@@ -14,7 +14,7 @@ _INVISIBLE = {"Cf", "Mn"}
 
 
 class _Table(dict[int, str]):
-    """Code point -> folded text, worked out at its first use. odd: characters whose folded text is not one character."""
+    """Code point -> folded text, worked out at first use. odd: characters whose folded text is not one character."""
 
     def __init__(self) -> None:
         super().__init__()

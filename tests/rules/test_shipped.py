@@ -1,0 +1,97 @@
+"""The rule directories that the project ships: they parse, their cases pass, editors' schemas are current and fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from agents.commands.rules import highest
+from agents.rule_files import load_book, read_dir
+from pipeline.rulebook.cases import run_cases
+from pipeline.rulebook.json_schema import KINDS, schema_files
+from pipeline.score.score import Scorer
+from tests.rules.test_parse import BAD
+
+ROOT = Path(__file__).parent.parent.parent
+RULES = ROOT / "rules"
+SHIPPED = [RULES, *sorted(ROOT.glob("deploy/*/rules"))]
+FILES = [path for path in RULES.rglob("*.yml")]
+
+
+@pytest.mark.parametrize("root", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_shipped_directory_parses_and_its_cases_pass(root: Path) -> None:
+    book = load_book(root, "Asia/Shanghai")
+    scorer = Scorer(book)
+    results = run_cases(read_dir(root).texts, book, scorer.score, lambda items: highest(book, scorer, items))
+    assert [str(failure) for result in results for failure in result.failures] == []
+
+
+def test_the_starter_rules_have_cases_for_every_subject_and_every_level() -> None:
+    book = load_book(RULES, "Asia/Shanghai")
+    text = "\n".join(path.read_text("utf-8") for path in RULES.glob("tests/*.test.yml"))
+    names = [each.id for each in book.subjects] + [each.name for each in book.levels.ladder]
+    assert len(names) == 7 and not [name for name in names if name not in text]
+
+
+def test_the_starter_levels_are_those_that_were_agreed_and_say_that_nobody_measured_them() -> None:
+    book = load_book(RULES, "Asia/Shanghai")
+    hours = [(level.name, level.enter.items, level.enter.sources, level.enter.window // 3_600_000)
+             for level in book.levels.ladder]
+    assert hours == [("一般", 3, 2, 1), ("较大", 10, 4, 2), ("重大", 30, 8, 3)]
+    assert {(level.leave_ratio, level.hold) for level in book.levels.ladder} == {(0.6, 1_800_000)}
+    assert "未经实测" in (RULES / "levels.yml").read_text("utf-8")
+
+
+def test_the_starter_routes_are_those_that_were_agreed() -> None:
+    routes = {route.levels[0]: route for route in load_book(RULES, "Asia/Shanghai").routes}
+    after = {name: [step.after // 60_000 for step in route.steps] for name, route in routes.items()}
+    assert after == {"重大": [0, 5], "较大": [0, 15], "一般": [0]}
+    assert routes["重大"].repeat == 600_000 and routes["一般"].mode == "digest" and routes["一般"].hours
+
+
+def test_no_secret_ships() -> None:
+    assert not list(RULES.rglob("secrets"))
+
+
+@pytest.mark.parametrize("name", sorted(schema_files()))
+def test_a_schema_is_what_the_code_says_now(name: str) -> None:
+    shipped = (RULES / "schema" / name).read_text("utf-8")
+    assert shipped == schema_files()[name], "run: wenxun rules schema --write rules/schema"
+    jsonschema.Draft7Validator.check_schema(json.loads(shipped))
+
+
+def test_no_schema_is_left_over() -> None:
+    assert {path.name for path in (RULES / "schema").iterdir()} == set(schema_files())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_shipped_file_names_its_schema_and_fits_it(path: Path) -> None:
+    first = path.read_text("utf-8").splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    schema = (path.parent / first.partition("=")[2]).resolve()
+    assert schema.parent == RULES / "schema"
+    _validate(json.loads(schema.read_text("utf-8")), path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", ["unknown-field", "word-instead-of-number", "mistyped-channel-type",
+                                  "subject-without-terms", "length-without-a-unit", "no-fallback", "id-with-capitals"])
+def test_what_the_parser_refuses_in_one_field_the_schema_refuses_too(name: str) -> None:
+    fixture = next(path for path in BAD if path.stem == name)
+    head, text = fixture.read_text("utf-8").split("\n----\n", 1)
+    file = head.split("\n", 1)[0]
+    kind = "subject" if file.startswith("subjects/") else file.removesuffix(".yml")
+    with pytest.raises(jsonschema.ValidationError):
+        _validate({**KINDS[kind].schema()}, text)
+
+
+def _validate(schema: dict[str, object], text: str) -> None:
+    class Loader(yaml.SafeLoader):
+        """YAML 1.2, as editors read it: no dates, no sexagesimal times."""
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in pairs if not tag.endswith("timestamp")]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    jsonschema.Draft7Validator(schema).validate(yaml.load(text, Loader=Loader))
