@@ -40,6 +40,10 @@ class App(faust.App):  # type: ignore[misc]
         """Names of the changelog topics of its tables."""
         return [table.changelog_topic_name for table in self.tables.values()]
 
+    def changelogs(self) -> list[str]:
+        """Names of the changelog topics of its tables."""
+        return [table.changelog_topic_name for table in self.tables.values()]
+
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         self.deps.metrics["agent_errors_total"].labels(self.role).inc()
         await super()._on_agent_error(agent, exc)
@@ -55,7 +59,7 @@ def create_app(deps: Deps, role: str, **overrides: Any) -> App:
     if role not in FAUST:
         raise ValueError(f"no Faust role {role!r}: expected one of {', '.join(FAUST)}")
     quiet()
-    app = App(group_of(role), **{**settings_of(deps, role), **overrides})
+    app = App(overrides.pop("id", group_of(role)), **{**settings_of(deps, role), **overrides})
     app.deps, app.role, app.done = deps, role, {}
     return app
 

@@ -1,0 +1,130 @@
+"""Two workers on a real Kafka: one joins, is killed with SIGKILL; nothing is skipped and every commit reaches its end.
+
+The same run on Faust's own transport fails, so the run would notice if the mends were taken out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from tests.kafka.broker import Broker, until
+
+pytestmark = pytest.mark.kafka
+
+PARTITIONS = 4
+RECORDS = 60_000
+WORK_TOGETHER = 8_000
+STANDS_STILL = 25.0
+"""Seconds without progress, longer than a session, after which a commit is called stuck."""
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Lab:
+    broker: Broker
+    run: str
+    kind: str
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.kafka.lab_worker", self.broker.address, self.run, self.kind]
+        with (self.broker.folder / f"{self.run}-{len(self.workers)}.log").open("wb") as file:
+            self.workers.append(subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file))
+        return self.workers[-1]
+
+    def said(self) -> str:
+        """What the workers wrote, for a failure's message."""
+        return "\n".join(path.read_text()[-3000:] for path in sorted(self.broker.folder.glob(f"{self.run}-*.log")))
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+            worker.wait()
+
+    async def load(self) -> None:
+        await self.broker.create(f"in-{self.run}", f"out-{self.run}", f"lab-{self.run}-seen-changelog")
+        producer = AIOKafkaProducer(bootstrap_servers=self.broker.address, acks="all", linger_ms=20)
+        await producer.start()
+        for number in range(RECORDS):
+            await producer.send(f"in-{self.run}", b"x" * 300, key=b"%d" % number, partition=number % PARTITIONS)
+        await producer.stop()
+
+    async def committed(self) -> list[int]:
+        return await self.broker.committed(f"lab-{self.run}", f"in-{self.run}")
+
+    async def join_and_kill(self) -> tuple[list[int], set[bytes], int]:
+        """Committed offsets when they no longer move, the keys that came out, and how many more came out twice."""
+        await self.load()
+        self.start_worker()
+        await until(self._worked(2_000), 60, "the first worker commits")
+        second = self.start_worker()
+        await until(self._joined(), 60, "the second worker has joined")
+        await until(self._worked(sum(await self.committed()) + WORK_TOGETHER), 60, "both commit")
+        second.kill()
+        end = [RECORDS // PARTITIONS] * PARTITIONS
+        moved, seen = time.monotonic(), await self.committed()
+        while seen != end and time.monotonic() - moved < STANDS_STILL:
+            now = await self.committed()
+            if sum(now) - sum(seen) > PARTITIONS * 5:       # crawling by one per commit is standing still
+                moved, seen = time.monotonic(), now
+            seen = now if now == end else seen
+        out = await self.broker.records(f"out-{self.run}")
+        keys = {record.key for record in out}  # type: ignore[attr-defined]
+        return await self.committed(), keys, len(out) - len(keys)
+
+    def _worked(self, records: int):  # type: ignore[no-untyped-def]
+        async def enough() -> bool:
+            return sum(await self.committed()) >= records
+        return enough
+
+    def _joined(self):  # type: ignore[no-untyped-def]
+        async def shared() -> bool:
+            return len(await members(self.broker.address, f"lab-{self.run}")) == 2
+        return shared
+
+
+async def members(address: str, group: str) -> set[str]:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        for response in await admin.describe_consumer_groups([group]):
+            for _, name, state, _, _, found, *_ in response.groups:
+                if name == group and state == "Stable":
+                    return {member[0] for member in found}
+        return set()
+    finally:
+        await admin.close()
+
+
+async def run_lab(broker: Broker, kind: str) -> tuple[list[int], int, int]:
+    lab = Lab(broker, f"{kind}{time.time_ns()}", kind)
+    try:
+        committed, keys, repeats = await lab.join_and_kill()
+    finally:
+        lab.end()
+    missing = RECORDS - len(keys)
+    print(lab.said())
+    print(f"{kind}: {RECORDS} in, {missing} never sent on, {repeats} repeated, committed {committed}")
+    return committed, missing, repeats
+
+
+async def test_a_joining_and_killed_worker_costs_no_event_and_every_commit_reaches_its_end(kafka: Broker) -> None:
+    committed, missing, repeats = await run_lab(kafka, "mended")
+    assert missing == 0
+    assert committed == [RECORDS // PARTITIONS] * PARTITIONS
+    assert repeats < RECORDS // 4
+
+
+async def test_the_same_run_on_fausts_own_transport_leaves_a_partition_behind(kafka: Broker) -> None:
+    committed, missing, _ = await run_lab(kafka, "stock")
+    assert missing or committed != [RECORDS // PARTITIONS] * PARTITIONS
