@@ -31,6 +31,9 @@ from pipeline.model import (
 )
 
 PAGE = 50
+ITEMS = 20
+"""Items of an event on one page."""
+
 PENDING_FOR = 10 * 60_000
 """A command whose effect has not shown after this long (real milliseconds) is not called pending any more."""
 
@@ -84,7 +87,7 @@ class EventPage:
 
     @property
     def pages(self) -> int:
-        return _pages(self.member_count)
+        return _pages(self.member_count, ITEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,9 @@ def event_page(engine: Engine, ref: str, real: Millis, number: int = 1) -> Event
         table = schema.members
         count = connection.execute(
             select(func.count()).select_from(table).where(table.c.event_id == view.head.id)).scalar() or 0
-        number = min(max(1, number), _pages(count))
+        number = min(max(1, number), _pages(count, ITEMS))
         found = readmodel.members(
-            connection, view.head.id, subject=view.head.subject, limit=PAGE, offset=(number - 1) * PAGE)
+            connection, view.head.id, subject=view.head.subject, limit=ITEMS, offset=(number - 1) * ITEMS)
         card = EventCard(view.head, view.alert, view.expired)
         event, = _desk_events(connection, [card], real)
         return EventPage(event, view, found, count, number, _member_times(connection, view.head.id))
@@ -291,5 +294,5 @@ def _under_way(command: Command, card: EventCard) -> bool:
     return not (isinstance(command, Snooze) and (alert.snoozed_until or 0) >= command.until)
 
 
-def _pages(total: int) -> int:
-    return max(1, -(-total // PAGE))
+def _pages(total: int, size: int = PAGE) -> int:
+    return max(1, -(-total // size))

@@ -151,11 +151,11 @@ def levels_css(ladder: Sequence[Level]) -> str:
 
 
 def _on(color: str) -> str:
-    """Black or white, whichever is read better on this colour (WCAG relative luminance)."""
+    """White where it is read well enough on this colour (contrast 4 : 1 by WCAG), else black."""
     channels = (int(color[place:place + 2], 16) / 255 for place in (1, 3, 5))
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return "#000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#fff"
+    return "#fff" if 1.05 / (luminance + 0.05) >= 4 else "#000"
 
 
 class Render:
