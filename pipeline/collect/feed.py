@@ -49,6 +49,8 @@ def parse_feed(
     if words[0] != "<":
         begin = text.one_line(words[:60])
         raise NotAFeed(f"应答是普通文字，不是订阅源：“{begin}”。请填写 RSS、Atom 或 JSON Feed 的网址")
+    if re.search(r"<opml[\s>]", words[:1024], re.IGNORECASE):
+        raise NotAFeed("应答是 OPML 订阅清单，不是订阅源。请把清单里的地址逐个填到 sources.yml")
     root = _FEED_ROOT.search(words[:65536])
     page = _HTML.search(words[:65536]) or (None if root else _HTML_ALONE.search(words[:65536]))
     if page and (root is None or page.start() < root.start()):
@@ -65,7 +67,7 @@ def _xml(words: str, how: Reading) -> Parsed:
         response_headers={"content-type": "application/xml; charset=utf-8", "content-location": how.url})
     if not found.get("version") and not found.entries:
         raise NotAFeed(_about_xml(words, found))
-    items, skipped = build([_entry(each) for each in found.entries], how)
+    items, skipped = build([_entry(dict(each)) for each in found.entries], how)    # dict: its own get() has aliases
     return Parsed(items, found.get("version") or "xml", _ttl(found.feed), skipped)
 
 

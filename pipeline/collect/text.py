@@ -95,11 +95,12 @@ def _declared(body: bytes, content_type: str) -> Iterable[str]:
 
 
 def _wide(body: bytes) -> str:
-    """UTF-16 without a BOM shows as `<` beside a zero byte."""
-    head = body.lstrip()[:4]
-    if head[:2] in (b"<\x00", b"{\x00", b"[\x00"):
+    """UTF-16 without a BOM shows as a zero byte beside the first bracket."""
+    first = re.search(rb"[<{\[]", body[:256])
+    at = first.start() if first else 0
+    if at % 2 == 0 and body[at + 1:at + 2] == b"\0":
         return "utf-16-le"
-    return "utf-16-be" if head[:2] in (b"\x00<", b"\x00{", b"\x00[") else ""
+    return "utf-16-be" if at % 2 and body[at - 1:at] == b"\0" else ""
 
 
 def _read(body: bytes, codec: str) -> str:
