@@ -25,6 +25,8 @@ class _Table(dict[int, str]):
         folded = _KEEP.get(character) or unicodedata.normalize("NFKC", character).lower()
         if unicodedata.category(character) in _INVISIBLE:
             folded = ""
+        elif "\ud800" <= character <= "\udfff":
+            folded = "\ufffd"                       # half a character: no UTF-8, and the automata read UTF-8
         if len(folded) != 1:
             self.odd.add(character)
         self[code] = folded
