@@ -78,14 +78,20 @@ async def warm_up(deps: Deps, bus: Bus) -> WarmUp:
     await archive_caught_up(deps)
     engine = open_store(deps.settings.store_url)
     try:
-        work = _Work(deps, bus, engine)
-        await work.run()
+        sent = await from_store(deps, bus, engine)
     finally:
         engine.dispose()
-    log.info("warm-up from the archive: %s", work.sent)
-    if work.sent.left_out:
+    log.info("warm-up from the archive: %s", sent)
+    if sent.left_out:
         log.warning("warm-up: %d older items did not fit the embedded broker and are not compared with new ones; "
-                    "a site of this size needs a Kafka of its own", work.sent.left_out)
+                    "a site of this size needs a Kafka of its own", sent.left_out)
+    return sent
+
+
+async def from_store(deps: Deps, bus: Bus, engine: Engine) -> WarmUp:
+    """Send what this store holds."""
+    work = _Work(deps, bus, engine)
+    await work.run()
     return work.sent
 
 

@@ -108,7 +108,7 @@ def store(tmp_path: Path) -> Engine:
 
 @pytest.fixture
 def deps(tmp_path: Path) -> Deps:
-    return Deps(Settings(data_dir=tmp_path), Clock(start=NOON, real_start=0, factor=1e-9), Metrics())
+    return Deps(Settings(data_dir=tmp_path), Clock(start=NOON, real_start=0, factor=1e-15), Metrics())
 
 
 def value(deps: Deps, name: str, **labels: str) -> float:
