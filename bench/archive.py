@@ -1,4 +1,4 @@
-"""How fast the archive writes: raw and scored items into a fresh SQLite file, in transactions as `archive` makes them."""
+"""How fast the archive writes: raw and scored items into a fresh SQLite file, in its own transactions."""
 
 from __future__ import annotations
 
