@@ -15,6 +15,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import version
 
@@ -140,11 +141,17 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificate bundle takes longer than most requests: once per process is enough."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class PinnedTransport(httpx.AsyncHTTPTransport):
     """Checks scheme, port and user info of each request, and dials through PinnedBackend."""
 
     def __init__(self, allow: Allow, resolver: Resolver) -> None:
-        super().__init__(trust_env=False, limits=httpx.Limits(max_connections=200, max_keepalive_connections=20))
+        super().__init__(verify=_tls(), trust_env=False, limits=httpx.Limits(max_connections=200, max_keepalive_connections=20))
         self._allow = allow
         # httpx has no public way to give a network backend; a test fails when this attribute goes away.
         self._pool._network_backend = PinnedBackend(allow, resolver)
