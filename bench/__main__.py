@@ -1,0 +1,28 @@
+"""python -m bench [score] [chain] [latency] [memory] [--quick]"""
+
+from __future__ import annotations
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import chain, latency, memory, score
+
+ALL = {"score": score.measure, "chain": chain.measure, "latency": latency.measure, "memory": memory.measure}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", help="which; default all")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the load: shows that it works, no figures")
+    parser.add_argument("--data", default="", help="folder with headlines/ for `memory`; default: made texts")
+    args = parser.parse_args()
+    table = Table("benchmark", "what", "figure", title="Wenxun bench")
+    for name in args.names or ALL:
+        for what, figure in ALL[name](args):
+            table.add_row(name, what, figure)
+    Console(width=140).print(table)
+
+
+main()

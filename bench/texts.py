@@ -1,0 +1,32 @@
+"""Made items of about 200 characters, the same for every run: local news, and one in five about voting."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from pipeline.ids import digest
+from pipeline.model import Millis, RawItem
+
+PLACES = ("东湖社区", "南门大街", "清水镇", "新桥村", "北苑小区", "工业园区", "老街口", "河西新区", "青石巷", "枫林路")
+THINGS = ("图书馆", "农贸市场", "公交首末站", "体育公园", "幼儿园", "卫生院", "停车场", "文化广场", "老旧电梯", "排水管网")
+DOINGS = ("开放试运行", "完成改造", "调整开放时间", "举行便民活动", "公布收费标准", "征求居民意见", "增设无障碍通道", "更换照明设施")
+VOTING = ("有人说投票站下午三点就截止投票", "投票站门口排队排了一个小时", "选民证弄丢了还能不能投票", "网传投票地点改到二中体育馆",
+          "投票站几点关门没有人说清楚")
+TAILS = ("工作人员说具体安排以现场公告为准，请大家带好证件，错峰前往。", "不少居民表示满意，也有人担心高峰时段人多拥挤，希望多安排几名引导员。",
+         "记者在现场看到秩序井然，志愿者在路口指引方向。", "如有疑问可以拨打服务热线咨询，热线工作时间为早八点到晚六点。",
+         "附近商户反映这几天客流明显增加，停车比较困难。", "相关负责人介绍，后续还会根据意见继续改进。")
+
+
+def items(count: int, start: Millis, sources: int, seed: int = 7) -> Iterator[RawItem]:
+    """`count` items over `sources` sources, 10 ms apart."""
+    chance = random.Random(seed)
+    for n in range(count):
+        place, thing, doing = chance.choice(PLACES), chance.choice(THINGS), chance.choice(DOINGS)
+        title = f"{place}{thing}{doing}（{n % 9973}号）"
+        if n % 5 == 0:
+            title = f"{place}：{chance.choice(VOTING)}，编号{n}"
+        text = title + "。" + "".join(chance.sample(TAILS, 4)) + f"本条为第{n}条。"
+        yield RawItem(
+            id=digest("bench", n), revision=digest(text, size=8), source_id=f"s{n % sources}", title=title, text=text,
+            url=f"http://bench.example/{n}", first_seen_at=start + n * 10, published_at=start + n * 10)
