@@ -44,6 +44,12 @@ def test_init_brings_the_readme_the_schemas_and_the_cases(rules: Path) -> None:
     assert list(rules.glob("tests/*.test.yml"))
 
 
+def test_an_installed_wheel_has_its_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "agents" / "starter").mkdir(parents=True)
+    monkeypatch.setattr("agents.__file__", str(tmp_path / "agents" / "__init__.py"))
+    assert starter_dir() == tmp_path / "agents" / "starter"
+
+
 def test_init_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["init", str(tmp_path / "new")])
     out = capsys.readouterr().out
@@ -94,7 +100,8 @@ def test_a_case_that_fails_shows_which_words_matched(rules: Path, capsys: pytest
     assert main(["rules", "test", str(rules)]) == 0, "疏散 is still there"
     edit(rules / "subjects" / "safety.yml", "{text: 疏散, weight: 0.9}", "{text: 失联, weight: 0.9}")
     assert main(["rules", "test", str(rules)]) == 1
-    assert "应为 [polling-place, safety]，实为 [polling-place]（polling-place 匹配了 投票、投票点" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "应为 [polling-place, safety]，实为 [polling-place]（polling-place 匹配了 投票、投票点" in out
 
 
 def test_a_case_may_expect_sentiment_and_questions(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +143,7 @@ def test_the_schema_command_writes_what_ships(tmp_path: Path) -> None:
 
 def test_editors_leftovers_and_secrets_are_not_rules(rules: Path) -> None:
     before = read_dir(rules).digest
-    for name in (".sources.yml.swp", "sources.yml~", ".#levels.yml", "#levels.yml#", ".hidden.yml", "4913", "notes.txt"):
+    for name in (".sources.yml.swp", "sources.yml~", ".#levels.yml", "#levels.yml#", ".hidden.yml", "4913", "a.txt"):
         (rules / name).write_text("not: [yaml", "utf-8")
     (rules / "secrets").mkdir()
     (rules / "secrets" / "x.yml").write_text("password: hunter2", "utf-8")

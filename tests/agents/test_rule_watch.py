@@ -1,4 +1,4 @@
-"""The role `rules` and the feed that every process follows: a good book is live within a second, a bad file changes nothing."""
+"""The role `rules` and the feed of every process: a good book is live within a second, a bad file changes nothing."""
 
 from __future__ import annotations
 
