@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents import bus, outbound
-from agents.deliverer.courier import Courier, Office
+from agents.deliverer.courier import LAST_SECONDS, Courier, Office, stop
 from agents.deliverer.intake import GROUP, Intake
 from agents.deliverer.ledger import Ledger
 from agents.deliverer.reporter import Reporter
@@ -34,8 +34,6 @@ EXPIRE_EVERY = 1800
 
 async def run(deps: Deps) -> None:
     """Deliver until cancelled. Raises when the broker cannot be reached at the start."""
-    for name in ("httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)   # they log URLs, and those of web hooks carry keys
     await deps.rules.ready()
     engine = open_store(deps.settings.store_url)
     try:
@@ -84,10 +82,7 @@ class Couriers:
                 watched += 1
                 await asyncio.sleep(WATCH_SECONDS)
         finally:
-            tasks = [task for _, task in self._by_id.values()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await stop([task for _, task in self._by_id.values()], 2 * LAST_SECONDS + 1)
 
     async def _watch(self, *, expire: bool) -> None:
         """Couriers for new channels, anew for one that broke; the gauges; now and then the expiry."""

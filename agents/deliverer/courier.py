@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -46,6 +46,23 @@ class Office:
     real: Callable[[], Millis] = real_now
     chance: Random = field(default_factory=Random)
     attempt_seconds: float = ATTEMPT_SECONDS
+
+
+async def rest(wake: asyncio.Event, seconds: float) -> None:
+    """Until woken, or so long. Not by asyncio.wait_for: before Python 3.12 it can swallow a cancellation."""
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        pass
+
+
+async def stop(tasks: Sequence[asyncio.Task[None]], seconds: float = LAST_SECONDS) -> None:
+    """Cancel and wait a limited time: a library below may lose a cancellation, and a process must end."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
 
 
 class Courier:
@@ -99,18 +116,13 @@ class Courier:
                 due = None
             if due is not None:
                 wait = min(wait, max(0.02, (due - self._office.real()) / 1000))
-        try:
-            await asyncio.wait_for(self._wake.wait(), wait)
-        except TimeoutError:
-            pass
+        await rest(self._wake, wait)
 
     async def _leave(self) -> None:
         tasks = list(self._active.values())
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_SECONDS)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(tasks)
 
     # ------------------------------------------------------------ one parcel
 

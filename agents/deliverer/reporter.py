@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agents.bus import Bus
 from agents.deadletter import Reason, dead_letter
+from agents.deliverer.courier import rest
 from agents.deliverer.ledger import DEAD, Ledger, Parcel
 from agents.deps import Deps
 from agents.notices import system_notice
@@ -63,13 +64,7 @@ class Reporter:
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
             if not more:
-                await self._rest()
-
-    async def _rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
-        except TimeoutError:
-            pass
+                await rest(self._wake, IDLE_SECONDS)
 
     async def _tell(self) -> int:
         """Send the notices that wait; one leaves the queue when it is acknowledged."""

@@ -81,8 +81,10 @@ class Mail:
         port = channel.port or PORTS.get(channel.tls, 587)
         address = await pinned_address(channel.host, port, self._allow, resolver=self._resolver)
         context = None if channel.tls == "none" else await asyncio.to_thread(self._context)
+        async with asyncio.timeout(5.0):
+            sock = await _dial(address, port)
         server = aiosmtplib.SMTP(
-            hostname=channel.host, port=None, sock=await asyncio.wait_for(_dial(address, port), 5.0), timeout=TIMEOUT,
+            hostname=channel.host, port=None, sock=sock, timeout=TIMEOUT,
             local_hostname="wenxun.invalid", use_tls=channel.tls == "tls", start_tls=False, tls_context=context)
         try:
             await server.connect()
@@ -147,7 +149,8 @@ def _drop(server: aiosmtplib.SMTP) -> None:
 async def _leave(server: aiosmtplib.SMTP) -> None:
     """Say goodbye; the mail was accepted or not before this, so its failure says nothing."""
     try:
-        await asyncio.wait_for(server.quit(), 2.0)
+        async with asyncio.timeout(2.0):
+            await server.quit()
     except (aiosmtplib.SMTPException, OSError):
         pass
     finally:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
@@ -33,6 +34,8 @@ class Webhook:
     """real: milliseconds of real time, for the signature's timestamp and for Retry-After dates."""
 
     def __init__(self, client: httpx.AsyncClient, secrets: Secrets, real: Callable[[], Millis]) -> None:
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)   # at INFO they log URLs, and these carry keys
         self._client, self._secrets, self._real = client, secrets, real
 
     async def __call__(self, channel: Channel, letter: Letter) -> Outcome:
