@@ -40,10 +40,6 @@ class App(faust.App):  # type: ignore[misc]
         """Names of the changelog topics of its tables."""
         return [table.changelog_topic_name for table in self.tables.values()]
 
-    def changelogs(self) -> list[str]:
-        """Names of the changelog topics of its tables."""
-        return [table.changelog_topic_name for table in self.tables.values()]
-
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> None:
         self.deps.metrics["agent_errors_total"].labels(self.role).inc()
         await super()._on_agent_error(agent, exc)
@@ -111,5 +107,5 @@ def settings_of(deps: Deps, role: str) -> dict[str, Any]:
 
 def quiet() -> None:
     """Debug and info records of the Kafka libraries cost more than the work they describe."""
-    for name in ("aiokafka", "faust", "mode"):
+    for name in ("aiokafka", "faust", "mode", "agents.app", "agents.transport", "agents.tables"):
         logging.getLogger(name).setLevel(logging.WARNING)

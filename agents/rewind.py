@@ -89,7 +89,8 @@ async def _move(settings: Settings, group: str, topic: str, places: dict[int, in
         async with asyncio.timeout(MOVE_SECONDS):
             while True:
                 try:
-                    return await client.commit(offsets)
+                    await client.commit(offsets)
+                    return
                 except KafkaError as error:
                     log.info("%s cannot be moved yet: %r", group, error)
                     await asyncio.sleep(1)

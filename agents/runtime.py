@@ -1,8 +1,8 @@
 """All roles of one process in one event loop: started in order, watched, stopped within the grace period.
 
-Order: probes, topics, the rule feed; archive, desk and rules; then (the first rule book is there) deliver, escalate,
-track, score, those that read before those that write; with the embedded broker the warm-up; collect last. A role
-that ends or fails ends the process with 1: whatever supervises it starts it again.
+Order: probes, topics, the rule feed; archive, desk and rules; then (the first rule book is there) with the embedded
+broker the warm-up; deliver, escalate, track and score; collect last. A role that ends or fails ends the process with
+1: whatever supervises it starts it again.
 """
 
 from __future__ import annotations
@@ -123,11 +123,11 @@ class Process:
         await self._first_book()
         if self.deps.settings.embedded:
             await self._warm_up()
-        for role in (role for role in self.roles if role in NEED_BOOK):
-            if role in apps:
-                await self._faust(apps[role])
-            else:
-                self._plain(role)
+        if "deliver" in self.roles:
+            self._plain("deliver")
+        await asyncio.gather(*(self._faust(app) for app in apps.values()))
+        if "collect" in self.roles:
+            self._plain("collect")
         log.info("running: %s", ", ".join(self.roles))
 
     async def _first_book(self) -> None:

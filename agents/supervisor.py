@@ -68,13 +68,15 @@ class Supervisor:
         self.starts = 0
 
     def run(self) -> int:
-        """Exit code for the parent: 0 after a stop, else the child's."""
+        """Exit code for the parent: 0 after a stop in time, else the child's."""
         failures = 0
         while not self._stopping.is_set():
             started = time.monotonic()
             code = self._once()
-            if self._stopping.is_set() or code in (0, USAGE_ERROR):
-                return 1 if code not in (0, USAGE_ERROR) and not self._stopping.is_set() else max(0, code)
+            if self._stopping.is_set():
+                return 0 if code in (0, -signal.SIGTERM) else 1
+            if code in (0, USAGE_ERROR):
+                return code
             failures = 0 if time.monotonic() - started > STEADY_SECONDS else failures + 1
             wait = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
             log.error("the roles ended with %s; starting them again in %g s", _said(code), wait)

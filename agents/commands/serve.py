@@ -22,7 +22,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 def add(groups: Any) -> None:
     up = groups.add_parser("up", help="run everything on this machine: broker, roles and desk in one go")
     up.add_argument("--rules", type=Path, metavar="DIR", help="rule directory (WENXUN_RULES_DIR)")
-    up.add_argument("--data", type=Path, metavar="DIR", help="where this installation keeps its files (WENXUN_DATA_DIR)")
+    up.add_argument("--data", type=Path, metavar="DIR", help="where its files are kept (WENXUN_DATA_DIR)")
     up.set_defaults(run=run_up)
     run = groups.add_parser("run", help="run roles on KAFKA_BOOTSTRAP_SERVERS")
     run.add_argument("--roles", required=True, metavar="ROLES",
@@ -56,7 +56,8 @@ def supervise(settings: Settings, environ: Mapping[str, str]) -> int:
     with embedded_broker() as address:
         child = {**environ, "KAFKA_BOOTSTRAP_SERVERS": address, "WENXUN_EMBEDDED": "1",
                  "WENXUN_PARTITIONS": str(PARTITIONS), "WENXUN_CREATE_TOPICS": "false"}
-        supervisor = Supervisor([sys.executable, "-m", "agents", "run", "--roles", "all"], child, settings.grace_seconds)
+        command = [sys.executable, "-m", "agents", "run", "--roles", "all"]
+        supervisor = Supervisor(command, child, settings.grace_seconds)
         host, port = settings.desk_bind
         print(f"值班台 / desk: {settings.external_url or f'http://{host}:{port}/'}   (Ctrl-C ends)", flush=True)
         with supervisor.signals():
