@@ -1,0 +1,65 @@
+"""docs/reference.md is made from the code: settings, metrics, commands. `python -m tests.test_documented` writes it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from agents.cli import parser
+from agents.metrics import TABLE as METRICS
+from agents.settings import TABLE as SETTINGS
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "reference.md"
+
+
+def commands(top: argparse.ArgumentParser, path: str = "wenxun") -> Iterator[tuple[str, str]]:
+    """Every command that does something, with its help line."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, below in action.choices.items():
+                if any(isinstance(each, argparse._SubParsersAction) for each in below._actions):
+                    yield from commands(below, f"{path} {name}")
+                else:
+                    usage = " ".join(_usage(below))
+                    yield f"{path} {name}{' ' + usage if usage else ''}", helps.get(name, "")
+
+
+def _usage(below: argparse.ArgumentParser) -> Iterator[str]:
+    for each in below._actions:
+        if isinstance(each, argparse._HelpAction):
+            continue
+        value = each.metavar or (each.dest.upper() if each.nargs != 0 else "")
+        if each.option_strings:
+            text = f"{each.option_strings[-1]} {value}".strip()
+            yield text if each.required else f"[{text}]"
+        else:
+            yield f"[{value}]" if each.nargs == "?" else str(value)
+
+
+def reference() -> str:
+    lines = ["# Settings, metrics, commands", "", "Made from the code by `python -m tests.test_documented`.", "",
+             "## Settings (environment)", "", "| name | default | |", "|---|---|---|"]
+    lines += [f"| `{each.name}` | {f'`{each.default}`' if each.default else ''} | {each.help} |" for each in SETTINGS]
+    lines += ["", "## Metrics", "", "All begin with `wenxun_`; no label is unbounded.", "", "| name | kind | labels | |",
+              "|---|---|---|---|"]
+    lines += [f"| `wenxun_{each.name}` | {each.kind.__name__.lower()} | {', '.join(each.labels)} | {each.help} |"
+              for each in METRICS]
+    lines += ["", "## Commands", "", "| command | |", "|---|---|"]
+    lines += [f"| `{name.replace('|', chr(92) + '|')}` | {text} |" for name, text in commands(parser())]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_reference_is_current() -> None:
+    assert REFERENCE.read_text("utf-8") == reference(), "run: python -m tests.test_documented"
+
+
+def test_every_command_and_setting_says_what_it_is_for() -> None:
+    assert [name for name, text in commands(parser()) if not text] == []
+    assert [each.name for each in SETTINGS if not each.help] == []
+
+
+if __name__ == "__main__":
+    REFERENCE.write_text(reference(), "utf-8")
