@@ -24,7 +24,7 @@ from agents.bus import Bus, consumer
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
 from agents.notices import notice
-from agents.store.engine import open_store, upgrade
+from agents.store.engine import ready_store
 from agents.store.expiry import expire
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
@@ -70,8 +70,7 @@ class Refusal:
 
 async def run(deps: Deps) -> None:
     """Archive until cancelled."""
-    await asyncio.to_thread(upgrade, deps.settings.store_url)
-    engine = open_store(deps.settings.store_url)
+    engine = await ready_store(deps.settings.store_url)
     sweeper = asyncio.create_task(sweep(deps, engine), name="retention")
     try:
         async with Bus(deps.settings, deps.clock, ROLE) as bus:
@@ -191,7 +190,7 @@ class Archivist:
         try:
             await notice(
                 self._bus, key="archive", episode=since, title="归档写入失败",
-                text=f"数据库暂时无法写入，采集与告警不受影响，恢复后自动补写。请检查磁盘空间和数据库：{trouble}"[:500])
+                text=f"数据库暂时无法写入。未写入的数据留在消息队列中，恢复后自动补写；积压过多时采集会等待。请检查磁盘空间和数据库：{trouble}"[:500])
         except (KafkaError, TimeoutError, OSError) as error:
             log.warning("ops not told yet: %s", describe(error))
             return False

@@ -27,7 +27,7 @@ from agents.deadletter import describe
 from agents.deps import Deps
 from agents.lag import Lag
 from agents.store import readmodel, warm
-from agents.store.engine import open_store, upgrade
+from agents.store.engine import ready_store
 from pipeline import codec, topics
 from pipeline.model import (
     AlertState,
@@ -74,10 +74,9 @@ class WarmUp:
 
 async def warm_up(deps: Deps, bus: Bus) -> WarmUp:
     """Bring back what the archive knows. Returns when the broker has all of it."""
-    await asyncio.to_thread(upgrade, deps.settings.store_url)
-    await archive_caught_up(deps)
-    engine = open_store(deps.settings.store_url)
+    engine = await ready_store(deps.settings.store_url)
     try:
+        await archive_caught_up(deps)
         sent = await from_store(deps, bus, engine)
     finally:
         engine.dispose()

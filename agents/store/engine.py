@@ -8,7 +8,10 @@ statement. All of it blocks: from a coroutine use `asyncio.to_thread`.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,21 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from pipeline.errors import SettingsError
+
+log = logging.getLogger("wenxun.store")
 
 BUSY_SECONDS = 15
 MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x77656E78
 """Key of PostgreSQL's advisory lock while tables are altered."""
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}")
+
+
+class StoreUnavailable(SettingsError):
+    """The database does not answer, or takes no writes. May pass by itself: a full disk, a server that starts."""
 
 
 def open_store(url: str) -> Engine:
@@ -50,9 +59,22 @@ def upgrade(url: str) -> None:
             command.upgrade(_config(connection), "head")
             connection.commit()
     except DatabaseError as error:
-        raise SettingsError(_unusable(url, error)) from error
+        raise StoreUnavailable(_unusable(url, error)) from error
     finally:
         engine.dispose()
+
+
+async def ready_store(url: str, *, retry_seconds: Sequence[float] = (1, 2, 5, 10, 30)) -> Engine:
+    """An engine on tables of this version; waits, saying so, for a database that is not there yet."""
+    failures = 0
+    while True:
+        try:
+            await asyncio.to_thread(upgrade, url)
+            return open_store(url)
+        except StoreUnavailable as error:
+            log.error("waiting for the store: %s", error)
+            await asyncio.sleep(retry_seconds[min(failures, len(retry_seconds) - 1)])
+            failures += 1
 
 
 def current(url: str) -> tuple[str, str]:
@@ -63,7 +85,7 @@ def current(url: str) -> tuple[str, str]:
             found = MigrationContext.configure(connection).get_current_revision() or ""
             return found, ScriptDirectory.from_config(_config(connection)).get_current_head() or ""
     except DatabaseError as error:
-        raise SettingsError(_unusable(url, error)) from error
+        raise StoreUnavailable(_unusable(url, error)) from error
     finally:
         engine.dispose()
 

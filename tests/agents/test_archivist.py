@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaConnectionError
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
 from agents import archivist
@@ -25,6 +25,7 @@ from agents.embedded import embedded_broker
 from agents.lag import Lag
 from agents.metrics import Metrics
 from agents.settings import Settings
+from agents.store.engine import open_store
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
 from pipeline.model import DeadLetter, Escalation
@@ -171,8 +172,6 @@ async def test_while_the_disk_is_full_nothing_is_committed_and_afterwards_all_is
 
 async def test_a_file_that_may_not_grow_holds_the_archive_until_it_may(store: Engine, deps: Deps) -> None:
     """The real thing: SQLite itself says that the disk is full."""
-    from sqlalchemy import event
-
     limit = 60
 
     @event.listens_for(store, "checkout")
@@ -315,7 +314,7 @@ async def test_on_a_broker_every_topic_reaches_sql_and_a_restart_adds_nothing(tm
             await bus.send(topics.COLLECTOR_STATE, "xinwen", fakes.source_state(), ident="7")
             await bus.send(topics.DEAD_LETTERS, topics.ITEMS_RAW, fakes.dead(), ident="8")
         await _run_until_read(deps)
-        store = archivist.open_store(settings.store_url)
+        store = open_store(settings.store_url)
         before = fakes.dump(store)
         assert all(before[name] for name in before if name not in ("revisions", "escalations"))
         async with Bus(settings, deps.clock, "test") as bus:

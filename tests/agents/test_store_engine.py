@@ -126,6 +126,24 @@ def test_a_file_that_is_no_database_is_an_error_for_people(tmp_path: Path) -> No
         store.upgrade(f"sqlite:///{tmp_path}/wenxun.db")
 
 
+async def test_a_start_waits_for_a_store_that_cannot_be_written_yet(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real, tries = store.upgrade, []
+
+    def full_twice(url: str) -> None:
+        tries.append(url)
+        if len(tries) < 3:
+            raise store.StoreUnavailable("wenxun.db: the store cannot be used: database or disk is full")
+        real(url)
+
+    monkeypatch.setattr(store, "upgrade", full_twice)
+    engine = await store.ready_store(url, retry_seconds=[0])
+    assert len(tries) == 3 and store.current(url)[0] == "0001"
+    assert caplog.text.count("disk is full") == 2
+    engine.dispose()
+
+
 def test_a_password_is_never_shown() -> None:
     assert "geheim" not in store.shown("postgresql+psycopg://wenxun:geheim@db/wenxun")
 
