@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import time
@@ -212,6 +213,17 @@ async def test_what_could_not_be_sent_is_sent_when_the_broker_is_back(rules: Pat
         await Watch(deps, bus, None).run()  # type: ignore[arg-type]
     async with running(Watch(deps, bus, None).run()):  # type: ignore[arg-type]
         await until(lambda: bus.books)
+
+
+async def test_a_broker_that_is_away_is_waited_for_and_no_client_is_left_open(
+    rules: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for module in (rule_feed, rule_watch):
+        monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    deps = deps_for(rules)
+    async with running(rule_watch.run(deps)), running(rule_feed.follow(deps)):
+        await until(lambda: min(map(caplog.text.count, ("broker not reachable", "cannot read topic"))) > 1)
+    gc.collect()                                        # an open client would warn here, and a warning is an error
 
 
 @pytest.fixture(scope="module")
