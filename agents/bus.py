@@ -25,7 +25,11 @@ class Bus:
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.bootstrap, acks="all", enable_idempotence=True, linger_ms=20,
             max_request_size=1_048_576, compression_type="lz4", request_timeout_ms=30_000)
-        await self._producer.start()
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:
