@@ -67,7 +67,11 @@ def session_seconds(settings: Settings) -> int:
 
 
 def consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
-    """A consumer that commits by hand and starts at the beginning. Without a group, assign partitions yourself."""
+    """A consumer that commits by hand and starts at the beginning. Without a group, assign partitions yourself.
+
+    The embedded broker holds a fetch back for all of `fetch_max_wait_ms`, whatever arrives meanwhile: hence the 100.
+    """
+    options.setdefault("fetch_max_wait_ms", 100)
     return AIOKafkaConsumer(
         *names, bootstrap_servers=settings.bootstrap, group_id=group, enable_auto_commit=False,
         auto_offset_reset="earliest", isolation_level="read_committed", max_poll_interval_ms=300_000,

@@ -1,11 +1,10 @@
 """Faust's Kafka transport, mended: no event is skipped, none is committed early, no partition stops committing.
 
 Faults of faust-streaming 0.15.3; tests/agents/test_transport.py and tests/kafka fail without each mend:
-
-* seek fence: after a rebalance partitions are resumed before they are sought back. A fetch in flight then hands on
-  records from the old position, and the ones between are dropped as read already, or counted as done.
-* commit order: offsets are committed past an event still in work, acks of a revoked partition are forgotten, records
-  read twice make its commit crawl. Here the commit is the first record handed on that is not done, and nothing else.
+* seek fence: partitions are resumed before they are sought back; a fetch in flight then hands on records from the old
+  position, and the ones between are dropped as read already, or counted as done.
+* commit order: offsets are committed past an event in work, acks of revoked partitions are forgotten, records read
+  twice make a commit crawl. Here the commit is the first record handed on that is not done, and nothing else.
 * confirmed commit: offsets are committed although table changes or sends have not reached the broker.
 * idempotent producer: a retried send cannot write twice or change the order.
 """
@@ -38,42 +37,38 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._done: dict[TP, set[int]] = defaultdict(set)         # offsets acked, in any order
         self._next: dict[TP, int] = {}                  # the offset after the newest one handed on
 
-    async def _alone(self, operation: Coroutine[Any, Any, Any]) -> Any:
-        """A fetch or a seek, never two. It goes on in its thread when the caller is cancelled: the next one waits."""
+    async def _alone(self, operation: Coroutine[Any, Any, Any], seeks: bool | None = None) -> Any:
+        """A fetch, or a seek of stream (False) or changelog (True) partitions, never two at a time. It goes on in its
+        thread when the caller is cancelled: the next one waits."""
         async def behind_fence() -> Any:
             async with self._fence:
+                if seeks is None:
+                    self._fetched_after = dict(self._seeks)
+                else:
+                    self._seeks[seeks] += 1
                 return await operation
         return await asyncio.shield(asyncio.ensure_future(behind_fence()))
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        return await self._alone(self._fetch(active_partitions, timeout))
+        return await self._alone(super()._getmany(active_partitions=active_partitions, timeout=timeout))
 
-    async def _fetch(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        self._fetched_after = dict(self._seeks)
-        return await super()._getmany(active_partitions=active_partitions, timeout=timeout)
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        await self._alone(super().seek_wait(partitions), seeks=True)
 
     async def perform_seek(self) -> None:
-        await self._alone(self._seek_back())
+        await self._alone(self._seek_back(), seeks=False)
 
     async def _seek_back(self) -> None:
         """Every stream partition to its committed offset, or to the beginning if it has none (Faust leaves it)."""
-        self._seeks[False] += 1
-        for book in (self._acked, self._acked_index, self._gap, self._committed_offset, self._handed, self._done,
-                     self._next):
+        for book in (self._acked, self._acked_index, self._gap, self._committed_offset, self._handed, self._done):
             book.clear()
+        self._next.clear()
         await super().perform_seek()
         never = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment()
                  if not self._is_changelog_tp(tp) and not self._read_offset.get(tp)]
         if never:
             await self._thread.seek_to_beginning(*never)
         self._sought = dict(self._read_offset)
-
-    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        await self._alone(self._seek_changelogs(partitions))
-
-    async def _seek_changelogs(self, partitions: Mapping[TP, int]) -> None:
-        self._seeks[True] += 1
-        await super().seek_wait(partitions)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
         fetched: dict[bool, int] | None = None
@@ -144,20 +139,19 @@ class Producer(driver.Producer):  # type: ignore[misc]
         return delivery
 
     def _note(self, delivery: asyncio.Future[Any]) -> None:
-        if not delivery.cancelled() and delivery.exception() is not None:
-            self._failure = delivery.exception()
+        if not delivery.cancelled():
+            self._failure = delivery.exception() or self._failure
 
     async def flush(self) -> None:
         """Called by Faust before each commit: waits for every delivery, raises if one failed."""
         if self._buffered:
             _, late = await asyncio.wait(set(self._buffered), timeout=CONFIRM_SECONDS)
             if late:
-                raise RuntimeError(f"{len(late)} messages not delivered in {CONFIRM_SECONDS:g} s: nothing is committed")
+                raise RuntimeError(f"{len(late)} messages not delivered in {CONFIRM_SECONDS:g} s: none is committed")
         await super().flush()
         if self._failure is not None:
             raise RuntimeError("a message was not delivered: nothing more is committed") from self._failure
 
 
 class Transport(driver.Transport):  # type: ignore[misc]
-    Consumer = Consumer
-    Producer = Producer
+    Consumer, Producer = Consumer, Producer

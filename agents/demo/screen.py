@@ -126,7 +126,7 @@ def _console() -> Console:
 
 def _table(story: Story, factor: float, *, notes: bool) -> Table:
     table = Table(title="这一天发生了什么", title_justify="left", expand=False)
-    widths = (("步骤", 34), ("演示时刻", 8), ("距首帖", 14), ("决定到送达", 10))
+    widths = (("步骤", 34), ("演示时刻", 8), ("距首帖", 16), ("决定到送达", 10))
     for name, width in widths if notes else widths[:3]:
         table.add_column(name, justify="left" if name == "步骤" else "right", no_wrap=True, min_width=width)
     if notes:
