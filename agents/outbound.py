@@ -151,7 +151,8 @@ class PinnedTransport(httpx.AsyncHTTPTransport):
     """Checks scheme, port and user info of each request, and dials through PinnedBackend."""
 
     def __init__(self, allow: Allow, resolver: Resolver) -> None:
-        super().__init__(verify=_tls(), trust_env=False, limits=httpx.Limits(max_connections=200, max_keepalive_connections=20))
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=20)
+        super().__init__(verify=_tls(), trust_env=False, limits=limits)
         self._allow = allow
         # httpx has no public way to give a network backend; a test fails when this attribute goes away.
         self._pool._network_backend = PinnedBackend(allow, resolver)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from agents.bus import Bus
 from agents.collector.backpressure import Gate
@@ -51,10 +51,8 @@ class Publisher:
         while True:
             try:
                 return await send()
-            except (TimeoutError, ConnectionError) as error:
-                log.warning("broker does not take records (%s): trying again in %g s", type(error).__name__, wait)
-            except KafkaError as error:
-                if not error.retriable:
+            except (TimeoutError, ConnectionError, KafkaError) as error:
+                if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError)):
                     raise
                 log.warning("broker does not take records (%s): trying again in %g s", type(error).__name__, wait)
             await asyncio.sleep(wait)
