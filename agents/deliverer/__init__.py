@@ -52,8 +52,8 @@ async def deliver(
     office = Office(deps, ledger, by_type, ended=reporter.wake, trouble=reporter.trouble, real=real)
     couriers = Couriers(office)
     consumer = bus.consumer(deps.settings, topics.ESCALATIONS, group=GROUP)
-    await consumer.start()
     try:
+        await consumer.start()   # waits for partitions: it may be cancelled here, and must be stopped then too
         async with asyncio.TaskGroup() as group:
             group.create_task(Intake(deps, ledger, sender, couriers.wake, real).run(consumer))
             group.create_task(couriers.run())

@@ -121,7 +121,8 @@ async def test_an_answer_that_does_not_come_is_given_up_and_tried_again(engine: 
 
 
 async def test_a_channel_that_hangs_delays_no_other(engine: Engine, tmp_path: Path) -> None:
-    parcels = [*(parcel(f"h{n}", channel="black") for n in range(12)), *(parcel(f"m{n}", channel="mail") for n in range(5))]
+    parcels = [parcel(f"h{n}", channel="black") for n in range(12)]
+    parcels += [parcel(f"m{n}", channel="mail") for n in range(5)]
     async with Hook(*[HANG] * 40) as black, MailServer() as mail:
         rules = delivery_book(hook(black, "black"), Channel(
             id="mail", type=ChannelType.SMTP, host="127.0.0.1", port=mail.port, tls="none", sender="a@office.example"))

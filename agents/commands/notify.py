@@ -1,0 +1,99 @@
+"""`wenxun notify test`: one marked message through the real sender of a channel, before the first alert needs it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import WenxunError
+
+if TYPE_CHECKING:
+    from agents.deliverer.letter import Outcome
+    from agents.settings import Settings
+    from pipeline.rulebook.schema import Channel, Person, RuleBook
+
+OK, FAILED = 0, 1
+
+
+class NotifyError(WenxunError):
+    """A test message that cannot be addressed."""
+
+
+def add(groups: Any) -> None:
+    notify = groups.add_parser("notify", help="try the channels of channels.yml")
+    actions = notify.add_subparsers(dest="action", required=True, metavar="ACTION")
+    test = actions.add_parser("test", help="send a test message, marked as one, by one channel")
+    test.add_argument("--channel", required=True, metavar="ID", help="a channel of channels.yml")
+    test.add_argument("--person", metavar="ID", default="", help="of roster.yml; default: the first with the channel")
+    test.add_argument("--rules", type=Path, metavar="DIR", help="rule directory; default: WENXUN_RULES_DIR, else rules")
+    test.set_defaults(run=run_test)
+
+
+def run_test(args: argparse.Namespace) -> int:
+    """0 when the receiver confirmed, 1 when not; RuleBookError and NotifyError say what to mend."""
+    from dataclasses import replace
+
+    from agents.deliverer.letter import Refused, Retry
+    from agents.rule_files import load_book
+    from agents.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    if args.rules:
+        settings = replace(settings, rules_dir=args.rules)
+    book = load_book(settings.rules_dir, settings.timezone)
+    channel = _channel(book, args.channel)
+    outcome = asyncio.run(send_test(settings, book, channel, _person(book, args.channel, args.person)))
+    if isinstance(outcome, Refused | Retry):
+        again = "（可以重试的错误）" if isinstance(outcome, Retry) else ""
+        print(f"通道 {channel.id} 没有收下测试消息{again}：{outcome.error}", file=sys.stderr)
+        return FAILED
+    print(f"通道 {channel.id} 已确认收到测试消息。")
+    return OK
+
+
+async def send_test(settings: Settings, book: RuleBook, channel: Channel, person: Person) -> Outcome:
+    """What the channel's sender answers to one test message."""
+    from agents import outbound
+    from agents.clock import Clock
+    from agents.deliverer.courier import ATTEMPT_SECONDS
+    from agents.deliverer.letter import Letter, Retry
+    from agents.deliverer.senders import senders
+    from pipeline.ids import digest
+    from pipeline.model import Escalation, EscalationKind
+    from pipeline.notify.render import Setting, render
+
+    now = Clock.parse(settings.clock).now()
+    ident = digest("test", channel.id, person.id, now)
+    escalation = Escalation(
+        id=ident, kind=EscalationKind.TEST, at=now, why="test", tell=(person.id,),
+        title=f"通道 {channel.id} 的测试消息",
+        text="这是一条测试消息，不是真实事件，不需要处理。收到它说明这个通道可以送达。")
+    message = render(escalation, Setting(book, settings.zone, settings.external_url, settings.banner))
+    letter = Letter(ident, person, escalation, message)
+    async with outbound.client(settings) as client:
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                return await senders(settings, client)[channel.type](channel, letter)
+        except TimeoutError:
+            return Retry(f"{ATTEMPT_SECONDS:g} 秒内没有完成")
+
+
+def _channel(book: RuleBook, wanted: str) -> Channel:
+    found = next((channel for channel in book.channels if channel.id == wanted), None)
+    if found is None:
+        known = "、".join(channel.id for channel in book.channels) or "（没有）"
+        raise NotifyError(f"--channel {wanted}：channels.yml 里没有这个通道，已有：{known}")
+    return found
+
+
+def _person(book: RuleBook, channel: str, wanted: str) -> Person:
+    people = [person for person in book.roster.people
+              if (person.id == wanted if wanted else channel in person.channels)]
+    if not people:
+        raise NotifyError(f"--person {wanted}：roster.yml 里没有这个人" if wanted else
+                          f"roster.yml 里没有人使用通道 {channel}，用 --person 指定收件人")
+    return people[0]
