@@ -111,7 +111,7 @@ class Process:
 
     async def _start(self) -> None:
         apps = {role: bound_app(self.deps, role) for role in self.roles if role in FAUST}
-        self.health.checks["rules"] = lambda: "" if self.deps.rules.loaded else "no rule book yet"
+        self.health.checks["rule book"] = lambda: "" if self.deps.rules.loaded else "no rule book yet"
         for role in self.roles:
             self.health.checks[role] = lambda: "not started"
         if not self.deps.settings.embedded:

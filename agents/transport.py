@@ -6,7 +6,7 @@ Faults of faust-streaming 0.15.3; tests/agents/test_transport.py and tests/kafka
 * commit order: offsets are committed past an event in work, acks of revoked partitions are forgotten, records read
   twice make a commit crawl. Here the commit is the first record handed on that is not done, and nothing else.
 * confirmed commit: offsets are committed although table changes or sends have not reached the broker.
-* idempotent producer: a retried send cannot write twice or change the order.
+* idempotent producer: retries write twice and change the order.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._next: dict[TP, int] = {}                  # the offset after the newest one handed on
 
     async def _alone(self, operation: Coroutine[Any, Any, Any], seeks: bool | None = None) -> Any:
-        """A fetch, or a seek of stream (False) or changelog (True) partitions, never two at a time. It goes on in its
-        thread when the caller is cancelled: the next one waits."""
+        """A fetch, or a seek of stream (False) or changelog (True) partitions: never two, even if the caller is gone."""
         async def behind_fence() -> Any:
             async with self._fence:
                 if seeks is None:
@@ -60,9 +59,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _seek_back(self) -> None:
         """Every stream partition to its committed offset, or to the beginning if it has none (Faust leaves it)."""
-        for book in (self._acked, self._acked_index, self._gap, self._committed_offset, self._handed, self._done):
+        self._committed_offset.clear()
+        for book in (self._acked, self._acked_index, self._gap, self._handed, self._done, self._next):
             book.clear()
-        self._next.clear()
         await super().perform_seek()
         never = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment()
                  if not self._is_changelog_tp(tp) and not self._read_offset.get(tp)]
@@ -83,8 +82,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 self._read_offset[tp] = self._sought.get(tp)    # sought meanwhile: undo the read offset this one left
 
     def _hand_on(self, tp: TP, offset: int) -> None:
-        read = self._read_offset[tp]
-        if read is not None and self._next.get(tp, 0) <= offset < read:
+        if self._next.get(tp, 0) <= offset < (read := self._read_offset[tp] or 0):
             raise SkippedEvent(f"{tp.topic}[{tp.partition}]@{offset} would be dropped: reading stands at {read}")
         self._handed[tp].append(offset)
         self._next[tp] = offset + 1
@@ -95,10 +93,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await super().on_partitions_revoked(revoked)
 
     def _collect(self, tp: TP) -> None:
-        """Acks, noted by Faust's stream iterator, become done offsets."""
-        self._done[tp].update(self._acked[tp])
-        self._acked[tp].clear()
-        self._acked_index[tp].clear()
+        self._done[tp].update(self._acked[tp])          # written by Faust's stream iterator
+        self._acked[tp], self._acked_index[tp] = [], set()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> list[TP]:
         return [tp for tp in self._handed if topics is None or tp in topics or tp.topic in topics]
@@ -113,10 +109,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = {tp: self._committed_offset.get(tp) for tp in offsets}
-        committed = bool(await super()._commit_offsets(offsets, start_new_transaction))
-        if not committed:                               # Faust notes a refused commit as done
-            self._committed_offset.update(before)
-        return committed
+        if await super()._commit_offsets(offsets, start_new_transaction):
+            return True
+        self._committed_offset.update(before)           # Faust notes a refused commit as done
+        return False
 
 
 class Producer(driver.Producer):  # type: ignore[misc]
@@ -149,9 +145,5 @@ class Producer(driver.Producer):  # type: ignore[misc]
             if late:
                 raise RuntimeError(f"{len(late)} messages not delivered in {CONFIRM_SECONDS:g} s: none is committed")
         await super().flush()
-        if self._failure is not None:
+        if self._failure:
             raise RuntimeError("a message was not delivered: nothing more is committed") from self._failure
-
-
-class Transport(driver.Transport):  # type: ignore[misc]
-    Consumer, Producer = Consumer, Producer

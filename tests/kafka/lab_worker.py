@@ -13,7 +13,7 @@ from typing import Any
 from faust.transport.drivers import aiokafka as driver
 
 from agents import transport
-from agents.app import App, quiet, settings_of
+from agents.app import App, QuickConsumer, quiet, settings_of
 from agents.clock import Clock
 from agents.deps import Deps
 from agents.metrics import Metrics
@@ -28,7 +28,7 @@ SEEK_SECONDS = 2.5
 """How long a broker under load may take to say where a group stands: the race that the fence closes is wide open."""
 
 
-class Fenced(transport.Consumer):
+class Fenced(QuickConsumer):
     async def _seek_back(self) -> None:
         await asyncio.sleep(SEEK_SECONDS)
         await super()._seek_back()
@@ -37,7 +37,7 @@ class Fenced(transport.Consumer):
 class Unfenced(Fenced):
     """Fetches run during a seek, and what they brought is handed on after it, as Faust does."""
 
-    async def _alone(self, operation: Any) -> Any:
+    async def _alone(self, operation: Any, seeks: bool | None = None) -> Any:
         return await operation
 
     async def getmany(self, timeout: float) -> Any:
