@@ -34,11 +34,16 @@ def expire(engine: Engine, before: Millis) -> Counter[str]:
     for name, step in steps.items():
         while rows := _transaction(engine, step):
             changed[name] += rows
+    if changed and engine.dialect.name == "sqlite":
+        with engine.connect() as connection:            # else the log beside the file keeps the texts for a while
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
     return changed
 
 
 def _transaction(engine: Engine, step: Callable[[Connection], int]) -> int:
     with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":             # SQLite would leave the bytes in the file's free space
+            connection.exec_driver_sql("PRAGMA secure_delete=ON").all()
         return step(connection)
 
 

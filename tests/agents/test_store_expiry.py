@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, event, insert
 
 from agents.store import readmodel, schema
 from agents.store.expiry import expire
@@ -57,6 +58,22 @@ def test_no_text_is_left_and_every_figure_is(store: Engine) -> None:
     assert (event["items"], event["sources"], event["number"], event["peak"]) == (23, 7, 317, 2)
     assert (item["source_id"], item["first_seen_at"], item["expired"]) == ("xinwen", NOON, True)
     assert (scored["polarity"], scored["weight"], scored["expired"]) == ("neutral", 1.0, True)
+
+
+def test_the_bytes_are_gone_from_the_files_too(store: Engine, tmp_path: Path) -> None:
+    def on_disk() -> bytes:
+        return b"".join(path.read_bytes() for path in tmp_path.glob("wenxun.db*"))
+
+    @event.listens_for(store, "connect")
+    def as_sqlite_comes(connection: Any, record: Any) -> None:
+        connection.execute("PRAGMA secure_delete=OFF")  # some distributions switch it on for all
+
+    store.dispose()
+    long = "有人说投票站三点就截止" * 2_000
+    fakes.put(store, raw_batch(raw_item(text=long)), scored_batch(scored_item(text=long)))
+    assert "三点就截止".encode() in on_disk()
+    expire(store, NOON + DAY)
+    assert "三点就截止".encode() not in on_disk()
 
 
 def test_what_is_younger_keeps_its_texts(store: Engine) -> None:
