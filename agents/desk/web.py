@@ -43,11 +43,15 @@ class Desk:
     real: Clock = field(default_factory=Clock)
     limiter: LoginLimiter = field(default_factory=LoginLimiter)
     checking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    poll: int = 4000
+    """How often (ms) an open page asks for news; more often where the clock runs faster."""
     render: Render = field(init=False)
     _read: dict[tuple[str, str], Millis] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.render = Render(self.deps.settings)
+        if self.deps.clock.factor > 1:
+            self.poll = 1500
 
     @property
     def secure(self) -> bool:
@@ -109,7 +113,7 @@ class Visit:
         book = values.pop("book", None) or desk.book()
         html = desk.render.page(
             template, book=book, times=Times(self.now, desk.deps.settings.zone), session=self.session,
-            path=self.request.url.path, poll=1500 if desk.deps.clock.factor > 1 else 4000, **values)
+            path=self.request.url.path, poll=desk.poll, **values)
         etag = f'"{sha256(html.encode()).hexdigest()[:24]}"'
         if self.polling and self.request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers={"ETag": etag})

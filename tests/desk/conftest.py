@@ -16,7 +16,7 @@ from sqlalchemy import Engine, insert, select
 
 from agents.clock import Clock
 from agents.deps import Deps, RuleStore
-from agents.desk import accounts, web
+from agents.desk import accounts, sessions, web
 from agents.desk.accounts import Role
 from agents.desk.app import create_app
 from agents.desk.commands import CommandSender
@@ -64,20 +64,20 @@ class Stand:
     settings: Settings
 
     def client(self, **options: Any) -> httpx.AsyncClient:
-        transport = httpx.ASGITransport(app=create_app(self.desk), raise_app_exceptions=False, client=("10.0.0.9", 40000))
+        transport = httpx.ASGITransport(
+            app=create_app(self.desk), raise_app_exceptions=False, client=("10.0.0.9", 40000))
         return httpx.AsyncClient(**{"transport": transport, "base_url": "http://127.0.0.1:8000", **options})
 
     def account(self, name: str, role: Role = Role.DUTY) -> None:
         """An account whose password is PASSWORD (hashed once per session: argon2 is slow on purpose)."""
-        known = HASHES.setdefault(PASSWORD, accounts.hashed(PASSWORD)) if PASSWORD not in HASHES else HASHES[PASSWORD]
+        if PASSWORD not in HASHES:
+            HASHES[PASSWORD] = accounts.hashed(PASSWORD)
         with self.engine.begin() as connection:
             connection.execute(insert(schema.accounts).values(
-                name=name, role=role.value, password=known, created_at=seed.NOW, disabled=False))
+                name=name, role=role.value, password=HASHES[PASSWORD], created_at=seed.NOW, disabled=False))
 
     async def signed_in(self, name: str = "李敏", role: Role = Role.DUTY) -> httpx.AsyncClient:
         """A client with a session of a new account."""
-        from agents.desk import sessions
-
         self.account(name, role)
         token = sessions.open_session(self.engine, name, self.desk.real.now())
         return self.client(cookies={web.COOKIE: token})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, Table, insert
 
 from agents.store import schema
 from pipeline import codec
@@ -29,7 +29,19 @@ from pipeline.model import (
     Span,
     Why,
 )
-from pipeline.rulebook.schema import HOUR, MINUTE, Level, Levels, Person, Roster, RuleBook, Shift, Source, Team, Threshold
+from pipeline.rulebook.schema import (
+    HOUR,
+    MINUTE,
+    Level,
+    Levels,
+    Person,
+    Roster,
+    RuleBook,
+    Shift,
+    Source,
+    Team,
+    Threshold,
+)
 from tests import builders
 
 NOW = 1_795_288_320_000
@@ -57,7 +69,8 @@ def book(**changes: Any) -> RuleBook:
 
 
 def source(ident: str, name: str, group: str, **more: Any) -> Source:
-    return Source(id=ident, name=name, url=f"https://{ident}.example/feed.xml", group=group, origin=f"{ident}.example", **more)
+    return Source(id=ident, name=name, url=f"https://{ident}.example/feed.xml", group=group, origin=f"{ident}.example",
+                  **more)
 
 
 def head(number: int = 317, level: int = 2, **changes: Any) -> EventHead:
@@ -92,7 +105,7 @@ def put_event(engine: Engine, one: EventHead) -> EventHead:
     row = {name: getattr(one, name) for name in (
         "id", "number", "subject", "level", "level_name", "peak", "version", "title", "items", "sources", "opened_at",
         "last_item_at", "changed_at")}
-    _put(engine, schema.events, {**row, "status": str(one.status), "head": codec.encode(one).decode(), "expired": False})
+    _put(engine, schema.events, {**row, "status": str(one.status), "head": codec.encode(one).decode()})
     return one
 
 
@@ -118,11 +131,11 @@ def put_item(engine: Engine, of: EventHead, number: int, title: str, text: str =
                      weight=2.0, spans=spans, sentiment=sentiment, question=question)
     columns = {"id": raw.id, "source_id": source_id, "revision": raw.revision, "title": title, "text": text,
                "url": raw.url, "published_at": at, "first_seen_at": at, "backfill": False, "expired": False}
-    _put(engine, schema.items, {**columns, **({"seen_at": at} if "seen_at" in schema.items.c else {})})
+    _put(engine, schema.items, {**columns, "seen_at": at})
     _put(engine, schema.scored, {
-        "item_id": raw.id, "subject": of.subject, "revision": raw.revision, "origin": one.origin, "weight": 2.0, "polarity": str(sentiment.polarity),
-        "confidence": 0.8, "question": question, "first_seen_at": at, "detail": codec_text(one), "book": "b" * 16,
-        "expired": False})
+        "item_id": raw.id, "subject": of.subject, "revision": raw.revision, "origin": one.origin, "weight": 2.0,
+        "polarity": str(sentiment.polarity), "confidence": 0.8, "question": question, "first_seen_at": at,
+        "detail": codec_text(one), "book": "b" * 16})
     row = MemberRow(raw.id, at, one.origin, 0, ())
     _put(engine, schema.members, {"event_id": of.id, "item_id": raw.id, "at": at, "row": codec_text(row)})
     return one
@@ -138,8 +151,9 @@ def codec_text(value: Any) -> str:
 
 
 def put_line(engine: Engine, of: EventHead, kind: str, minutes_ago: int, detail: Any) -> None:
-    _put(engine, schema.timeline, {"event_id": of.id, "ref": digest(kind, minutes_ago), "at": NOW - minutes_ago * MINUTE,
-                                   "kind": kind, "detail": codec_text(detail)})
+    _put(engine, schema.timeline, {
+        "event_id": of.id, "ref": digest(kind, minutes_ago), "at": NOW - minutes_ago * MINUTE, "kind": kind,
+        "detail": codec_text(detail)})
 
 
 def put_delivery(engine: Engine, of: EventHead, person: str, status: str, *, minutes_ago: int = 9, error: str = "",
@@ -156,7 +170,7 @@ def put_source(engine: Engine, ident: str, *, failures: int = 0, error: str = ""
     row = {"id": ident, "polled_at": at, "next_poll_at": at + 5 * MINUTE, "outcome": "failed" if failures else "ok",
            "error": error, "failures": failures, "succeeded_at": None if failures > 9 else at - failures * 10 * MINUTE,
            "new_item_at": at - 7 * MINUTE, "backfilled": True}
-    _put(engine, schema.sources, {**row, **({"url": ""} if "url" in schema.sources.c else {})})
+    _put(engine, schema.sources, row)
 
 
 def put_notice(engine: Engine, title: str, text: str) -> None:
@@ -177,10 +191,11 @@ def morning(engine: Engine) -> None:
     queue = put_event(engine, head(318, 2, title="文化宫投票点排队两小时，老人站在雨里", subject="polling",
                                    decision=_held(), last_item_at=NOW - 11 * MINUTE))
     put_alert(engine, alert(queue, AlertStatus.ACKED, acked_by="李敏", acked_at=NOW - 6 * MINUTE, due_at=None))
-    moved = put_event(engine, head(319, 1, title="第七投票站搬到实验小学，通知没有贴出来", first_item_at=NOW - 50 * MINUTE,
-                                   items=4, sources=3, questions=2))
+    moved = put_event(engine, head(319, 1, title="第七投票站搬到实验小学，通知没有贴出来", items=4, sources=3,
+                                   questions=2, first_item_at=NOW - 50 * MINUTE))
     put_alert(engine, alert(moved, AlertStatus.PENDING, told=(), step=0, due_at=NOW + 6 * HOUR))
-    put_event(engine, head(311, 0, peak=1, status=EventStatus.CALM, title="城西停水影响投票准备", changed_at=NOW - 5 * HOUR))
+    put_event(engine, head(311, 0, peak=1, status=EventStatus.CALM, title="城西停水影响投票准备",
+                           changed_at=NOW - 5 * HOUR))
     for ident in ("xinwen", "luntan", "gonggao"):
         put_source(engine, ident)
     put_source(engine, "ribao", failures=4, error="HTTP 503，服务器暂时不可用", minutes_ago=2)
@@ -199,20 +214,24 @@ def _false_closing_time(engine: Engine) -> None:
     put_alert(engine, alert(one, told=("duty",), due_at=NOW + 2 * MINUTE))
     terms = ("投票站", "三点", "关门")
     posts = (
-        ("城东投票站到底几点关门？", "看到群里有人发截图，说城东投票站今天下午三点就关门，下班以后还来得及吗？有没有人打电话问过。", "luntan"),
+        ("城东投票站到底几点关门？",
+         "看到群里有人发截图，说城东投票站今天下午三点就关门，下班以后还来得及吗？有没有人打电话问过。", "luntan"),
         ("转：城东投票站三点关门，抓紧去", "朋友圈都在转，说是人手不够，城东投票站三点就不让进了。", "luntan"),
-        ("城东居民询问投票站关闭时间", "多名居民致电本报，询问城东投票站是否提前到下午三点关门。记者正在向县选举办核实。" * 6, "ribao"),
-        ("投票站提前关门？现场工作人员：没有接到通知", "记者上午来到城东投票站，门口没有张贴任何时间变更的通知。", "xinwen"))
+        ("城东居民询问投票站关闭时间",
+         "多名居民致电本报，询问城东投票站是否提前到下午三点关门。记者正在向县选举办核实。" * 8, "ribao"),
+        ("投票站提前关门？现场工作人员：没有接到通知",
+         "记者上午来到城东投票站，门口没有张贴任何时间变更的通知。", "xinwen"))
     for number in range(40):
         title, text, where = posts[number % len(posts)]
         put_item(engine, one, number, title, text, source_id=where, terms=terms, minutes_ago=3 + number * number // 18,
                  negative=number % 3 == 0, question=number % 4 == 0)
-    put_item(engine, one, 99, statement.title, statement.text, source_id="gonggao", terms=terms, minutes_ago=4, official=True)
+    put_item(engine, one, 99, statement.title, statement.text, source_id="gonggao", terms=terms, minutes_ago=4,
+             official=True)
     put_line(engine, one, "opened", 80, {"number": 317, "subject": "polling"})
     for minutes, level in ((79, 1), (40, 2), (12, 3)):
         put_line(engine, one, "level", minutes, head(317, level).decision)
-    put_line(engine, one, "escalation", 12, {"id": "x", "kind": "page", "why": "raised", "level": 3, "step": 0, "repeat": 0,
-                                             "tell": ["duty"]})
+    put_line(engine, one, "escalation", 12, {
+        "id": "x", "kind": "page", "why": "raised", "level": 3, "step": 0, "repeat": 0, "tell": ["duty"]})
     put_line(engine, one, "delivery", 11, {"id": "d", "person": "duty-a", "channel": "console", "status": "confirmed"})
     put_line(engine, one, "statement", 4, {"item_id": "f" * 20, "source_name": "县政府公告"})
     put_delivery(engine, one, "duty-a", "confirmed", minutes_ago=11)
@@ -223,6 +242,9 @@ def acked(of: EventHead, by: str) -> Ack:
     return Ack(id=digest("ack", by), event_id=of.id, alert_id=alert(of).alert_id, by=by, at=NOW)
 
 
-def _put(engine: Engine, table: Any, row: dict[str, Any]) -> None:
+def _put(engine: Engine, table: Table, row: dict[str, Any]) -> None:
+    """Insert a row; columns that no page of the desk looks at get an empty value."""
+    empty = {each.name: each.type.python_type() for each in table.c
+             if not each.nullable and not each.primary_key and each.name not in row}
     with engine.begin() as connection:
-        connection.execute(insert(table).values(**row))
+        connection.execute(insert(table).values(**{**empty, **row}))

@@ -67,10 +67,11 @@
       failures += 1;
       if (failures > 1) show(`连接中断，显示的是 ${clock(fresh)} 的内容`);
     }
-    timer = setTimeout(tick, Math.min(every * 2 ** Math.min(failures, 4), 30000));
+    timer = setTimeout(tick, Math.min(every * 2 ** Math.max(0, failures - 1), 30000));
   };
 
   document.addEventListener("visibilitychange", () => { if (!document.hidden) tick(); });
+  addEventListener("online", () => tick());
   // A second click on the same button is not a second form.
   document.addEventListener("submit", (event) => {
     if (event.target.method !== "post") return;
