@@ -37,7 +37,7 @@ items = Table(
     Column("revised_at", BigInteger),                            # seen_at, of an item that was edited
     Column("backfill", Boolean, nullable=False),
     Column("expired", Boolean, nullable=False, default=False),   # text dropped after the retention time
-    Index("items_by_source", "source_id", "first_seen_at"),
+    Index("items_by_source", "source_id", "seen_at"),
     Index("items_by_time", "first_seen_at"),
     Index("items_to_expire", "expired", "seen_at"),
 )

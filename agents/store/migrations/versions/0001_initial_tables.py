@@ -146,7 +146,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id')
     )
     with op.batch_alter_table('items', schema=None) as batch_op:
-        batch_op.create_index('items_by_source', ['source_id', 'first_seen_at'], unique=False)
+        batch_op.create_index('items_by_source', ['source_id', 'seen_at'], unique=False)
         batch_op.create_index('items_by_time', ['first_seen_at'], unique=False)
         batch_op.create_index('items_to_expire', ['expired', 'seen_at'], unique=False)
 
