@@ -51,6 +51,7 @@ STEPS: tuple[Step, ...] = (
     Step("calm", "事件平息", ("fell",)),
 )
 CHECKS: tuple[Step, ...] = (
+    Step("whole", "每条帖子都采集到，各算一条"),
     Step("quiet", "其他话题没有升级"),
     Step("stopped", "确认之后没有再通知"),
     Step("delivered", "每条消息都送达一次，签名有效"),
@@ -187,12 +188,19 @@ class Story:
     def check(self, phone: Phone) -> None:
         """Look at everything once more; what is wrong is written to `faults`."""
         self.faults = {name: fault for name, fault in (
-            ("order", self._order()), ("quiet", self._quiet()), ("stopped", self._stopped()),
+            ("order", self._order()), ("whole", self._whole()), ("quiet", self._quiet()), ("stopped", self._stopped()),
             ("delivered", self._all_delivered(phone)), ("clean", self._clean()), ("private", self._private()),
         ) if fault}
 
     def settled(self) -> bool:
-        """Whether every message that was decided has come to an end."""
+        """Whether every post was collected and every message that was decided has come to an end."""
+        return not self._whole() and self._ended()
+
+    def _whole(self) -> str:
+        posts = len({(post.site, post.guid) for post in self.scenario.posts})
+        return f"{posts} 条帖子，{len(self.facts.items)} 个条目" if len(self.facts.items) != posts else ""
+
+    def _ended(self) -> bool:
         ended = {each.escalation_id for each in self.facts.deliveries.values()
                  if each.status is not DeliveryStatus.PENDING}
         return all(escalation.id in ended for escalation in self.facts.escalations.values())
@@ -217,7 +225,7 @@ class Story:
             f"{len(dead)} 条未能送达" if dead else "", f"{phone.refused} 条签名不对" if phone.refused else "",
             f"{len(confirmed - arrived)} 条记为送达却没有收到" if confirmed - arrived else "",
             f"{len(arrived - confirmed)} 条收到却没有记账" if arrived - confirmed else "",
-            f"{phone.repeats} 条重复" if phone.repeats else "", "" if self.settled() else "还有消息没有结果"]
+            f"{phone.repeats} 条重复" if phone.repeats else "", "" if self._ended() else "还有消息没有结果"]
         return "、".join(filter(None, faults))
 
     def _clean(self) -> str:

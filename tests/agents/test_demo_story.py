@@ -105,6 +105,9 @@ def whole_day() -> list[Any]:
     old = [post for post in DAY.posts if post.at < DAY.opens]
     items = tuple(RawItem(id=f"o{index}", revision="r", source_id=post.site, title=post.title, text=post.text, url="",
                           first_seen_at=DAY.opens, backfill=True) for index, post in enumerate(old))
+    day = {(post.site, post.guid) for post in DAY.posts if post.at >= DAY.opens} - {(FIRST.site, FIRST.guid)}
+    rest = tuple(RawItem(id=f"n{index}", revision="r", source_id=site, title=guid, text="", url="",
+                         first_seen_at=DAY.closes) for index, (site, guid) in enumerate(sorted(day)))
     rumour = RawItem(id="i1", revision="r1", source_id=FIRST.site, title=FIRST.title, text="", url="", first_seen_at=AT)
     digest = Escalation(id="dg", kind=EscalationKind.DIGEST, at=at(1), why="digest", tell=("duty-team",), event_id="e1",
                         digest=(head(1, at(1), 1),))
@@ -114,6 +117,7 @@ def whole_day() -> list[Any]:
           for site in DAY.sites),
         RawBatch(source_id="x", polled_at=DAY.opens, items=items),
         RawBatch(source_id=FIRST.site, polled_at=AT, items=(rumour,)),
+        RawBatch(source_id="x", polled_at=DAY.closes, items=rest),
         RawBatch(source_id=FIRST.site, polled_at=AT, items=(replace(rumour, revision="r2"),)),
         head(1, at(1), 1), digest, sent(digest, "duty"), head(2, at(2), 2, previous=1), *pages[:2],
         sent(pages[0], "duty"), sent(pages[1], "chief"), head(3, at(4), 3, previous=2), *pages[2:],
@@ -204,6 +208,14 @@ def test_a_message_without_an_end_keeps_the_day_unsettled() -> None:
     assert told.story.settled()
     last = page(2, 1, AT, repeat=1)
     assert not told.tell(last, sent(last, "chief", DeliveryStatus.PENDING)).story.settled()
+
+
+def test_a_post_that_was_not_collected_is_a_fault_and_keeps_the_day_unsettled() -> None:
+    told = Told().tell(*(record for record in whole_day() if not (
+        isinstance(record, RawBatch) and record.polled_at == DAY.closes)))
+    assert not told.story.settled()
+    told.story.check(quiet_phone(told))
+    assert "whole" in told.story.faults
 
 
 def test_steps_out_of_order_dead_letters_and_kept_names_are_faults() -> None:
