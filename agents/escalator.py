@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from agents.deps import Deps
@@ -25,8 +26,9 @@ class Escalate:
         if not isinstance(record, INPUTS):
             raise TypeError(f"{topics.EVENTS} holds no {type(record).__name__}")
         outcome = self._states.of(partition).handle(record, self._deps.rules.book)
+        await asyncio.gather(*(
+            self._out.send(topics.ESCALATIONS, each.event_id, each, ident=each.id) for each in outcome.escalations))
         for escalation in outcome.escalations:
-            await self._out.send(topics.ESCALATIONS, escalation.event_id, escalation, ident=escalation.id)
             self._deps.metrics["escalations_total"].labels(str(escalation.kind)).inc()
         self._table.apply(partition, outcome.puts)
         for state in outcome.states:

@@ -35,7 +35,8 @@ def measure(args: argparse.Namespace) -> list[tuple[str, str]]:
         reference = asyncio.run(_reference(bootstrap, count // 40))
     return [("wenxun: raw to escalated, one process", f"{ours:,.0f} items/s"),
             ("  of it until all is scored", f"{scored:,.0f} items/s"),
-            ("reference: Faust + jieba + SnowNLP", f"{reference:,.0f} items/s"), ("ratio", f"{ours / reference:,.0f} x")]
+            ("reference: Faust + jieba + SnowNLP", f"{reference:,.0f} items/s"),
+            ("ratio", f"{ours / reference:,.0f} x")]
 
 
 def environ_of(bootstrap: str, folder: Path, **more: str) -> dict[str, str]:

@@ -1,20 +1,23 @@
-"""From an item on items.raw to the message at the receiver, while 200 items/s pass: p50 and p99 of many small events."""
+"""From an item on items.raw to the message at the receiver, while 200 items/s pass: p50 and p99 of small events."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import re
 import tempfile
 import time
 from pathlib import Path
 from statistics import quantiles
 
+from aiokafka.errors import KafkaError
+
 from agents.bus import Bus
 from agents.clock import Clock
 from agents.rule_files import starter_dir
 from agents.settings import Settings
-from bench.broker import kafka, process, until_read
+from bench.broker import kafka, process
 from bench.chain import environ_of
 from bench.texts import items
 from pipeline import topics
@@ -23,7 +26,19 @@ from pipeline.model import RawBatch, RawItem
 
 RATE = 200
 SOURCES = 40
-LEVELS = "ladder:\n  - {name: 一般, response: 三级响应, enter: {items: 2, sources: 2, window: 1h}}\n"
+LEVELS = """ladder:
+  - {name: 一般, response: 三级响应, enter: {items: 1000000, sources: 1000, window: 1h}}
+overrides:
+  - {subject: probe, enter: {一般: {items: 2, sources: 2, window: 1h}}}
+"""
+SUBJECT = """id: probe
+title: 探针
+owner: bench
+reason: measures the chain
+expires: 2099-12-31
+threshold: 1
+terms: [{text: 探针}]
+"""
 ROUTES = "routes:\n  - {id: all, steps: [{tell: [duty]}]}\n"
 CHANNELS = "channels:\n  - {id: hook, type: webhook, url: 'http://127.0.0.1:%d/'}\n"
 
@@ -45,7 +60,8 @@ class Receiver:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        length = int(next(line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-le")))
+        found = re.search(rb"(?i)content-length: *(\d+)", head)
+        length = int(found.group(1)) if found else 0
         text = json.dumps(json.loads(await reader.readexactly(length)), ensure_ascii=False)
         for word in text.split("探针")[1:]:
             self.arrived.setdefault(word[:6], time.perf_counter())
@@ -61,6 +77,7 @@ def rules(folder: Path, port: int) -> Path:
     target = folder / "rules"
     shutil.copytree(starter_dir(), target)
     (target / "levels.yml").write_text(LEVELS, "utf-8")
+    (target / "subjects" / "probe.yml").write_text(SUBJECT, "utf-8")
     (target / "routes.yml").write_text(ROUTES, "utf-8")
     (target / "channels.yml").write_text(CHANNELS % port, "utf-8")
     roster = (target / "roster.yml").read_text("utf-8")
@@ -75,7 +92,7 @@ def rules(folder: Path, port: int) -> Path:
 def probe(n: int, source: int, now: int) -> RawItem:
     """One of two like items about a thing that no other probe names."""
     word = digest("probe", n, size=3)
-    title = f"投票站{word} 探针{word} {digest('x', n)} {digest('y', n)}"
+    title = f"探针{word} {digest('x', n)} {digest('y', n)}"
     return RawItem(id=digest("p", n, source), revision="0" * 16, source_id=f"s{source}", title=title, text="",
                    url="", first_seen_at=now, published_at=now)
 
@@ -89,33 +106,42 @@ async def _run(bootstrap: str, folder: Path, seconds: int) -> list[float]:
     settings = Settings.from_env(environ)
     command = ("-m", "agents", "run", "--roles", "rules,score,track,escalate,deliver,archive")
     with process(*command, environ=environ, log=folder / "run.log"):
-        await _warm(settings)
+        await _warm(settings, receiver)
         sent = await _load(settings, seconds)
         async with asyncio.timeout(60):
-            while len(receiver.arrived) < len(sent):
+            while not sent.keys() <= receiver.arrived.keys():
                 await asyncio.sleep(0.1)
     server.close()
     return [receiver.arrived[word] - at for word, at in sent.items()]
 
 
-async def _warm(settings: Settings) -> None:
-    """Wait until the topics are there and a first batch has gone through."""
-    now = time.time_ns() // 1_000_000
-    for _ in range(60):
-        try:
-            async with Bus(settings, Clock(), "bench") as bus:
-                first = list(items(20, now, 1))
-                batch = RawBatch(source_id="s0", polled_at=now, items=tuple(first))
-                await asyncio.wait_for(bus.send(topics.ITEMS_RAW, "s0", batch, ident="warm"), 5)
-            if await until_read(settings, "wenxun-score", topics.ITEMS_RAW, below=1, seconds=30):
-                return
-        except Exception:
-            await asyncio.sleep(1)
-    raise RuntimeError("the roles did not come up")
+async def _warm(settings: Settings, receiver: Receiver) -> None:
+    """Wait until a first event has gone the whole way."""
+    word = digest("probe", -1, size=3)
+    async with asyncio.timeout(120):
+        while word not in receiver.arrived:
+            try:
+                async with Bus(settings, Clock(), "bench") as bus:
+                    await _probe(bus, -1)
+            except KafkaError:          # not up yet, or no topics yet
+                pass
+            await asyncio.sleep(2)
+    receiver.arrived.clear()
+
+
+async def _probe(bus: Bus, n: int) -> tuple[str, float]:
+    """The word of an event made of two like items, and when the second was sent."""
+    at = time.time_ns() // 1_000_000
+    for source in (0, 1):
+        one = probe(n, source, at)
+        batch = RawBatch(source_id=one.source_id, polled_at=at, items=(one,))
+        sent = time.perf_counter()
+        await bus.post(topics.ITEMS_RAW, one.source_id, batch, ident=one.id)
+    return digest("probe", n, size=3), sent
 
 
 async def _load(settings: Settings, seconds: int) -> dict[str, float]:
-    """RATE items/s in batches of 10; each second one probe event of two items. Word -> when its second item was sent."""
+    """RATE items/s in batches of 10, and four events of two items a second. Word -> when its second was sent."""
     sent: dict[str, float] = {}
     now = time.time_ns() // 1_000_000
     load = list(items(RATE * seconds, now, SOURCES, seed=11))
@@ -125,12 +151,9 @@ async def _load(settings: Settings, seconds: int) -> dict[str, float]:
             await asyncio.sleep(max(0.0, started + n * 10 / RATE - time.perf_counter()))
             chunk = tuple(load[n * 10:n * 10 + 10])
             source = f"s{n % SOURCES}"
-            await bus.post(topics.ITEMS_RAW, source, RawBatch(source_id=source, polled_at=now, items=chunk), ident=str(n))
+            batch = RawBatch(source_id=source, polled_at=now, items=chunk)
+            await bus.post(topics.ITEMS_RAW, source, batch, ident=str(n))
             if n % 5 == 0:
-                at = time.time_ns() // 1_000_000
-                for which in (0, 1):
-                    one = probe(n, which, at)
-                    sent[digest("probe", n, size=3)] = time.perf_counter()
-                    await bus.post(topics.ITEMS_RAW, one.source_id, RawBatch(
-                        source_id=one.source_id, polled_at=at, items=(one,)), ident=one.id)
+                word, at = await _probe(bus, n)
+                sent[word] = at
     return sent
