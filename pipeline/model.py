@@ -1,8 +1,7 @@
 """The values that pass between stages. All frozen; times are epoch milliseconds in UTC (`Millis`).
 
 Fields are only ever added, with a default. `extra` carries the members of a newer writer through an older worker
-(see codec.py). There is no field for an author anywhere, and none is to be added.
-"""
+(see codec.py). There is no field for an author anywhere, and none is to be added."""
 
 from __future__ import annotations
 
@@ -13,6 +12,9 @@ import msgspec
 
 Millis = int
 """A point in time, milliseconds since 1970-01-01 UTC, or a length in milliseconds where the name says so."""
+
+FINAL_REASONS = ("不相关", "重复")
+"""An event closed with a reason that begins so does not come back when new items join it."""
 
 OPEN_SUBJECT = "*"
 """The subject of items that match no watch subject: emerging topics come from there."""
@@ -230,10 +232,6 @@ class EventHead(Record, frozen=True):
     def short(self) -> str:
         """E-0317, or an empty string before the first level."""
         return f"E-{self.number:04d}" if self.number else ""
-
-
-FINAL_REASONS = ("不相关", "重复")
-"""An event closed with a reason that begins so does not come back when new items join it."""
 
 
 class Tick(Record, frozen=True):
