@@ -1,0 +1,74 @@
+"""The whole role on the embedded broker: an escalation in, a message out, its account on topic deliveries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import bus, deliverer
+from agents.deps import Deps
+from agents.embedded import embedded_broker
+from agents.notices import notice
+from pipeline import codec, topics
+from pipeline.model import DeliveryStatus
+from pipeline.rulebook.schema import Channel, ChannelType
+from tests.delivery_fakes import Hook, delivery_book, delivery_deps, rows, store, until
+from tests.messages import page
+
+pytestmark = pytest.mark.embedded
+
+
+@asynccontextmanager
+async def running(deps: Deps) -> AsyncIterator[None]:
+    task = asyncio.create_task(deliverer.run(deps))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=20)
+        assert task.cancelled()
+
+
+async def read(deps: Deps, topic: str, count: int) -> list[Any]:
+    """That many records from the beginning of a topic."""
+    consumer = bus.consumer(deps.settings, topic, group=None)
+    await consumer.start()
+    try:
+        async with asyncio.timeout(20):
+            found = [await consumer.getone() for _ in range(count)]
+    finally:
+        await consumer.stop()
+    return [codec.decode(record.value, record.headers) for record in found]
+
+
+async def test_an_escalation_is_delivered_reported_and_after_a_restart_not_sent_again(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine = store(tmp_path)
+    with embedded_broker() as address:
+        async with Hook(500) as server:
+            rules = delivery_book(Channel(id="hook", type=ChannelType.WEBHOOK, url=f"http://127.0.0.1:{server.port}/"))
+            deps = delivery_deps(tmp_path, rules, server, bootstrap=address, embedded=True)
+            async with bus.Bus(deps.settings, deps.clock, "escalate") as sender:
+                fresh = page(at=deps.clock.now())
+                async with running(deps):
+                    await sender.send(topics.ESCALATIONS, "e1", fresh, ident=fresh.id)
+                    await notice(sender, key="source:x", episode=deps.clock.now(), title="来源中断", text="3 次")
+                    await until(lambda: [row.reported for row in rows(engine)] == [True, True], 20)
+                await sender.send(topics.ESCALATIONS, "e1", fresh, ident=fresh.id)
+                other = page("esc2", at=deps.clock.now())
+                async with running(deps):
+                    await sender.send(topics.ESCALATIONS, "e1", other, ident=other.id)
+                    await until(lambda: [row.reported for row in rows(engine)] == [True] * 3, 45)
+            accounts = await read(deps, topics.DELIVERIES, 3)
+    engine.dispose()
+    assert len(server.got) == 3 and len({got.headers["webhook-id"] for got in server.got}) == 2
+    assert {one.escalation_id for one in accounts} >= {"esc1", "esc2"}
+    assert {one.status for one in accounts} == {DeliveryStatus.CONFIRMED}
+    assert sorted(one.attempts for one in accounts) == [1, 1, 2]
+    assert "【系统】来源中断" in capfd.readouterr().out
