@@ -107,7 +107,7 @@ class Screen:
     # ---------------------------------------------------------------- the end
 
     def report(self, story: Story, factor: float) -> None:
-        self.console.print(_table(story, factor, notes=self.console.width >= 116))
+        self.console.print(_table(story, factor, notes=self.console.width >= 112))
         for check in CHECKS:
             fault = story.faults.get(check.id)
             said = f"✗ {check.title}：{fault}" if fault else f"✓ {check.title}"
@@ -126,8 +126,8 @@ def _console() -> Console:
 
 def _table(story: Story, factor: float, *, notes: bool) -> Table:
     table = Table(title="这一天发生了什么", title_justify="left", expand=False)
-    widths = (("步骤", 34), ("演示时刻", 8), ("距首帖", 16), ("决定到送达", 10))
-    for name, width in widths if notes else widths[:3]:
+    widths = (("步骤", 28), ("演示时刻", 8), ("距首帖", 16), ("决定到送达", 10))
+    for name, width in widths:
         table.add_column(name, justify="left" if name == "步骤" else "right", no_wrap=True, min_width=width)
     if notes:
         table.add_column("说明", overflow="ellipsis", no_wrap=True)
@@ -139,7 +139,7 @@ def _table(story: Story, factor: float, *, notes: bool) -> Table:
             continue
         since = duration((mark.at - first) // 60_000 * 60_000) if mark.at >= first else ""
         lag = f"{mark.lag / factor / 1000:.2f} 秒" if mark.lag is not None else ""
-        table.add_row(step.title, clock_text(mark.at), since, *([lag, mark.note] if notes else []))
+        table.add_row(step.title, clock_text(mark.at), since, lag, *([mark.note] if notes else []))
     return table
 
 

@@ -141,9 +141,8 @@ class Stage:
     async def _day(self, account: cast.Account) -> None:
         story, clock, scene = self._story, self._props.clock, self._props.scenario
         self._screen.note("各角色启动中：采集、评分、追踪、升级、投递、归档、工作台、规则")
-        ready = await self._until(lambda: {"polled", "backfill"} <= story.marks.keys(), START_SECONDS)
-        if not ready:
-            raise self._failed(f"{START_SECONDS:g} 秒内没有等到全部站点的首次采集")
+        if not await self._until(self._warm, START_SECONDS):
+            raise self._failed(f"{START_SECONDS:g} 秒内没有等到全部站点的首次采集和评分")
         clock.open(_real())
         links = Links(f"{self._props.desk_url}/", f"{self._props.phone_url}/", account.name, account.password)
         self._screen.links(links)
@@ -154,6 +153,10 @@ class Stage:
         await self._until(lambda: clock.now() >= scene.closes and story.complete() and story.settled()
                           or clock.now() >= clock.end)
         await self._until(story.settled, SETTLE_SECONDS)
+
+    def _warm(self) -> bool:
+        """What the sites had before the day is through the first stages: the day can begin."""
+        return {"polled", "backfill"} <= self._story.marks.keys() and self._facts.scored >= len(self._facts.items)
 
     async def _clerk(self, account: cast.Account) -> None:
         clerk = cast.Clerk(self._props.settings, self._props.clock, self._story, self._facts, account.token)

@@ -34,7 +34,7 @@ class Step:
 
 STEPS: tuple[Step, ...] = (
     Step("polled", "全部站点采集成功"),
-    Step("backfill", "首次采集时已有的旧内容入库，不定级"),
+    Step("backfill", "已有的旧内容只入库，不定级"),
     Step("first", "谣传首帖入库", ("backfill",)),
     Step("common", "一般：多个来源开始转述", ("first",)),
     Step("digest", "一般：汇总送达值班员", ("common",)),
