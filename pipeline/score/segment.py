@@ -27,6 +27,9 @@ MAX_CHARS = 110
 SCALE = 6
 """Weight of a term = round(IDF * tf * SCALE), at most 255: IDF is at most 14."""
 
+MAX_KEPT = 20_000
+"""Clauses whose words are remembered, some 10 MB."""
+
 _UNKNOWN = -18.0
 """Logarithm of the probability of a character that no dictionary has: about one in its whole text."""
 
@@ -77,6 +80,7 @@ class Segmenter:
             if len(word) > 1 and _CHINESE.fullmatch(word):
                 self._add(word)
         self._weights: dict[str, tuple[int, float]] = {}
+        self._cut: dict[str, list[str]] = {}
 
     def _add(self, word: str) -> None:
         """Make it a word that is preferred to its parts."""
@@ -91,11 +95,18 @@ class Segmenter:
         """Words of a folded text in order; punctuation is left out."""
         words: list[str] = []
         for block in _BLOCK.findall(folded):
-            if block[0] <= "z":
-                words.append(block)
-            else:
-                self._route(block, words)
+            words.extend([block] if block[0] <= "z" else self._cut_once(block))
         return words
+
+    def _cut_once(self, block: str) -> list[str]:
+        """Words of a run of Chinese characters. Kept: reposts bring the same clauses again, most of all in a burst."""
+        known = self._cut.get(block)
+        if known is None:
+            if len(self._cut) >= MAX_KEPT:
+                self._cut.clear()
+            known = self._cut[block] = []
+            self._route(block, known)
+        return known
 
     def _route(self, block: str, words: list[str]) -> None:
         """The most probable way through a run of Chinese characters: right to left, then read off."""
@@ -137,7 +148,7 @@ class Segmenter:
         """(hash, IDF) of a word; IDF 0 for what says nothing about what happened."""
         known = self._weights.get(word)
         if known is None:
-            if len(self._weights) > 200_000:
+            if len(self._weights) >= 10 * MAX_KEPT:
                 self._weights.clear()
             known = self._weights[word] = zlib.crc32(word.encode("utf-8", "surrogatepass")), _weigh(word)
         return known

@@ -120,7 +120,7 @@ def test_an_unreadable_file_does_not_make_every_reference_to_it_wrong() -> None:
 
 
 def test_all_problems_of_all_files_come_at_once_in_order() -> None:
-    message = problems({**GOOD, "levels.yml": "ladder: 三级\n", "sources.yml": "source: []\n", "sentiment.yml": "a: 1\n"})
+    message = problems({**GOOD, "levels.yml": "ladder: 三级\n", "sources.yml": "source: []\n", "sentiment.yml": "a: 1"})
     assert [line.split(":")[0] for line in message.splitlines()] == ["levels.yml", "sentiment.yml", "sources.yml"]
 
 
