@@ -29,8 +29,8 @@ LIMIT = 2 * 1024**2
 """Unread bytes of a partition from which the collector waits: under half of what the embedded broker keeps."""
 MEASURE_SECONDS = 0.5
 SAMPLE_RECORDS = 32
-UNSAMPLED = 8
-"""So few unread records cannot pass the limit, whatever their size: at most 256 KiB each."""
+FEW = 8
+"""So few unread records keep the mean of earlier ones: whatever their size, they cannot pass the limit."""
 HEADER_BYTES = 250
 
 READERS: Mapping[str, tuple[str, ...]] = {
@@ -140,13 +140,13 @@ class Unread:
             for partition, position in (await self._lag.of(group, topic)).items():
                 records[partition] = max(records.get(partition, 0), position.unread)
                 ends[partition] = position.end
-        return {partition: round(count * await self._size(TopicPartition(topic, partition), ends[partition]))
-                if count > UNSAMPLED else 0 for partition, count in records.items()}
+        return {partition: round(count * await self._size(TopicPartition(topic, partition), ends[partition], count))
+                if count else 0 for partition, count in records.items()}
 
-    async def _size(self, place: TopicPartition, end: int) -> float:
+    async def _size(self, place: TopicPartition, end: int, unread: int) -> float:
         """Mean bytes of the partition's latest records, fetched again once as many came as the last sample had."""
         known = self._sizes.get(place)
-        if known is not None and end - known[0] < SAMPLE_RECORDS:
+        if known is not None and (unread <= FEW or end - known[0] < SAMPLE_RECORDS):
             return known[1]
         self._client.assign([place])
         self._client.seek(place, max(0, end - SAMPLE_RECORDS))

@@ -23,7 +23,7 @@ from agents.deps import Deps
 from pipeline.collect import identity
 from pipeline.collect.schedule import Outcome, Poll, next_state
 from pipeline.model import Millis, RawItem, SourceState
-from pipeline.rulebook.schema import RuleBook, Source
+from pipeline.rulebook.schema import DAY, RuleBook, Source
 
 log = logging.getLogger("wenxun.collect")
 
@@ -88,9 +88,8 @@ class Collector:
         state = self.states.get(source.id)
         if state is None or state.url != source.url:
             return now
-        waits = state.outcome in (Outcome.RATE_LIMITED, Outcome.GONE, Outcome.REFUSED_BY_SITE)
-        latest = now + (source.max_interval if waits else source.interval)
-        return state.next_poll_at if waits else min(state.next_poll_at, latest)
+        told_to_wait = state.outcome in (Outcome.RATE_LIMITED, Outcome.GONE, Outcome.REFUSED_BY_SITE)
+        return min(state.next_poll_at, now + (2 * DAY if told_to_wait else source.interval))
 
     def _plan(self, source: Source, at: Millis) -> None:
         """This turn replaces any earlier one of the source: the heap's older entries are passed over."""

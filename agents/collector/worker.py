@@ -10,6 +10,7 @@ from __future__ import annotations
 import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
@@ -65,7 +66,8 @@ def handle(job: Job) -> Done:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is for the parent
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    with suppress(ValueError, OSError):                 # macOS knows the limit and refuses to set it
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     decode, encode = msgspec.msgpack.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
     while (frame := _read(sys.stdin.buffer)) is not None:
         answer = encode(handle(decode(frame)))
