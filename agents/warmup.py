@@ -220,6 +220,7 @@ class _Work:
         """Alerts as they stood, then what happened to their events since: a raise nobody was told of is told now."""
         alerts = await self._read(warm.alerts)
         known = await self._read(lambda c: warm.ledgered(c, self._now - 2 * DAY))
+        known |= {each.id for each in await self._read(lambda c: warm.unledgered(c, self._now - DAY))}   # sent anyway
         versions = {}
         for state, head in alerts:
             record = WarmAlert(state=state, head=warm.as_of(head, state), lost=state.escalation_id not in known)
