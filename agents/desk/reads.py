@@ -73,6 +73,12 @@ class DeskEvent:
         """Somebody still has to answer, and nobody is about to."""
         return self.can_ack and not any(isinstance(one.command, Ack) for one in self.pending)
 
+    @property
+    def urgent(self) -> bool:
+        """People were told now and nobody answers: not what waits for a digest or was put off."""
+        return self.waits and self.alert is not None and self.alert.status in (
+            AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED)
+
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
@@ -127,7 +133,7 @@ def open_events(engine: Engine, real: Millis) -> list[DeskEvent]:
     """Open events, the highest level first; on one level those that wait for an answer first."""
     with engine.connect() as connection:
         found = _desk_events(connection, readmodel.open_events(connection), real)
-    return sorted(found, key=lambda one: (-one.head.level, not one.waits))
+    return sorted(found, key=lambda one: (-one.head.level, not one.urgent, not one.waits))
 
 
 def settled_events(engine: Engine, since: Millis, limit: int = 8) -> list[EventCard]:

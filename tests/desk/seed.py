@@ -47,6 +47,8 @@ from tests import builders
 NOW = 1_795_288_320_000
 """2026-11-22 03:12 in Asia/Shanghai: somebody was just woken."""
 
+HASH = "8c41f0d27a9b3e55"
+
 XSS = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
 
@@ -64,7 +66,8 @@ def book(**changes: Any) -> RuleBook:
     values: dict[str, Any] = {
         "sources": (source("xinwen", "青禾县新闻网", "新闻"), source("luntan", "青禾论坛", "论坛"),
                     source("ribao", "青禾日报", "新闻"), source("gonggao", "县政府公告", "政务", official=True)),
-        "levels": Levels(ladder=ladder), "roster": Roster(people=people, teams=teams, fallback="leader-a"), **changes}
+        "levels": Levels(ladder=ladder), "roster": Roster(people=people, teams=teams, fallback="leader-a"),
+        "hash": HASH, **changes}
     return builders.book(**values)
 
 
@@ -83,7 +86,7 @@ def head(number: int = 317, level: int = 2, **changes: Any) -> EventHead:
     ident = digest("event", number)
     values: dict[str, Any] = {
         "id": ident, "subject": "polling", "key": "polling", "version": 14, "status": EventStatus.OPEN, "level": level,
-        "level_name": names[level], "peak": level, "book": "b" * 16, "title": "网传城东投票站下午三点关门",
+        "level_name": names[level], "peak": level, "book": HASH, "title": "网传城东投票站下午三点关门",
         "decision": LevelDecision(level=level, previous=max(0, level - 1), why=Why.RAISED, evidence=have,
                                   at=NOW - 40 * MINUTE, name=names[level]),
         "first_item_at": NOW - 96 * MINUTE, "last_item_at": NOW - 3 * MINUTE, "opened_at": NOW - 80 * MINUTE,
@@ -97,7 +100,7 @@ def alert(of: EventHead, status: AlertStatus = AlertStatus.NOTIFIED, **changes: 
         "event_id": of.id, "alert_id": digest("alert", of.id, of.level, of.raises), "event_version": of.version,
         "revision": 2, "level": of.level, "status": status, "raised_at": NOW - 12 * MINUTE, "step": 1,
         "due_at": NOW + 3 * MINUTE, "route": {2: "larger", 3: "major"}.get(of.level, "general"), "told": ("duty",),
-        "book": "b" * 16, **changes}
+        "book": HASH, **changes}
     return AlertState(**values)
 
 
@@ -135,7 +138,7 @@ def put_item(engine: Engine, of: EventHead, number: int, title: str, text: str =
     _put(engine, schema.scored, {
         "item_id": raw.id, "subject": of.subject, "revision": raw.revision, "origin": one.origin, "weight": 2.0,
         "polarity": str(sentiment.polarity), "confidence": 0.8, "question": question, "first_seen_at": at,
-        "detail": codec_text(one), "book": "b" * 16})
+        "detail": codec_text(one), "book": HASH})
     row = MemberRow(raw.id, at, one.origin, 0, ())
     _put(engine, schema.members, {"event_id": of.id, "item_id": raw.id, "at": at, "row": codec_text(row)})
     return one

@@ -107,7 +107,8 @@ async def test_bad_bodies_are_named(stand: Stand, path: str, body: bytes, code: 
 
 @pytest.mark.parametrize(("path", "status"), [
     ("events?status=odd", 400), ("events?level=x", 400), ("events/E-9", 404), ("nothing", 404),
-    ("deliveries?status=odd", 400), ("deliveries?event=E-9", 404), ("events?page=99", 200), ("deliveries?event=E-0317&status=dead", 200)])
+    ("deliveries?status=odd", 400), ("deliveries?event=E-9", 404), ("events?page=99", 200),
+    ("deliveries?event=E-0317&status=dead", 200)])
 async def test_bad_queries_are_answered_as_json(stand: Stand, path: str, status: int) -> None:
     seed.put_event(stand.engine, seed.head())
     async with client(stand, "read") as http:

@@ -24,7 +24,7 @@ async def test_the_duty_page_shows_what_waits_by_level_with_its_reason_and_who_i
     for words in ("个事件待确认", "3 小时内 34 条、9 个独立来源，达到重大（30 条、8 个来源）。",
                   "已通知 <strong>值班组</strong>", "03:14", "通知 领导小组", "李敏 已确认", "有 1 条消息未能送达",
                   "官方已回应 1 次", "3 个来源正常", "1 个异常", "一天内平息和关闭的", "E-0311",
-                  "<title>(2) 值班 · 闻讯</title>"):
+                  "<title>(1) 值班 · 闻讯</title>"):
         assert words in page, words
 
 
@@ -35,6 +35,16 @@ async def test_an_acked_event_stands_below_one_that_waits_on_the_same_level(stan
     async with await stand.signed_in() as client:
         page = (await client.get("/")).text
     assert page.index("E-0002") < page.index("E-0001")
+
+
+async def test_what_waits_for_a_digest_or_was_put_off_is_no_alarm(stand: Stand) -> None:
+    one, other = (seed.put_event(stand.engine, seed.head(number, 1)) for number in (1, 2))
+    seed.put_alert(stand.engine, seed.alert(one, AlertStatus.PENDING, told=()))
+    seed.put_alert(stand.engine, seed.alert(other, AlertStatus.SNOOZED, snoozed_until=seed.NOW + 30 * MINUTE))
+    async with await stand.signed_in() as client:
+        page = (await client.get("/")).text
+    assert "没有急需确认的事件" in page and "<title>值班" in page
+    assert page.count(">确认</button>") == 2, "but they can be answered"
 
 
 async def test_without_sources_the_duty_page_says_what_to_write(bare: Stand) -> None:
@@ -159,7 +169,7 @@ async def test_the_rules_page_shows_the_book_and_its_last_problem(stand: Stand) 
     seed.put_notice(stand.engine, "规则文件有误，仍用之前的规则", "levels.yml:7:3: 未知字段 entre，是不是 enter？")
     async with await stand.signed_in() as client:
         page = (await client.get("/rules")).text
-    for words in ("bbbbbbbb", "30 条 / 8 个来源 / 3 小时", "投票时间地点", "值班室", "到期 2036-12-31", "5 分钟后",
+    for words in ("8c41f0d2", "30 条 / 8 个来源 / 3 小时", "投票时间地点", "值班室", "到期 2036-12-31", "5 分钟后",
                   "领导小组", "levels.yml:7:3", "一级响应"):
         assert words in page, words
 
