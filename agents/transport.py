@@ -38,7 +38,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._next: dict[TP, int] = {}                  # the offset after the newest one handed on
 
     async def _alone(self, operation: Coroutine[Any, Any, Any], seeks: bool | None = None) -> Any:
-        """A fetch, or a seek of stream (False) or changelog (True) partitions: never two, even if the caller is gone."""
+        """A fetch, or a seek of stream (False) or changelog (True) partitions: never two, cancelled callers or not."""
         async def behind_fence() -> Any:
             async with self._fence:
                 if seeks is None:
