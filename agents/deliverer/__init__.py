@@ -23,13 +23,10 @@ from agents.deps import Deps
 from agents.store.engine import open_store
 from pipeline import topics
 from pipeline.model import Millis
-from pipeline.topics import DAY_MS
 
 log = logging.getLogger("wenxun.deliver")
 
 WATCH_SECONDS = 2.0
-EXPIRE_EVERY = 1800
-"""In watches: texts in ended rows are dropped after the retention time, looked at about once an hour."""
 
 
 async def run(deps: Deps) -> None:
@@ -75,24 +72,19 @@ class Couriers:
             self._by_id[channel][0].wake()
 
     async def run(self) -> None:
-        watched = 0
         try:
             while True:
-                await self._watch(expire=watched % EXPIRE_EVERY == 0)
-                watched += 1
+                await self._watch()
                 await asyncio.sleep(WATCH_SECONDS)
         finally:
             await stop([task for _, task in self._by_id.values()], 2 * LAST_SECONDS + 1)
 
-    async def _watch(self, *, expire: bool) -> None:
-        """Couriers for new channels, anew for one that broke; the gauges; now and then the expiry."""
+    async def _watch(self) -> None:
+        """Couriers for new channels, anew for one that broke; the gauges."""
         ledger, metrics, clock = self._office.ledger, self._office.deps.metrics, self._office.deps.clock
         try:
             waiting = await asyncio.to_thread(ledger.waiting_channels)
             count, oldest = await asyncio.to_thread(ledger.pending)
-            if expire:
-                keep = self._office.deps.settings.retention_days * DAY_MS
-                await asyncio.to_thread(ledger.expire, clock.now() - keep)
         except SQLAlchemyError as error:
             log.error("the outbox cannot be read: %s", type(error).__name__)
             return

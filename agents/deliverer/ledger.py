@@ -2,7 +2,7 @@
 
 A row is written before the Kafka offset is committed and leaves PENDING only by a confirmed success or by giving up.
 Leases keep two processes from sending one row at once; `lease_until` and `next_try_at` are real time, for they are
-about processes and networks. All writes are single guarded statements, the same on SQLite and PostgreSQL.
+about processes and networks. All writes are single guarded statements, the same on SQLite and PostgreSQL. store/expiry.py drops old ended rows.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, func, select, update
+from sqlalchemy import Engine, Row, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agents.store.schema import outbox
@@ -120,12 +120,6 @@ class Ledger:
             count, oldest = connection.execute(
                 select(func.count(), func.min(outbox.c.decided_at)).where(outbox.c.status == PENDING)).one()
             return int(count), oldest
-
-    def expire(self, before: Millis) -> int:
-        """Drop reported rows decided before this time: they carry texts, which are not kept for ever."""
-        with self._engine.begin() as connection:
-            return connection.execute(
-                delete(outbox).where(outbox.c.reported.is_(True), outbox.c.decided_at < before)).rowcount
 
     def _held(self, parcel: Parcel) -> tuple[Any, ...]:
         return (outbox.c.id == parcel.id, outbox.c.status == PENDING, outbox.c.lease_until == parcel.lease)

@@ -98,13 +98,3 @@ def test_a_replay_revives_only_what_was_given_up(engine: Engine) -> None:
     ledger.reported(ledger.unreported(10))
     assert ledger.revive(["d1", "d2"], NOW + 5) == 1
     assert [(each.id, each.attempts) for each in ledger.claim("hook", NOW + 5, NOW + LEASE, 9)] == [("d2", 0)]
-
-
-def test_texts_of_ended_rows_expire_and_pending_ones_never_do(engine: Engine) -> None:
-    ledger = ledger_with(engine, *(parcel(name, decided_at=10) for name in ("d1", "d2", "d3")), now=NOW)
-    one, two, _ = ledger.claim("hook", NOW, NOW + LEASE, 3)
-    ledger.confirm(one, 1, NOW)
-    ledger.reported(ledger.unreported(10))
-    ledger.confirm(two, 1, NOW)
-    assert ledger.expire(10) == 0 and ledger.expire(11) == 1
-    assert [row.id for row in rows(engine)] == ["d2", "d3"]
