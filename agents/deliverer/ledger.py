@@ -2,7 +2,8 @@
 
 A row is written before the Kafka offset is committed and leaves PENDING only by a confirmed success or by giving up.
 Leases keep two processes from sending one row at once; `lease_until` and `next_try_at` are real time, for they are
-about processes and networks. All writes are single guarded statements, the same on SQLite and PostgreSQL. store/expiry.py drops old ended rows.
+about processes and networks. All writes are single guarded statements, the same on SQLite and PostgreSQL.
+store/expiry.py drops old ended rows.
 """
 
 from __future__ import annotations
