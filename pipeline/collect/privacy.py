@@ -8,7 +8,7 @@ digits count as digits. A home is an address down to a building's unit or room, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 PHONE, CARD, IDENTITY, MAIL = "[电话]", "[银行卡]", "[证件号]", "[邮箱]"
 HOME, NAME, MESSENGER = "[住址]", "@[用户]", "[账号]"
@@ -36,6 +36,8 @@ _MESSENGER = re.compile(
     r"(?:微信(?:号码?|id)|微信 ?:|加微信?|(?<![a-z])vx)[ :=是]{0,3}([a-z0-9][a-z0-9_-]{4,19})(?![a-z0-9])"
     r"|(?<![a-z])qq(?:号码?|群)?[ :=是]{0,3}(\d{5,12})(?!\d)", re.IGNORECASE)
 _AT_NAME = re.compile(r"@(?!\[)[\w·-]{1,30}")
+_SUSPECT = re.compile(r"[0-9@\uff10-\uff19\uff20号栋幢座楼室弄组门]|微信|加微|[vV][xX]")
+"""Every pattern needs one of these; most headlines have none."""
 _POSTED = re.compile(r"^([^\s]{1,30})(?= 发表于 ?\d{4}-)", re.MULTILINE)
 
 _NUMBER = r"(?:[A-Za-z]?\d{1,5}[A-Za-z]?|[一二三四五六七八九十百零〇]{1,5}|[甲乙丙丁东西南北A-Za-z])"
@@ -56,32 +58,24 @@ _HOME_NAMED = re.compile(
 
 def mask(text: str) -> str:
     """The text with personal data replaced by what it was, in square brackets. Masking twice changes nothing more."""
+    if _SUSPECT.search(text) is None:
+        return text
     for _ in range(ROUNDS):
         before, text = text, _POSTED.sub("[用户]", text)
-        for find in _FINDERS:
-            text = find(text)
+        folded = text.translate(_FOLD)                  # of the same length, so that spans fit both
+        for find, label in _FINDERS:
+            spans = list(find(folded))
+            if spans:
+                text, folded = _replaced(text, spans, label), _replaced(folded, spans, label)
         if text == before:
             break
     return text
 
 
-def _whole(pattern: re.Pattern[str], label: str) -> Callable[[str], str]:
-    return lambda text: _replace(text, [match.span() for match in pattern.finditer(_folded(text))], label)
+Find = Callable[[str], Iterable[tuple[int, int]]]
 
 
-def _group(pattern: re.Pattern[str], label: str) -> Callable[[str], str]:
-    return lambda text: _replace(
-        text, [match.span(match.lastindex or 0) for match in pattern.finditer(_folded(text))], label)
-
-
-def _folded(text: str) -> str:
-    """The same length with full-width letters and digits as ASCII, so that spans fit the original."""
-    return text.translate(_FOLD)
-
-
-def _replace(text: str, spans: list[tuple[int, int]], label: str) -> str:
-    if not spans:
-        return text
+def _replaced(text: str, spans: Iterable[tuple[int, int]], label: str) -> str:
     out: list[str] = []
     at = 0
     for start, end in spans:
@@ -90,9 +84,13 @@ def _replace(text: str, spans: list[tuple[int, int]], label: str) -> str:
     return "".join(out) + text[at:]
 
 
-def _cards(text: str) -> str:
-    folded = _folded(text)
-    return _replace(text, [match.span() for match in _CARD.finditer(folded) if _luhn(match[0])], CARD)
+def _matches(pattern: re.Pattern[str]) -> Find:
+    """The spans of a pattern: of its group if it has one, else the whole."""
+    return lambda folded: (match.span(match.lastindex or 0) for match in pattern.finditer(folded))
+
+
+def _cards(folded: str) -> Iterable[tuple[int, int]]:
+    return (match.span() for match in _CARD.finditer(folded) if _luhn(match[0]))
 
 
 def _luhn(written: str) -> bool:
@@ -101,23 +99,21 @@ def _luhn(written: str) -> bool:
     return total % 10 == 0
 
 
-def _homes(text: str) -> str:
+def _homes(folded: str) -> Iterable[tuple[int, int]]:
     """From where the address begins (after `住在` and the like) to its room."""
-    spans: list[tuple[int, int]] = []
-    folded, last = _folded(text), 0
+    last = 0
     for match in _DOWN_TO_ROOM.finditer(folded):
         window = max(last, match.start() - 30)
         lead = _LEADING.search(folded[window:match.start()])
         start = match.start() - len(lead[0]) if lead else match.start()
         cue = _CUE.match(folded[start:match.start()])
         start += cue.end() if cue else 0
-        spans.append((start, match.end()))
+        yield start, match.end()
         last = match.end()
-    return _replace(text, spans, HOME)
 
 
-_FINDERS: tuple[Callable[[str], str], ...] = (
-    _whole(_MAIL, MAIL), _whole(_IDENTITY, IDENTITY), _group(_CARD_NAMED, CARD), _cards, _whole(_MOBILE, PHONE),
-    _whole(_LANDLINE, PHONE), _group(_PHONE_NAMED, PHONE), _group(_MESSENGER, MESSENGER),
-    _homes, _group(_HOME_NAMED, HOME), _whole(_AT_NAME, NAME),
+_FINDERS: tuple[tuple[Find, str], ...] = (
+    (_matches(_MAIL), MAIL), (_matches(_IDENTITY), IDENTITY), (_matches(_CARD_NAMED), CARD), (_cards, CARD),
+    (_matches(_MOBILE), PHONE), (_matches(_LANDLINE), PHONE), (_matches(_PHONE_NAMED), PHONE),
+    (_matches(_MESSENGER), MESSENGER), (_homes, HOME), (_matches(_HOME_NAMED), HOME), (_matches(_AT_NAME), NAME),
 )
