@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -30,7 +31,8 @@ def create_app(desk: Desk) -> Starlette:
     app = Starlette(
         routes=_routes(),
         middleware=[Middleware(Guard, settings=desk.deps.settings)],
-        exception_handlers={HTTPException: _http_error, BodyTooLarge: _too_large, Exception: _server_error})
+        exception_handlers={HTTPException: _http_error, BodyTooLarge: _too_large, OperationalError: _store_error,
+                            Exception: _server_error})
     app.state.desk = desk
     return app
 
@@ -92,13 +94,26 @@ async def _too_large(request: Request, error: Exception) -> Response:
     return await _answer(request, 413, "请求太大", "请缩短内容后再提交。")
 
 
+async def _store_error(request: Request, error: Exception) -> Response:
+    """Disk full, file read-only, server away. A reading that cannot be audited is not shown."""
+    desk = web.desk_of(request)
+    desk.deps.metrics["agent_errors_total"].labels("desk").inc()
+    log.error("desk: store: %s %s: %s", request.method, request.url.path, getattr(error, "orig", error))
+    what = "没有提交：" if request.method == "POST" else ""
+    words = f"{what}数据库暂时不能读写。请检查磁盘空间和 WENXUN_DATA_DIR、WENXUN_DATABASE_URL，恢复后刷新即可。"
+    if request.url.path.startswith("/api/"):
+        return api.problem_response(503, "store_unavailable", words)
+    return PlainTextResponse(words + "\n", 503, headers={"Retry-After": "10"})
+
+
 async def _server_error(request: Request, error: Exception) -> Response:
     log.error("desk: %s %s failed", request.method, request.url.path, exc_info=error)
     desk = web.desk_of(request)
     desk.deps.metrics["agent_errors_total"].labels("desk").inc()
     if request.url.path.startswith("/api/"):
         return api.problem_response(500, "internal", "服务器出错，已写入日志")
-    return PlainTextResponse("页面出错了，错误已写入日志。请刷新重试；仍不行时请联系管理员。\n", 500)
+    what = "没有提交成功" if request.method == "POST" else "页面出错了"
+    return PlainTextResponse(f"{what}，错误已写入日志。请刷新重试；仍不行时请联系管理员。\n", 500)
 
 
 async def _answer(request: Request, status: int, title: str, words: str) -> Response:

@@ -35,7 +35,8 @@ def duty(visit: Visit) -> Response:
     visit.write_read("duty.read", "duty", " ".join(one.head.short or one.head.id for one in events)[:500])
     return visit.page(
         "duty.html", book=book, events=events, settled=settled, intake=describe.intake(_source_lines(visit, book)),
-        urgent=sum(one.urgent for one in events), waiting=sum(one.waits for one in events), can_act=visit.session.role.may(Role.DUTY), done=_done(visit))
+        urgent=sum(one.urgent for one in events), waiting=sum(one.waits for one in events),
+        can_act=visit.session.role.may(Role.DUTY), done=_done(visit))
 
 
 def event(visit: Visit) -> Response:

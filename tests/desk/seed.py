@@ -49,6 +49,10 @@ NOW = 1_795_288_320_000
 
 HASH = "8c41f0d27a9b3e55"
 
+NAMES = {"luntan": "青禾论坛", "xinwen": "青禾县新闻网", "ribao": "青禾日报", "gonggao": "县政府公告",
+         "shequ": "城东社区网", "guangbo": "青禾广播", "dianshi": "青禾电视台", "shenghuo": "本地生活圈",
+         "jiazhang": "家长论坛"}
+
 XSS = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
 
@@ -130,8 +134,8 @@ def put_item(engine: Engine, of: EventHead, number: int, title: str, text: str =
                   for name, content in (("title", title), ("text", text)) for term in terms
                   for place in [content.find(term)] if place >= 0)
     sentiment = Sentiment(Polarity.NEGATIVE if negative else Polarity.NEUTRAL, 0.8)
-    one = ScoredItem(item=raw, origin=f"{source_id}.example", source_name=book_name(source_id), official=official,
-                     weight=2.0, spans=spans, sentiment=sentiment, question=question)
+    one = ScoredItem(item=raw, origin=f"{source_id}.example", source_name=NAMES.get(source_id, source_id),
+                     official=official, weight=2.0, spans=spans, sentiment=sentiment, question=question)
     columns = {"id": raw.id, "source_id": source_id, "revision": raw.revision, "title": title, "text": text,
                "url": raw.url, "published_at": at, "first_seen_at": at, "backfill": False, "expired": False}
     _put(engine, schema.items, {**columns, "seen_at": at})
@@ -142,11 +146,6 @@ def put_item(engine: Engine, of: EventHead, number: int, title: str, text: str =
     row = MemberRow(raw.id, at, one.origin, 0, ())
     _put(engine, schema.members, {"event_id": of.id, "item_id": raw.id, "at": at, "row": codec_text(row)})
     return one
-
-
-def book_name(source_id: str) -> str:
-    return {"luntan": "青禾论坛", "xinwen": "青禾县新闻网", "ribao": "青禾日报", "gonggao": "县政府公告"}.get(
-        source_id, source_id)
 
 
 def codec_text(value: Any) -> str:
@@ -218,12 +217,16 @@ def _false_closing_time(engine: Engine) -> None:
     terms = ("投票站", "三点", "关门")
     posts = (
         ("城东投票站到底几点关门？",
-         "看到群里有人发截图，说城东投票站今天下午三点就关门，下班以后还来得及吗？有没有人打电话问过。", "luntan"),
-        ("转：城东投票站三点关门，抓紧去", "朋友圈都在转，说是人手不够，城东投票站三点就不让进了。", "luntan"),
+         "看到群里有人发截图，说城东投票站今天下午三点就关门，下班以后还来得及吗？", "luntan"),
+        ("投票站提前关门？现场工作人员：没有接到通知",
+         "记者上午来到城东投票站，门口没有张贴时间变更的通知。", "xinwen"),
+        ("转：城东投票站三点关门，抓紧去", "朋友圈都在转，说是人手不够，城东投票站三点就不让进了。", "shequ"),
         ("城东居民询问投票站关闭时间",
          "多名居民致电本报，询问城东投票站是否提前到下午三点关门。记者正在向县选举办核实。" * 8, "ribao"),
-        ("投票站提前关门？现场工作人员：没有接到通知",
-         "记者上午来到城东投票站，门口没有张贴任何时间变更的通知。", "xinwen"))
+        ("上班族怎么投票？听说三点关门", "单位四点才下班，投票站三点关门的话就赶不上了，有没有准信。", "jiazhang"),
+        ("【路况】城东投票站附近车多", "有听众留言问投票站是不是三点关门，本台正在联系县选举办。", "guangbo"),
+        ("投票站三点关门是真的吗", "邻居说的，问了两个人说法不一样，谁有官方通知贴一下。", "shenghuo"),
+        ("城东投票站见闻", "午间排队的人明显增多，不少人说听到了三点关门的说法。", "dianshi"))
     for number in range(40):
         title, text, where = posts[number % len(posts)]
         put_item(engine, one, number, title, text, source_id=where, terms=terms, minutes_ago=3 + number * number // 18,

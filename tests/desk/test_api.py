@@ -126,8 +126,13 @@ async def test_sources_and_deliveries(stand: Stand) -> None:
 
 
 async def test_an_error_inside_is_json_too(stand: Stand) -> None:
+    seed.put_event(stand.engine, seed.head())
     async with client(stand, "read") as http:
         with stand.engine.begin() as connection:
+            connection.execute(schema.events.update().values(head="{broken"))
+        damaged = await http.get("/api/v1/events")
+        with stand.engine.begin() as connection:
             connection.exec_driver_sql("DROP TABLE deliveries")
-        answer = await http.get("/api/v1/deliveries")
-    assert answer.status_code == 500 and answer.json()["error"]["code"] == "internal"
+        away = await http.get("/api/v1/deliveries")
+    assert damaged.status_code == 500 and damaged.json()["error"]["code"] == "internal"
+    assert away.status_code == 503 and away.json()["error"]["code"] == "store_unavailable"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event as sql_event
 
 from agents.desk.accounts import Role
 from agents.store import schema
 from pipeline.model import AlertStatus, EventStatus
 from pipeline.rulebook.schema import MINUTE
 from tests.desk import seed
-from tests.desk.conftest import Stand, make_stand
+from tests.desk.conftest import Stand, csrf_of, make_stand
 
 PAGES = ("/", "/events", "/events/E-0317", "/sources", "/rules", "/deliveries", "/audit")
 
@@ -102,7 +104,7 @@ async def test_the_event_page_shows_evidence_reasons_history_and_deliveries(stan
         page = (await client.get("/events/E-0317")).text
     for words in ("为什么是重大", "34</strong> / 30", "已是最高一级", '<mark title="命中：投票站">投票站</mark>',
                   "青禾论坛",
-                  "luntan.example 20", "关于投票时间的说明", "升级：较大 → 重大", "通知 值班组", "SMTP 550：邮箱不存在",
+                  "luntan.example 5", "关于投票时间的说明", "升级：较大 → 重大", "通知 值班组", "SMTP 550：邮箱不存在",
                   "试了 6 次", 'rel="noreferrer nofollow noopener external"', "1 / 3", "确认并接手",
                   "不相关"):
         assert words in page, words
@@ -248,12 +250,38 @@ async def test_unknown_pages_and_methods_are_answered_in_chinese(stand: Stand) -
 
 async def test_a_failing_page_says_so_and_tells_nothing_of_the_inside(
         stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    one = seed.put_event(stand.engine, seed.head())
     async with await stand.signed_in() as client:
         with stand.engine.begin() as connection:
-            connection.exec_driver_sql("DROP TABLE deliveries")
-        answer = await client.get("/deliveries")
-    assert answer.status_code == 500 and "错误已写入日志" in answer.text and "sql" not in answer.text.lower()
-    assert "deliveries" in caplog.text
+            connection.execute(schema.events.update().values(head="{broken"))
+        page = await client.get("/")
+        form = await client.post(f"/events/{one.id}/close", data={
+            "csrf": csrf_of((await client.get("/sources")).text), "version": "1", "reason": "重复"})
+    assert page.status_code == 500 and "错误已写入日志" in page.text and "broken" not in page.text + form.text
+    assert form.status_code == 500 and form.text.startswith("没有提交成功")
+    assert "CodecError" in caplog.text
+
+
+async def test_a_store_that_cannot_be_written_refuses_with_what_to_do_and_heals_by_itself(stand: Stand) -> None:
+    one = seed.put_event(stand.engine, seed.head())
+    state = seed.put_alert(stand.engine, seed.alert(one))
+    async with await stand.signed_in() as client:
+        csrf = csrf_of((await client.get("/")).text)
+        stand.engine.dispose()
+        sql_event.listen(stand.engine, "connect", _read_only)
+        page = await client.get("/events/E-0317")
+        form = await client.post(f"/events/{one.id}/ack", data={"csrf": csrf, "alert": state.alert_id})
+        assert (page.status_code, form.status_code) == (503, 503)
+        assert "请检查磁盘空间" in page.text and form.text.startswith("没有提交")
+        assert stand.rows(schema.commands) == [], "nothing is half accepted"
+        assert (await client.get("/sources")).status_code == 200, "what shows no item is still shown"
+        stand.engine.dispose()
+        sql_event.remove(stand.engine, "connect", _read_only)
+        assert (await client.get("/events/E-0317")).status_code == 200
+
+
+def _read_only(connection: Any, record: Any) -> None:
+    connection.execute("PRAGMA query_only=ON")
 
 
 async def test_probes(stand: Stand) -> None:
