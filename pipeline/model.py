@@ -125,7 +125,6 @@ class ScoredBatch(Record, frozen=True):
 
 class Why(StrEnum):
     """Why a level is what it is. The Chinese sentence for each is in notify/wording.py."""
-
     BELOW = "below"                  # no threshold reached
     RAISED = "raised"                # items and independent sources in the window reached the next level's enter
     HELD = "held"                    # between leave and enter, or within the hold time
@@ -179,7 +178,6 @@ class MemberRow(msgspec.Struct, frozen=True, array_like=True):
 
     at: event time. flags: bit 0 backfill or too old to page, bit 1 negative, bit 2 question, bit 3 official.
     """
-
     item_id: str
     at: Millis
     origin: str

@@ -20,7 +20,7 @@ from agents.deliverer.ledger import Ledger
 from agents.deliverer.reporter import Reporter
 from agents.deliverer.senders import Senders, real_now, senders
 from agents.deps import Deps
-from agents.store.engine import open_store
+from agents.store.engine import ready_store
 from pipeline import topics
 from pipeline.model import Millis
 
@@ -32,7 +32,7 @@ WATCH_SECONDS = 2.0
 async def run(deps: Deps) -> None:
     """Deliver until cancelled. Raises when the broker cannot be reached at the start."""
     await deps.rules.ready()
-    engine = open_store(deps.settings.store_url)
+    engine = await ready_store(deps.settings.store_url)
     try:
         async with bus.Bus(deps.settings, deps.clock, "deliver") as sender, outbound.client(deps.settings) as client:
             await deliver(deps, Ledger(engine), sender, senders(deps.settings, client))

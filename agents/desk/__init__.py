@@ -18,7 +18,7 @@ from agents.desk.accounts import ensure_admin
 from agents.desk.app import create_app
 from agents.desk.commands import CommandSender
 from agents.desk.web import Desk
-from agents.store.engine import open_store, upgrade
+from agents.store.engine import ready_store
 from pipeline.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -35,8 +35,7 @@ class _Server(uvicorn.Server):
 async def run(deps: Deps) -> None:
     """Serve until cancelled. SettingsError when the address cannot be bound."""
     settings = deps.settings
-    await asyncio.to_thread(upgrade, settings.store_url)
-    engine = open_store(settings.store_url)
+    engine = await ready_store(settings.store_url)
     try:
         with _bind(*settings.desk_bind) as listening:
             await _first_admin(engine, deps)
