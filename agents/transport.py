@@ -1,12 +1,11 @@
 """Faust's Kafka transport, mended: no event is skipped, none is committed early, no partition stops committing.
-
 Faults of faust-streaming 0.15.3; tests/agents/test_transport.py and tests/kafka fail without each mend:
 * seek fence: partitions are resumed before they are sought back; a fetch in flight then hands on records from the old
   position, and the ones between are dropped as read already, or counted as done.
 * commit order: offsets are committed past an event in work, acks of revoked partitions are forgotten, records read
   twice make a commit crawl. Here the commit is the first record handed on that is not done, and nothing else.
 * confirmed commit: offsets are committed although table changes or sends have not reached the broker.
-* idempotent producer: retries write twice and change the order.
+* idempotent producer: else retries write twice and change the order.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._fence = asyncio.Lock()
         self._seeks = {False: 0, True: 0}               # seeks so far: of stream partitions, of changelog partitions
         self._fetched_after = dict(self._seeks)         # the same, when the newest fetch began
-        self._sought: dict[TP, int | None] = {}         # read offsets right after the newest seek
+        self._sought: dict[TP, int | None] | None = None    # read offsets of the newest seek; None: one must come first
         self._handed: dict[TP, deque[int]] = defaultdict(deque)   # offsets handed on since the seek, not known as done
         self._done: dict[TP, set[int]] = defaultdict(set)         # offsets acked, in any order
         self._next: dict[TP, int] = {}                  # the offset after the newest one handed on
@@ -63,9 +62,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         for book in (self._acked, self._acked_index, self._gap, self._handed, self._done, self._next):
             book.clear()
         await super().perform_seek()
-        never = [driver.ensure_aiokafka_TP(tp) for tp in self.assignment()
-                 if not self._is_changelog_tp(tp) and not self._read_offset.get(tp)]
-        if never:
+        if never := [driver.ensure_aiokafka_TP(tp) for tp in self.assignment()
+                     if not self._is_changelog_tp(tp) and not self._read_offset.get(tp)]:
             await self._thread.seek_to_beginning(*never)
         self._sought = dict(self._read_offset)
 
@@ -73,13 +71,16 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         fetched: dict[bool, int] | None = None
         async for tp, message in super().getmany(timeout):
             fetched, changelog = fetched or self._fetched_after, self._is_changelog_tp(tp)
-            if fetched[changelog] != self._seeks[changelog]:
+            if self._stale(fetched, changelog):
                 continue                                # fetched before the seek: it comes again
             if not changelog:
                 self._hand_on(tp, message.offset)
             yield tp, message
-            if fetched[changelog] != self._seeks[changelog] and not changelog:
-                self._read_offset[tp] = self._sought.get(tp)    # sought meanwhile: undo the read offset this one left
+            if self._stale(fetched, changelog) and not changelog:
+                self._read_offset[tp] = (self._sought or {}).get(tp)    # undo the read offset that this one left
+
+    def _stale(self, fetched: dict[bool, int], changelog: bool) -> bool:
+        return fetched[changelog] != self._seeks[changelog] or (self._sought is None and not changelog)
 
     def _hand_on(self, tp: TP, offset: int) -> None:
         if self._next.get(tp, 0) <= offset < (read := self._read_offset[tp] or 0):
@@ -88,6 +89,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._next[tp] = offset + 1
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        self._sought = None
         for tp in revoked:
             self._collect(tp)                           # Faust forgets them before its last commit
         await super().on_partitions_revoked(revoked)
@@ -102,17 +104,16 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def _new_offset(self, tp: TP) -> int | None:
         """The first record handed on that is not done: everything before it is. None if nothing was handed on."""
         self._collect(tp)
-        handed, done, committed = self._handed[tp], self._done[tp], self._committed_offset.get(tp) or 0
-        while handed and (handed[0] in done or handed[0] < committed):
+        handed, done = self._handed[tp], self._done[tp]
+        while handed and (handed[0] in done or handed[0] < (self._committed_offset.get(tp) or 0)):
             done.discard(handed.popleft())
         return handed[0] if handed else self._next.get(tp)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
         before = {tp: self._committed_offset.get(tp) for tp in offsets}
-        if await super()._commit_offsets(offsets, start_new_transaction):
-            return True
-        self._committed_offset.update(before)           # Faust notes a refused commit as done
-        return False
+        if not (committed := bool(await super()._commit_offsets(offsets, start_new_transaction))):
+            self._committed_offset.update(before)       # Faust notes a refused commit as done
+        return committed
 
 
 class Producer(driver.Producer):  # type: ignore[misc]
@@ -131,12 +132,11 @@ class Producer(driver.Producer):  # type: ignore[misc]
 
     async def send(self, *args: Any, **kwargs: Any) -> Any:
         delivery: Any = await super().send(*args, **kwargs)
-        delivery.add_done_callback(self._note)
+        delivery.add_done_callback(self._check)
         return delivery
 
-    def _note(self, delivery: asyncio.Future[Any]) -> None:
-        if not delivery.cancelled():
-            self._failure = delivery.exception() or self._failure
+    def _check(self, delivery: asyncio.Future[Any]) -> None:
+        self._failure = self._failure or (None if delivery.cancelled() else delivery.exception())
 
     async def flush(self) -> None:
         """Called by Faust before each commit: waits for every delivery, raises if one failed."""

@@ -103,7 +103,8 @@ async def test_an_event_that_raises_is_set_aside_whole_and_its_neighbours_are_ha
     assert bench.forgotten == [2]
 
 
-@pytest.mark.parametrize("value", [b"{not json", b"\xff\xfe", None, b"", b"[" * 50_000, b'{"id": "\xed\xa0\x80"}', b"\x00"])
+@pytest.mark.parametrize(
+    "value", [b"{not json", b"\xff\xfe", None, b"", b"[" * 50_000, b'{"id": "\xed\xa0\x80"}', b"\x00"])
 async def test_bytes_that_are_no_record_are_set_aside(bench: Bench, value: bytes | None) -> None:
     seen: list[Any] = []
 

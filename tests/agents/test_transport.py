@@ -110,6 +110,7 @@ async def test_a_seek_waits_for_a_fetch_whose_caller_was_cancelled(consumer: tra
 
 
 async def test_what_was_fetched_before_a_seek_is_not_handed_on_after_it(consumer: transport.Consumer) -> None:
+    await consumer.perform_seek()
     consumer._thread.go.set()
     consumer._thread.batches = [{HERE: [record(n) for n in (500, 501, 502)]}]
     handed: AsyncIterator[Any] = consumer.getmany(1.0)
@@ -120,9 +121,28 @@ async def test_what_was_fetched_before_a_seek_is_not_handed_on_after_it(consumer
     assert consumer._read_offset[HERE] == 100, "the record read last must not hide the ones sought back"
 
 
+async def test_what_is_fetched_between_losing_partitions_and_the_seek_is_not_handed_on(
+    consumer: transport.Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def revoked(partitions: set[TP]) -> None:
+        return
+
+    monkeypatch.setattr(consumer, "_on_partitions_revoked", revoked)
+    await consumer.perform_seek()
+    message_at(consumer, 349)                           # read on, and not done
+    await consumer.on_partitions_revoked({HERE})
+    consumer._active_partitions = {HERE}                # given back, resumed, and not sought yet
+    consumer._thread.go.set()
+    consumer._thread.batches = [{HERE: [record(n) for n in (236, 237)]}, {HERE: [record(236)]}]
+    assert [message.offset async for _, message in consumer.getmany(1.0)] == []
+    await consumer.perform_seek()
+    assert [message.offset async for _, message in consumer.getmany(1.0)] == [236]
+
+
 async def test_changelog_records_survive_a_seek_of_stream_partitions_but_not_their_own(
     consumer: transport.Consumer,
 ) -> None:
+    await consumer.perform_seek()
     consumer._thread.go.set()
     consumer._active_partitions = {CHANGELOG}
     for seek, expected in ((consumer.perform_seek, [8]), (lambda: consumer.seek_wait({CHANGELOG: 0}), [])):

@@ -1,0 +1,83 @@
+"""Topics at start: created, verified, and a clear end when they are not what they should be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agents import topics_admin
+from agents.topics_admin import TopicError
+from pipeline import topics
+from tests.kafka.broker import Broker
+from tests.kafka.installation import ROOT, Installation
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def installation(kafka: Broker, tmp_path: Path) -> Installation:
+    return Installation(kafka, tmp_path)
+
+
+def wenxun(installation: Installation, *arguments: str, **more: str) -> tuple[int, str, float]:
+    """Exit code, what it wrote, and how long it took."""
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "agents", *arguments], cwd=ROOT, capture_output=True, text=True,
+                          env=installation.environ(**more), timeout=60)
+    return done.returncode, done.stdout + done.stderr, time.monotonic() - started
+
+
+def test_a_missing_topic_ends_a_worker_within_15_seconds_and_is_named(installation: Installation) -> None:
+    code, said, seconds = wenxun(installation, "run", "--roles", "score", WENXUN_CREATE_TOPICS="false",
+                                 WENXUN_METRICS_BIND="127.0.0.1:0")
+    assert code == 2
+    assert "topic items.raw: expected 4 partitions, found no such topic; create it with `wenxun topics create`" in said
+    assert seconds < 15
+
+
+def test_topics_are_created_once_and_then_found_to_be_right(installation: Installation) -> None:
+    code, said, _ = wenxun(installation, "topics", "create")
+    assert code == 0, said
+    for each in topics.CATALOG:
+        assert f"created {each.name}" in said
+    assert "created wenxun-track-events-changelog" in said
+    code, said, _ = wenxun(installation, "topics", "check")
+    assert code == 0 and "created" not in said and "topics as they should be" in said
+
+
+async def test_another_partition_count_is_refused_with_both_figures(kafka: Broker, installation: Installation) -> None:
+    await topics_admin.ensure(installation.settings)
+    with pytest.raises(TopicError) as caught:
+        await topics_admin.ensure(replace(installation.settings, partitions=6))
+    lines = str(caught.value).splitlines()
+    assert ("topic items.raw: expected 6 partitions, found 4; set WENXUN_PARTITIONS to what this installation was made "
+            "with, or delete the topic if its records may be lost") in lines
+    assert not any(line.startswith("topic rules:") for line in lines), "rules has one partition everywhere"
+
+
+async def test_changelogs_are_compacted_and_never_deleted_by_time(kafka: Broker, installation: Installation) -> None:
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    await topics_admin.ensure(installation.settings, ["wenxun-track-test-changelog"])
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
+    await admin.start()
+    try:
+        answers = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, "wenxun-track-test-changelog")])
+    finally:
+        await admin.close()
+    found = {entry[0]: entry[1] for answer in answers for resource in answer.resources for entry in resource[4]}
+    assert found["cleanup.policy"] == "compact"
+
+
+async def test_no_broker_is_said_with_the_address_and_what_to_do(installation: Installation) -> None:
+    started = time.monotonic()
+    with pytest.raises(TopicError, match=r"KAFKA_BOOTSTRAP_SERVERS=127\.0\.0\.1:1: no broker answers .*make kafka"):
+        await topics_admin.ensure(replace(installation.settings, bootstrap="127.0.0.1:1"))
+    assert time.monotonic() - started < 15
