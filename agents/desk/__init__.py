@@ -47,8 +47,8 @@ async def run(deps: Deps) -> None:
 
 async def _serve(desk: Desk, listening: socket.socket) -> None:
     server = _Server(uvicorn.Config(
-        create_app(desk), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False,
-        proxy_headers=False, limit_concurrency=200, timeout_graceful_shutdown=3))
+        create_app(desk), log_config=None, log_level="warning", access_log=False, lifespan="off", ws="none",
+        server_header=False, proxy_headers=False, limit_concurrency=200, timeout_graceful_shutdown=3))
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     sending = asyncio.create_task(desk.sender.run())
     log.info("desk on http://%s:%s", *listening.getsockname()[:2])
