@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from agents import collector
 from agents.bus import Bus, consumer
 from agents.clock import Clock
 from agents.collector import role
-from agents.collector.backpressure import LIMIT, Gate, MeasuredGate, Unread
+from agents.collector.backpressure import LIMIT, Gate, MeasuredGate, OpenGate, Unread
 from agents.collector.states import read_states
 from agents.deps import Deps, RuleStore
 from agents.embedded import embedded_broker
@@ -126,6 +126,15 @@ async def test_a_state_that_cannot_be_read_does_not_stop_the_start() -> None:
             assert bus._producer is not None
             await bus._producer.send_and_wait(topics.COLLECTOR_STATE, b"{not json", key=b"b", partition=0)
         assert await read_states(settings) == {"a": good}
+
+
+async def test_only_the_embedded_broker_makes_the_collector_measure() -> None:
+    with embedded_broker() as address:
+        async with site() as here, AsyncExitStack() as stack:
+            assert isinstance(await role._gate(deps_for(address, here), stack), OpenGate)
+            measured = await role._gate(deps_for(address, here, embedded=True), stack)
+            assert isinstance(measured, MeasuredGate) and measured.limit == LIMIT
+            await asyncio.wait_for(measured.open(), 10)
 
 
 async def test_nobody_reading_makes_the_collector_wait_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
