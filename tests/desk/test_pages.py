@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,19 @@ async def test_without_sources_the_duty_page_says_what_to_write(bare: Stand) -> 
         duty, sources = (await client.get("/")).text, (await client.get("/sources")).text
     for page in (duty, sources):
         assert "尚未配置来源" in page and "sources.yml" in page and "- id: county-news" in page
+
+
+async def test_the_lines_that_the_page_tells_to_write_are_accepted(bare: Stand, tmp_path: Path) -> None:
+    from agents import cli
+
+    async with await bare.signed_in() as client:
+        pages = [(await client.get(path)).text for path in ("/", "/sources")]
+    assert cli.main(["init", str(tmp_path / "rules")]) == 0
+    for page in pages:
+        found = re.search(r"<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+        assert found is not None
+        (tmp_path / "rules" / "sources.yml").write_text(html.unescape(found[1]) + "\n", encoding="utf-8")
+        assert cli.main(["rules", "check", str(tmp_path / "rules")]) == 0
 
 
 async def test_without_events_the_duty_page_says_that_the_sources_work(stand: Stand) -> None:
