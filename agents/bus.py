@@ -36,7 +36,9 @@ class Bus:
         if self._producer is not None:
             await self._producer.stop()
 
-    async def post(self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> asyncio.Future[Any]:
+    async def post(
+        self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None
+    ) -> asyncio.Future[Any]:
         """Queue a record; the future is done when all replicas have it."""
         assert self._producer is not None, "use `async with`"
         headers = codec.encode_headers(record, source=self._source, at=self._clock.now(), ident=ident)
@@ -45,7 +47,9 @@ class Bus:
             topic, codec.encode(record), key=key.encode(), partition=where, headers=headers)
         return future
 
-    async def send(self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> None:
+    async def send(
+        self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None
+    ) -> None:
         """Send a record and wait until all replicas have it. Idempotent batches never expire: hence the timeout."""
         async with asyncio.timeout(SEND_TIMEOUT):
             await asyncio.shield(await self.post(topic, key, record, ident=ident, partition=partition))
@@ -58,7 +62,8 @@ class Bus:
                 record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers))
 
     def partitions(self, topic: str) -> int:
-        return next((t.partitions for t in topics.CATALOG if t.name == topic and t.partitions), self._settings.partitions)
+        own = (each.partitions for each in topics.CATALOG if each.name == topic and each.partitions)
+        return next(own, self._settings.partitions)
 
 
 def session_seconds(settings: Settings) -> int:

@@ -35,7 +35,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("escalations_total", Counter, "Escalations decided.", ("kind",)),
     Metric("deliveries_total", Counter, "Deliveries by channel type and outcome.", ("channel", "outcome")),
     Metric("delivery_attempt_seconds", Histogram, "Time of one delivery attempt.", ("channel",)),
-    Metric("delivery_latency_seconds", Histogram, "From decided to confirmed, by the installation's clock.", ("channel",)),
+    Metric("delivery_latency_seconds", Histogram, "From decided to confirmed, by our clock.", ("channel",)),
     Metric("outbox_pending", Gauge, "Deliveries not yet confirmed."),
     Metric("outbox_oldest_seconds", Gauge, "Age of the oldest delivery not yet confirmed."),
     Metric("dead_letters_total", Counter, "Records set aside, by role and reason.", ("role", "reason")),

@@ -23,7 +23,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092", "Kafka brokers, host:port, comma-separated"),
     Setting("WENXUN_DATA_DIR", "wenxun-data", "where this installation keeps its files"),
     Setting("WENXUN_DATABASE_URL", "", "SQLAlchemy URL; default: wenxun.db (SQLite) in the data folder"),
-    Setting("WENXUN_RULES_DIR", "rules", "the rule directory, read by the role `rules` only (and secrets by `deliver`)"),
+    Setting("WENXUN_RULES_DIR", "rules", "the rule directory, read by the role `rules` (and its secrets by `deliver`)"),
     Setting("WENXUN_TIMEZONE", "Asia/Shanghai", "zone of dates without one, of shifts and of what people read"),
     Setting("WENXUN_PARTITIONS", "4", "partitions of every topic; chosen once per installation"),
     Setting("WENXUN_REPLICATION", "1", "replication factor of topics that this installation creates"),
@@ -32,8 +32,9 @@ TABLE: tuple[Setting, ...] = (
     Setting("WENXUN_METRICS_BIND", "127.0.0.1:8001", "address of /metrics, /livez and /readyz"),
     Setting("WENXUN_EXTERNAL_URL", "", "how on-call reaches the desk; messages carry links only when it is set"),
     Setting("WENXUN_CONTACT", "", "contact in the User-Agent of feed requests: an e-mail address or a URL"),
-    Setting("WENXUN_FEED_ALLOW_PRIVATE_CIDRS", "", "private networks or host:port that outbound calls may reach, comma-separated"),
-    Setting("WENXUN_ADMIN_PASSWORD_FILE", "", "file with the first admin's password; else one is made and printed once"),
+    Setting("WENXUN_FEED_ALLOW_PRIVATE_CIDRS", "",
+            "private networks or host:port that outbound calls may reach, comma-separated"),
+    Setting("WENXUN_ADMIN_PASSWORD_FILE", "", "file with the first admin's password; else one is made and shown once"),
     Setting("WENXUN_RETENTION_DAYS", "180", "days that texts are kept; figures stay"),
     Setting("WENXUN_TICK_SECONDS", "5", "real seconds between ticks"),
     Setting("WENXUN_GRACE_SECONDS", "30", "seconds a process has to end after SIGTERM"),
@@ -95,7 +96,7 @@ class Settings:
             metrics_bind=_address(get, "WENXUN_METRICS_BIND"),
             external_url=get["WENXUN_EXTERNAL_URL"].rstrip("/"),
             contact=get["WENXUN_CONTACT"],
-            allow_private=tuple(part.strip() for part in get["WENXUN_FEED_ALLOW_PRIVATE_CIDRS"].split(",") if part.strip()),
+            allow_private=_list(get["WENXUN_FEED_ALLOW_PRIVATE_CIDRS"]),
             admin_password_file=Path(name) if (name := get["WENXUN_ADMIN_PASSWORD_FILE"]) else None,
             retention_days=_int(get, "WENXUN_RETENTION_DAYS", 1, 36500),
             tick_seconds=_float(get, "WENXUN_TICK_SECONDS", 0.05, 60),
@@ -123,6 +124,10 @@ def _float(get: Mapping[str, str], name: str, low: float, high: float) -> float:
     if not low <= number <= high:
         raise SettingsError(f"{name}={get[name]!r}: expected a number from {low:g} to {high:g}")
     return number
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _bool(get: Mapping[str, str], name: str) -> bool:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.rule_files import load_book, starter_dir
+from bench.eval_events import events
 from pipeline.model import Polarity
 from pipeline.rulebook.schema import SentimentEngine, SentimentRules
 from pipeline.score.fold import fold
@@ -98,7 +99,7 @@ def _of_snow(engine: SnowNLPSentiment, text: str) -> tuple[str, str]:
     return side, NEUTRAL if judged.confidence < 1 / 3 else side
 
 
-PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"sentiment": sentiment}
+PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"sentiment": sentiment, "events": events}
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ FINAL_REASONS = ("不相关", "重复")
 OPEN_SUBJECT = "*"
 """The subject of items that match no watch subject: emerging topics come from there."""
 
-
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Base of everything that is written to a topic."""
     extra: dict[str, Any] | None = None

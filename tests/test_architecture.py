@@ -74,7 +74,8 @@ WIRING = {"agents.supervisor", "agents.demo.stage", "agents.settings"}
 """The settings themselves, and parents that hand their environment on to a child."""
 
 
-@pytest.mark.parametrize("banned", [r"\.noack\(", r"stream\.take\(", r"\.take_events\(", r"exactly_once\b(?!.*not)",
+@pytest.mark.parametrize("banned", [r"\.noack\(", r"stream\.take\(", r"\.take_events\(",
+                                    r"exactly_once\b(?!.*not)",
                                     r"GlobalTable\(", r"\.tumbling\(", r"\.hopping\(", r"feedparser\.parse\((?!\s*io\.)",
                                     r"jieba\.add_word", r"pickle\.loads"])
 def test_what_loses_records_or_opens_doors_is_not_used(banned: str) -> None:

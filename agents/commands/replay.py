@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline import codec, topics
 from pipeline.errors import CodecError, WenxunError
-from pipeline.model import AlertState, Escalation, EventHead, Millis, RawBatch, RawItem, Tick
+from pipeline.model import AlertState, Escalation, EventHead, Millis, RawBatch, RawItem, ScoredBatch, Tick
 from pipeline.rulebook.schema import MINUTE, RuleBook
 
 TICK = 5 * MINUTE
@@ -95,7 +95,9 @@ def _book(rules: Path) -> RuleBook:
     return load_book(rules, "Asia/Shanghai")
 
 
-def _recorded(path: Path, header: dict[str, Any], lines: list[tuple[int, dict[str, Any]]], rules: Path | None) -> Recording:
+def _recorded(
+    path: Path, header: dict[str, Any], lines: list[tuple[int, dict[str, Any]]], rules: Path | None
+) -> Recording:
     from pipeline.replay import Input
 
     try:
@@ -117,8 +119,7 @@ def _recorded(path: Path, header: dict[str, Any], lines: list[tuple[int, dict[st
 def _wanted(inputs: Iterable[Any], recorded: frozenset[str]) -> Iterator[Any]:
     """Under other rules than the recorded ones, scores and decisions are made anew; items, commands and time stay."""
     for each in inputs:
-        decided = isinstance(each.record, (EventHead, Escalation, AlertState)) or codec.type_name(each.record) == "items.scored"
-        if recorded or not decided:
+        if recorded or not isinstance(each.record, (ScoredBatch, EventHead, Escalation, AlertState)):
             yield each
 
 

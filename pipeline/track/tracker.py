@@ -87,6 +87,10 @@ class Tracker:
     def open_events(self) -> list[EventHead]:
         return [self._events[event_id].head for event_id in self._raised]
 
+    def event_of(self, key: str, item_id: str) -> str:
+        """The event that an item of this key belongs to, empty if none is held."""
+        return self._event_of.get((key, item_id), "")
+
     def handle(self, record: Input, book: RuleBook) -> Outcome:
         out = Outcome()
         match record:
