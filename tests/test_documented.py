@@ -43,8 +43,8 @@ def reference() -> str:
     lines = ["# Settings, metrics, commands", "", "Made from the code by `python -m tests.test_documented`.", "",
              "## Settings (environment)", "", "| name | default | |", "|---|---|---|"]
     lines += [f"| `{each.name}` | `{each.default}` | {each.help} |".replace("``", " ") for each in SETTINGS]
-    lines += ["", "## Metrics", "", "All begin with `wenxun_`; no label is unbounded.", "", "| name | kind | labels | |",
-              "|---|---|---|---|"]
+    lines += ["", "## Metrics", "", "All begin with `wenxun_`; no label is unbounded.", "",
+              "| name | kind | labels | |", "|---|---|---|---|"]
     lines += [f"| `wenxun_{each.name}` | {each.kind.__name__.lower()} | {', '.join(each.labels)} | {each.help} |"
               for each in METRICS]
     lines += ["", "## Commands", "", "| command | |", "|---|---|"]
