@@ -125,7 +125,7 @@ def next_step(alert: AlertState, names: Names, book: RuleBook | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A line of a timeline as it is read. tone: what the dot looks like (level-N, ack, bad, quiet)."""
+    """A line of a timeline as it is read. tone: what the dot looks like (level-N, told, ack, bad, minor, quiet)."""
 
     title: str
     text: str = ""
@@ -187,7 +187,7 @@ def _escalation(detail: Mapping[str, Any], names: Names) -> Told:
 def _delivery(detail: Mapping[str, Any], names: Names) -> Told:
     status = DeliveryStatus(detail["status"])
     to = f"{names.who(str(detail['person']))}，{names.channel(str(detail['channel']))}"
-    tone = "bad" if status is DeliveryStatus.DEAD else "quiet"
+    tone = "bad" if status is DeliveryStatus.DEAD else "minor"
     return Told(f"{wording.DELIVERY_STATUS[status]}：{to}", str(detail.get("error") or ""), tone)
 
 

@@ -41,6 +41,14 @@ async def test_an_acked_event_stands_below_one_that_waits_on_the_same_level(stan
     assert page.index("E-0002") < page.index("E-0001")
 
 
+async def test_a_step_that_is_due_is_not_said_to_lie_in_the_past(stand: Stand) -> None:
+    one = seed.put_event(stand.engine, seed.head())
+    seed.put_alert(stand.engine, seed.alert(one, due_at=seed.NOW - 2000))
+    async with await stand.signed_in() as client:
+        page = (await client.get("/")).text
+    assert '<span class="nums">即将</span> 通知 领导小组' in page
+
+
 async def test_what_waits_for_a_digest_or_was_put_off_is_no_alarm(stand: Stand) -> None:
     one, other = (seed.put_event(stand.engine, seed.head(number, 1)) for number in (1, 2))
     seed.put_alert(stand.engine, seed.alert(one, AlertStatus.PENDING, told=()))
