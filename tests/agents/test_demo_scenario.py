@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -24,12 +25,20 @@ from pipeline.track.tracker import Tracker
 
 ZONE = ZoneInfo("Asia/Shanghai")
 DAY = load()
+BOOK = read_book(FOLDER / "rules")
 PORTS = {site.id: 40_000 + index for index, site in enumerate(DAY.sites)}
 
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> RuleBook:
     return write_rules(tmp_path_factory.mktemp("demo") / "rules", DAY, PORTS, 40_100, "key", 4)
+
+
+@pytest.fixture(scope="module")
+def scored() -> list[ScoredBatch]:
+    scorer = Scorer(BOOK)
+    return [ScoredBatch(subject=subject, book=BOOK.hash, items=(each,))
+            for item in collected() for subject, each in scorer.score(item).items()]
 
 
 def served(site: Site, at: int, backfill: bool = False) -> tuple[RawItem, ...]:
@@ -159,6 +168,23 @@ def test_the_whole_rumour_is_one_event_that_climbs_every_level_and_calms(book: R
     assert steps == [1, 2, 3, 2, 1, 0]
     assert event.items == sum(post.part in {Part.RUMOUR, Part.CORRECTION, Part.ECHO} and post.at == post.published
                               for post in DAY.posts)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_in_any_order_the_day_has_the_same_events_and_highest_levels(seed: int, scored: list[ScoredBatch]) -> None:
+    shuffled = scored[:]
+    random.Random(seed).shuffle(shuffled)
+    assert events_of(shuffled) == events_of(scored)
+
+
+def events_of(batches: list[ScoredBatch]) -> set[tuple[frozenset[str], int]]:
+    """(members, highest level) of every event of several items."""
+    tracker, peaks, members = Tracker(0, 4), dict[str, int](), dict[str, set[str]]()
+    for batch in batches:
+        for head in tracker.handle(batch, BOOK).heads:
+            peaks[head.id] = head.peak
+            members.setdefault(head.id, set()).update(row.item_id for row in head.joined)
+    return {(frozenset(members[event]), peak) for event, peak in peaks.items()}
 
 
 def test_the_correction_is_attached_to_the_event_before_it_falls(book: RuleBook) -> None:
