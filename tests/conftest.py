@@ -25,8 +25,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     counts: dict[str, Counter[str]] = {}
     for outcome in ("passed", "failed", "skipped", "error"):
         for report in terminalreporter.stats.get(outcome, []):
-            suite = next((name for name in servers.MARKERS if name in report.keywords), report.nodeid.split("/")[1])
-            counts.setdefault(suite.removesuffix(".py"), Counter())[outcome] += 1
+            folder = report.nodeid.split("::")[0].split("/")[1]
+            suite = next((name for name in servers.MARKERS if name in report.keywords), folder)
+            counts.setdefault("project" if suite.endswith(".py") else suite, Counter())[outcome] += 1
     for suite, found in sorted(counts.items()):
         failed = found["failed"] + found["error"]
         terminalreporter.write_line(
