@@ -95,5 +95,19 @@ async def until(condition, seconds: float, what: str) -> None:  # type: ignore[n
         await asyncio.sleep(0.2)
 
 
+async def members(address: str, group: str) -> set[str]:
+    """Ids of a settled group's members."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    try:
+        for response in await admin.describe_consumer_groups([group]):
+            for _, name, state, _, _, found, *_ in response.groups:
+                if name == group and state == "Stable":
+                    return {member[0] for member in found}
+        return set()
+    finally:
+        await admin.close()
+
+
 def _zombie(pid: int) -> bool:
     return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]

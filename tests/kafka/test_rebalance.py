@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.kafka.broker import Broker, until
+from tests.kafka.broker import Broker, members, until
 
 pytestmark = pytest.mark.kafka
 
@@ -92,21 +92,6 @@ class Lab:
         async def shared() -> bool:
             return len(await members(self.broker.address, f"lab-{self.run}")) == 2
         return shared
-
-
-async def members(address: str, group: str) -> set[str]:
-    from aiokafka.admin import AIOKafkaAdminClient
-
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
-    await admin.start()
-    try:
-        for response in await admin.describe_consumer_groups([group]):
-            for _, name, state, _, _, found, *_ in response.groups:
-                if name == group and state == "Stable":
-                    return {member[0] for member in found}
-        return set()
-    finally:
-        await admin.close()
 
 
 async def run_lab(broker: Broker, kind: str) -> tuple[list[int], int, int]:
