@@ -13,7 +13,8 @@ from agents.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """committed: the next offset the group would read (0 if it never committed). end: the next one to be written."""
+    """committed: the next offset the group would read; the log's first one if it never committed, or if the log has
+    dropped what it had not read. end: the next one to be written."""
 
     committed: int
     end: int
@@ -47,8 +48,8 @@ class Lag:
         places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
         if not places:
             return {}
-        ends = await client.end_offsets(places)
-        return {tp.partition: Position(await client.committed(tp) or 0, ends[tp]) for tp in places}
+        firsts, ends = await client.beginning_offsets(places), await client.end_offsets(places)
+        return {tp.partition: Position(max(await client.committed(tp) or 0, firsts[tp]), ends[tp]) for tp in places}
 
     async def unread(self, group: str, topic: str) -> int:
         return sum(position.unread for position in (await self.of(group, topic)).values())

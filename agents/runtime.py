@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from agents import health, rewind, ticker, topics_admin
+from agents import health, lag_watch, rewind, ticker, topics_admin
 from agents.app import FAUST, App, create_app
 from agents.bus import Bus
 from agents.deadletter import describe
@@ -118,6 +118,8 @@ class Process:
             await topics_admin.ensure(
                 self.deps.settings, [name for app in apps.values() for name in app.changelogs()])
         self._spawn("rule feed", importlib.import_module("agents.rule_feed").follow(self.deps))
+        if "rules" in self.roles:                       # there is one of it
+            self._spawn("lag watch", lag_watch.watch(self.deps))
         for role in (role for role in self.roles if role not in NEED_BOOK):
             self._plain(role)
         await self._first_book()
