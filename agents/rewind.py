@@ -19,6 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 from agents import bus as clients
 from agents.app import group_of
 from agents.bus import Bus
+from agents.deadletter import describe
 from agents.deps import Deps
 from agents.lag import Lag
 from agents.settings import Settings
@@ -78,21 +79,27 @@ async def _copy_partition(reader: AIOKafkaConsumer, bus: Bus, place: TopicPartit
 
 
 async def _move(settings: Settings, group: str, topic: str, places: dict[int, int]) -> None:
-    """Commit these offsets for a group without members. A killed one counts until its session ends: hence the wait."""
+    """Commit these offsets as the group's only member: the embedded broker takes them from nobody else. A member that
+    was killed has its place until its session ends."""
     if not any(places.values()):
         return
     offsets = {TopicPartition(topic, partition): OffsetAndMetadata(offset, "") for partition, offset in places.items()}
-    client = clients.consumer(settings, group=group)
-    await client.start()
+    member = clients.consumer(settings, topic, group=group)
+    await member.start()
     try:
-        client.assign(list(offsets))
         async with asyncio.timeout(MOVE_SECONDS):
             while True:
-                try:
-                    await client.commit(offsets)
+                if member.assignment() == offsets.keys() and await _commit(member, offsets):
                     return
-                except KafkaError as error:
-                    log.info("%s cannot be moved yet: %r", group, error)
-                    await asyncio.sleep(1)
+                await asyncio.sleep(0.2)
     finally:
-        await client.stop()
+        await member.stop()
+
+
+async def _commit(member: AIOKafkaConsumer, offsets: dict[TopicPartition, OffsetAndMetadata]) -> bool:
+    try:
+        await member.commit(offsets)
+    except KafkaError as error:
+        log.info("not moved yet: %s", describe(error))
+        return False
+    return True
