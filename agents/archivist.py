@@ -162,7 +162,7 @@ class Archivist:
 
     def _at(self, message: Message) -> Millis:
         """When it was written, as its envelope says; else now."""
-        text = dict(message.headers).get("ce_time", b"").decode("ascii", "replace")
+        text = (dict(message.headers).get("ce_time") or b"").decode("ascii", "replace")
         try:
             return int(datetime.fromisoformat(text).timestamp() * 1000)
         except ValueError:

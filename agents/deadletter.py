@@ -30,7 +30,7 @@ def dead_letter(
 ) -> DeadLetter:
     """A dead letter from raw bytes. `part` tells letters of one record apart (the id of one item of a batch)."""
     raw = value or b""
-    kind = dict(headers or ()).get("ce_type", b"").decode("utf-8", "replace")
+    kind = (dict(headers or ()).get("ce_type") or b"").decode("utf-8", "replace")   # Kafka's headers may be null
     return DeadLetter(
         id=digest(topic, partition, offset, part), topic=topic, partition=partition, offset=offset, reason=str(reason),
         error=error[:MAX_ERROR_CHARACTERS], at=at, key=key or b"", value=raw[:MAX_VALUE_BYTES],

@@ -78,11 +78,11 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]] | dict[str,
     known = dict(headers or ())
     if value is None:
         raise CodecError("record has no value (a tombstone?)")
-    name = known.get("ce_type", b"").decode("utf-8", "replace").removeprefix(_PREFIX)
+    name = (known.get("ce_type") or b"").decode("utf-8", "replace").removeprefix(_PREFIX)
     if name not in TYPES:
         raise CodecError(f"unknown ce_type {name!r}: expected one of {', '.join(sorted(TYPES))}")
     try:
-        version = int(known.get("ce_schemaversion", b"1"))
+        version = int(known.get("ce_schemaversion") or b"1")
         if version != SCHEMA_VERSION:
             return _decode_other_version(value, TYPES[name])
         return _DECODERS[name].decode(value)
@@ -108,7 +108,10 @@ def _decode_other_version(value: bytes, cls: type[Any]) -> Any:
 def _keep_unknown(loose: dict[str, Any], cls: Any) -> dict[str, Any]:
     """Unknown members into `extra`, known ones out of it, all the way down."""
     fields = _fields(cls)
-    merged = {**(loose.get("extra") or {}), **{k: v for k, v in loose.items() if k != "extra"}}
+    extra = loose.get("extra") or {}
+    if not isinstance(extra, dict):
+        raise CodecError("`extra` is not a JSON object")
+    merged = {**extra, **{k: v for k, v in loose.items() if k != "extra"}}
     kept = {name: _descend(member, fields[name]) for name, member in merged.items() if name in fields}
     unknown = {name: member for name, member in merged.items() if name not in fields}
     if unknown and "extra" in fields:

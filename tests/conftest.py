@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for outcome in ("passed", "failed", "skipped", "error"):
         for report in terminalreporter.stats.get(outcome, []):
             folder = report.nodeid.split("::")[0].split("/")[1]
-            suite = next((name for name in servers.MARKERS if name in report.keywords), folder)
+            suite = next((name for name in servers.MARKERS if name in getattr(report, "keywords", ())), folder)
             counts.setdefault("project" if suite.endswith(".py") else suite, Counter())[outcome] += 1
     for suite, found in sorted(counts.items()):
         failed = found["failed"] + found["error"]

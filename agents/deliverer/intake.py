@@ -65,7 +65,7 @@ class Intake:
         handled = 0
         for record in records:
             headers = dict(record.headers or ())
-            if headers.get("ce_type", b"").decode("utf-8", "replace") in _OTHERS:
+            if (headers.get("ce_type") or b"").decode("utf-8", "replace") in _OTHERS:
                 continue
             found = await self._parcels(record, headers)
             parcels += found
