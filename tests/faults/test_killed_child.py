@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ from pipeline import topics
 from pipeline.model import Escalation, EventHead, RawBatch, ScoredBatch
 from tests.builders import raw_item
 from tests.kafka.broker import Broker, until
-from tests.kafka.installation import Installation
+from tests.kafka.installation import Installation, repeated
 
 pytestmark = pytest.mark.embedded
 
@@ -47,12 +48,18 @@ class EmbeddedInstallation(Installation):
         assert not self.thread.is_alive()
 
 
+    def delivered(self) -> list[str]:
+        """Ids of the deliveries that were made, from the log."""
+        return re.findall(r"delivery (\w+) by channel console, attempt \d+: confirmed", self.said_whole())
+
+    def said_whole(self) -> str:
+        return (self.folder / "child.log").read_text()
+
+
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[EmbeddedInstallation]:
     with embedded_broker() as address:
-        broker = Broker(tmp_path)
-        broker.address = address
-        yield EmbeddedInstallation(broker, tmp_path)
+        yield EmbeddedInstallation(_at(address, tmp_path), tmp_path)
 
 
 def batches(first: int, count: int, at: int) -> list[tuple[str, str, RawBatch]]:
@@ -87,6 +94,68 @@ async def test_a_killed_child_loses_nothing_and_nobody_is_alerted_twice(installa
     told = {each.id: (each.event_id, each.alert_id, each.kind, each.step, each.repeat)
             for each in await installation.read(topics.ESCALATIONS) if isinstance(each, Escalation)}
     assert len(set(told.values())) == len(told), "the same message under two ids"
+
+
+async def test_after_everything_was_killed_the_event_goes_on_and_nothing_is_sent_again(tmp_path: Path) -> None:
+    at = Clock().now()
+    with embedded_broker() as address:
+        installation = EmbeddedInstallation(_at(address, tmp_path), tmp_path)
+        parent = installation.up()
+        try:
+            await installation.send(*batches(0, 60, at))
+            await until(lambda: _delivered(installation), 90, "a delivery")
+            await installation.done(60, "wenxun-score", "wenxun-track", "wenxun-escalate")
+            await until(lambda: _archived(installation), 60, "all archived")
+            first = await _event(installation)
+        finally:
+            assert parent.child is not None
+            parent.stop()
+            parent.child.kill()                         # parent, child and broker are gone
+            installation.down(parent)
+    sent = installation.delivered()
+    with embedded_broker() as address:
+        installation.broker = _at(address, tmp_path)
+        parent = installation.up()
+        try:
+            await until(lambda: _warm(installation), 90, "warmed up")
+            await installation.send(*batches(60, 4, at))
+            await until(lambda: _grown(installation, 64), 90, f"the event has 64 items\n{installation.said()}")
+            await installation.done(60, "wenxun-escalate")
+            again = await _event(installation)
+        finally:
+            installation.down(parent)
+    assert (again.id, again.short) == (first.id, first.short)
+    assert again.version > first.version
+    assert not repeated(installation.delivered()), "a delivery was made twice"
+    assert set(sent) <= set(installation.delivered())
+
+
+def _at(address: str, folder: Path) -> Broker:
+    broker = Broker(folder)
+    broker.address = address
+    return broker
+
+
+async def _delivered(installation: EmbeddedInstallation) -> bool:
+    return bool(installation.delivered())
+
+
+async def _warm(installation: EmbeddedInstallation) -> bool:
+    return installation.said_whole().count("running: ") == 2
+
+
+async def _archived(installation: EmbeddedInstallation) -> bool:
+    return all([not await installation.behind("wenxun-archive", topic.name) for topic in topics.CATALOG])
+
+
+async def _event(installation: EmbeddedInstallation) -> EventHead:
+    heads = [each for each in await installation.read(topics.EVENTS) if isinstance(each, EventHead) and each.level]
+    return max(heads, key=lambda head: head.version)
+
+
+async def _grown(installation: EmbeddedInstallation, items: int) -> bool:
+    return any(isinstance(each, EventHead) and each.items >= items
+               for each in await installation.read(topics.EVENTS))
 
 
 async def _escalated(installation: Installation) -> bool:
