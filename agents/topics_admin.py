@@ -22,7 +22,11 @@ CREATE_MS = 20_000
 
 
 class TopicError(WenxunError):
-    """Topics that are missing or have another partition count, or a broker that cannot be reached."""
+    """Topics that are missing or have another partition count."""
+
+
+class BrokerAway(TopicError):
+    """No broker answers: unlike a wrong topic, trying again may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ async def _connect(settings: Settings) -> AIOKafkaAdminClient:
         return admin
     except Exception as error:
         await admin.close()
-        raise TopicError(f"KAFKA_BOOTSTRAP_SERVERS={settings.bootstrap}: no broker answers ({describe(error)}); "
+        raise BrokerAway(f"KAFKA_BOOTSTRAP_SERVERS={settings.bootstrap}: no broker answers ({describe(error)}); "
                          "start one (make kafka) or correct the address") from None
 
 

@@ -65,13 +65,15 @@ def supervise(settings: Settings, environ: Mapping[str, str]) -> int:
 
 
 def run_roles(args: argparse.Namespace) -> int:
-    """Roles in this process. 0 after SIGTERM, 1 when a role failed, 2 when settings, rules or topics must be mended."""
+    """Roles in this process. 0 after SIGTERM; 1 when a role failed or no broker answers, so that trying again may help;
+    2 when settings, rules or topics must be mended."""
     from agents import runtime
     from agents.clock import Clock
     from agents.deps import Deps
     from agents.metrics import Metrics
     from agents.settings import Settings
     from agents.supervisor import follow_parent
+    from agents.topics_admin import BrokerAway
 
     _log()
     environ = _environ(args)
@@ -86,7 +88,11 @@ def run_roles(args: argparse.Namespace) -> int:
     async def main() -> int:
         return await runtime.run_roles(Deps(settings, Clock.parse(settings.clock), Metrics()), roles)
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    except BrokerAway as error:
+        print(f"wenxun: {error}", file=sys.stderr)
+        return 1
 
 
 def run_topics(args: argparse.Namespace) -> int:

@@ -32,6 +32,15 @@ def test_run_names_an_unknown_role(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown scroe; expected `all` or some of" in capsys.readouterr().err
 
 
+def test_run_without_a_broker_ends_with_1_so_that_its_supervisor_tries_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("WENXUN_METRICS_BIND", "127.0.0.1:0")
+    assert cli.main(["run", "--roles", "deliver"]) == 1
+    assert "KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:1: no broker answers" in capsys.readouterr().err
+
+
 def test_roles_come_in_starting_order_whatever_order_they_are_given_in() -> None:
     assert runtime.parse_roles("collect, score,desk") == ("desk", "score", "collect")
     assert set(runtime.parse_roles("all")) == {*runtime.PLAIN, *runtime.FAUST}
