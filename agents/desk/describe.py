@@ -147,7 +147,7 @@ def _opened(detail: Mapping[str, Any], names: Names) -> Told:
 
 def _level(detail: Mapping[str, Any], names: Names) -> Told:
     decision = msgspec.convert(dict(detail), LevelDecision)
-    verb = {Why.RAISED: "升级", Why.LOWERED: "降级", Why.CALMED: "平息", Why.HELD: "保持"}.get(decision.why, "级别")
+    verb = {Why.RAISED: "升级", Why.LOWERED: "降级", Why.CALMED: "平息"}.get(decision.why, "级别")
     return Told(f"{verb}：{wording.change(decision, names.levels)}", wording.why(decision, names.levels),
                 f"level-{decision.level}" if decision.level else "quiet")
 

@@ -142,10 +142,6 @@ def _raised(decision: LevelDecision, levels: Levels) -> str:
     return f"{figures(decision.evidence)}，达到{_name(decision, levels)}{_need(decision.evidence)}"
 
 
-def _held(decision: LevelDecision, levels: Levels) -> str:
-    return f"{figures(decision.evidence)}，未满足降级条件，保持{_name(decision, levels)}{_need(decision.evidence)}"
-
-
 def _lowered(decision: LevelDecision, levels: Levels) -> str:
     before = levels.name(decision.previous)
     return f"{figures(decision.evidence)}，已低于{before}并过了保持时间，降为{_name(decision, levels)}"
@@ -156,17 +152,11 @@ def _calmed(decision: LevelDecision, levels: Levels) -> str:
     return f"{figures(decision.evidence)}，热度已回落{before}，事件平息"
 
 
-def _backfill(decision: LevelDecision, levels: Levels) -> str:
-    return "都是首次采集时已有的旧内容，只入库、不定级"
-
-
 _SENTENCES: dict[Why, Callable[[LevelDecision, Levels], str]] = {
     Why.BELOW: _below,
     Why.RAISED: _raised,
-    Why.HELD: _held,
     Why.LOWERED: _lowered,
     Why.CALMED: _calmed,
-    Why.BACKFILL: _backfill,
 }
 
 

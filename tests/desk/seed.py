@@ -205,7 +205,7 @@ def morning(engine: Engine) -> None:
 
 def _held() -> LevelDecision:
     have = Evidence(items=8, sources=4, window=2 * HOUR, at=NOW - 2 * MINUTE, need_items=10, need_sources=4)
-    return LevelDecision(level=2, previous=2, why=Why.HELD, evidence=have, at=NOW - 9 * MINUTE, name="较大")
+    return LevelDecision(level=2, previous=1, why=Why.RAISED, evidence=have, at=NOW - 9 * MINUTE, name="较大")
 
 
 def _false_closing_time(engine: Engine) -> None:

@@ -22,10 +22,8 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 @pytest.mark.parametrize(("why", "level", "previous", "sentence"), [
     (Why.RAISED, 2, 1, "2 小时内 12 条、5 个独立来源，达到较大（10 条、4 个来源）"),
     (Why.BELOW, 0, 0, "2 小时内 12 条、5 个独立来源，未达到一般（10 条、4 个来源）"),
-    (Why.HELD, 2, 2, "2 小时内 12 条、5 个独立来源，未满足降级条件，保持较大（10 条、4 个来源）"),
     (Why.LOWERED, 1, 2, "2 小时内 12 条、5 个独立来源，已低于较大并过了保持时间，降为一般"),
     (Why.CALMED, 0, 2, "2 小时内 12 条、5 个独立来源，热度已回落，由较大降级，事件平息"),
-    (Why.BACKFILL, 0, 0, "都是首次采集时已有的旧内容，只入库、不定级"),
     (Why.CLOSED, 0, 2, "人工关闭"),
 ])
 def test_every_reason_is_a_sentence_with_its_figures(why: Why, level: int, previous: int, sentence: str) -> None:
