@@ -98,9 +98,10 @@ class Watch:
         """Once per episode. The newest file's time names it, so that a restart does not tell the same twice."""
         lines = [str(problem) for problem in error.problems[:SHOWN]]
         if len(error.problems) > SHOWN:
-            lines.append(f"……共 {len(error.problems)} 处，运行 wenxun rules check 看全部")
+            lines.append(f"……共 {len(error.problems)} 处")
         kept = "目前没有可用的规则，采集和告警都没有开始。"
         if self._in_force:
             kept = f"仍在用上一份规则（{self._in_force.hash}）。"
+        mend = f"改好保存后自动生效，不用重启；可先用 wenxun rules check {self._deps.settings.rules_dir} 检查。"
         await notice(self._bus, key="rules", episode=files.written_at, at=self._deps.clock.now(),
-                     title="规则文件有错，改动没有生效", text="\n".join([kept, *lines]))
+                     title="规则文件有错，改动没有生效", text="\n".join([kept, *lines, mend]))

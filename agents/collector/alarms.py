@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from agents.bus import Bus
 from agents.deps import Deps
 from agents.notices import notice
-from pipeline.collect.schedule import Policy, is_blind
+from pipeline.collect.schedule import Outcome, Policy, is_blind
 from pipeline.ids import digest
 from pipeline.model import Millis, SourceState
 from pipeline.rulebook.schema import MINUTE, Source
@@ -18,6 +18,7 @@ log = logging.getLogger("wenxun.collect")
 TOGETHER = MINUTE
 """Sources that go blind within this time are told of together when they are many."""
 MANY = 4
+SHOWN = 10
 
 Notice = Callable[..., Awaitable[None]]
 
@@ -68,8 +69,12 @@ def _one(source: Source, state: SourceState) -> tuple[str, Millis, str, str]:
 
 
 def _many(found: list[tuple[Source, SourceState]]) -> tuple[str, Millis, str, str]:
-    names = "、".join(source.name for source, _ in found[:10]) + ("等" if len(found) > 10 else "")
-    first = found[0][1]
-    text = f"{len(found)} 个来源同时采集失败：{names}。多半是本机网络、DNS 或代理的问题。例如：{first.error}"
+    unheard = sum(state.outcome == Outcome.NO_ANSWER for _, state in found)
+    advice = ("多半是本机网络、DNS 或代理的问题，请先检查。" if 2 * unheard > len(found)
+              else "请按下面的原因逐个核对 sources.yml 里的网址。")
+    lines = [f"{source.name}（{source.id}）：{state.error}" for source, state in found[:SHOWN]]
+    if len(found) > SHOWN:
+        lines.append("……其余见值班台的“来源”页")
+    text = "\n".join([f"{len(found)} 个来源同时采集失败，现在听不到它们的消息。{advice}", *lines])
     key = "sources:" + digest(*sorted(source.id for source, _ in found), size=4)
     return key, min(state.succeeded_at or 0 for _, state in found), f"{len(found)} 个来源同时失联", text

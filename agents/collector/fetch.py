@@ -22,8 +22,18 @@ _STATUS = {
     Outcome.REFUSED_BY_SITE: "网站拒绝访问（{status}）。可能需要登录或屏蔽了采集，请与对方联系",
     Outcome.NOT_FOUND: "地址不存在（404）。请核对 sources.yml 里的网址",
     Outcome.SERVER_ERROR: "网站出错（{status}），稍后再试",
-    Outcome.BAD_STATUS: "网站返回了意外的状态 {status}",
+    Outcome.BAD_STATUS: "网站返回了意外的状态 {status}，会自动再试；一直这样，请核对网址",
 }
+
+_HINTS = {
+    Fault.UNREACHABLE: "。会自动再试；一直这样，请看网站是否还在、本机能否上网",
+    Fault.CERTIFICATE: "。请核对网址和本机的时间，或联系网站",
+    Fault.TIMEOUT: "。会自动再试；一直这样，请在浏览器里打开网址看看",
+    Fault.TOO_SLOW: "。会自动再试；一直这样，请在浏览器里打开网址看看",
+    Fault.TOO_BIG: "。订阅源不会这么大，请核对网址，或换一个条目少的订阅地址",
+    Fault.PROTOCOL: "。会自动再试；一直这样，请在浏览器里打开网址看看，或联系网站",
+}
+"""What to do; the other faults say it themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class Fetcher:
                 headers={"User-Agent": user_agent, "Accept": ACCEPT, **asks})
         except OutboundError as error:
             outcome = Outcome.BLOCKED if error.fault is Fault.REFUSED else Outcome.NO_ANSWER
-            return Poll(outcome, error=str(error))
+            return Poll(outcome, error=f"{error}{_HINTS.get(error.fault, '')}")
         return _sorted(answer, state, now, bool(asks))
 
 

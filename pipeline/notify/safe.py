@@ -6,10 +6,13 @@ it read the same to people and mean nothing to programs.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from urllib.parse import quote, urlsplit
 
-_WIDE = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "@<>[]{}`*_~|\\&#$"})
+_WIDE = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "@<>[]{}`*~|\\&#$"})
+_MARKING_LINE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""Inside a name (WENXUN_DATA_DIR, url_file) it starts no markup, and the name can be copied."""
 _URL_SAFE = "/:?&=#%+,;!$-._"
 _MAX_URL = 500
 ELLIPSIS = "…"
@@ -17,7 +20,7 @@ ELLIPSIS = "…"
 
 def line(text: str) -> str:
     """One line of plain text that no channel reads as a mention or as markup."""
-    return " ".join("".join(map(_visible, text)).split()).translate(_WIDE)
+    return _MARKING_LINE.sub("＿", " ".join("".join(map(_visible, text)).split()).translate(_WIDE))
 
 
 def paragraph(text: str) -> str:

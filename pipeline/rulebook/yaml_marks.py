@@ -176,7 +176,7 @@ def _words(detail: str, context: Any) -> tuple[str, str]:
     if "quoted scalar" in detail:
         return f"引号没有配对或引号里有不能用的转义{since}。", "补上引号；双引号里的 \\ 写成 \\\\，或改用单引号"
     if "flow" in detail:
-        return f"方括号或花括号没有配对，或两项之间少了逗号{since}。", "补上 ] 或 }，各项用英文逗号隔开"
+        return f"方括号或花括号没有配对，或两项之间少了逗号{since}。", "补上英文的右方括号或右花括号，用英文逗号分项"
     if any(sign in detail for sign in ("block mapping", "block collection", "block sequence", "expected key")):
         return f"缩进不齐{since}。", "同一层的各行左边对齐，每层两个空格"
     if "could not find expected ':'" in detail:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,6 +35,7 @@ from tests.feed_servers import Answer, Site, drip, reply, site
 from tests.feed_texts import TITLES, county_news, entry, rss
 
 RSS = "Content-Type: application/rss+xml; charset=utf-8"
+BOMB = gzip.compress(b"0" * 20 * 1024**2, 1)
 
 
 @dataclass
@@ -287,8 +290,9 @@ async def test_the_publishers_ttl_and_max_age_are_heard() -> None:
     (reply(302, b"", "Location: http://169.254.169.254/"), "blocked", "WENXUN_FEED_ALLOW_PRIVATE_CIDRS"),
     (reply(200, b"", "Content-Length: 52428800", length=False), "no_answer", "MiB"),
     (drip(reply(200, b"", length=False), b"<", 0.02), "no_answer", "答"),
-    (b"junk\r\n", "no_answer", "127.0.0.1"),
-], ids=["500", "404", "410", "403", "304", "empty", "html", "double-gzip", "redirect", "huge", "endless", "junk"])
+    (b"junk\r\n", "no_answer", "127.0.0.1"), (reply(200, BOMB, "Content-Encoding: gzip"), "no_answer", "15 MiB"),
+], ids=["500", "404", "410", "403", "304", "empty", "html", "double-gzip", "redirect", "huge", "endless", "junk",
+        "bomb"])
 async def test_trouble_is_an_outcome_in_plain_words(answer: Answer, outcome: str, said: str) -> None:
     async with site(feed=answer) as here:
         async with collecting(source(here), allow=here.allow, timeout=0.5) as rig:
@@ -296,6 +300,7 @@ async def test_trouble_is_an_outcome_in_plain_words(answer: Answer, outcome: str
     state = rig.bus.states()[0]
     assert (state.outcome, state.failures, state.backfilled) == (outcome, 1, False)
     assert said in state.error and rig.bus.items() == []
+    assert re.search("请|再试|需要", state.error), f"no word of what to do: {state.error}"
     assert rig.metric("feed_consecutive_failures", source="news") == 1
 
 
@@ -332,6 +337,7 @@ async def test_a_blind_source_is_told_once_per_episode_and_again_after_it_was_he
 async def test_many_sources_that_go_blind_together_are_one_notice() -> None:
     async with site(feed=reply(500)) as here:
         async with collecting(*(source(here, "/feed", f"s{n}", max_interval=1, interval=10_000, min_interval=10_000)
-                                for n in range(8)), allow=here.allow, factor=600) as rig:
-            await rig.until(lambda: rig.notices)
+                                for n in range(8)), allow=here.allow, factor=60) as rig:
+            await rig.until(lambda: rig.notices, seconds=30)
     assert len(rig.notices) == 1 and rig.notices[0]["title"] == "8 个来源同时失联"
+    assert "来源s0（s0）：网站出错（500）" in rig.notices[0]["text"] and "sources.yml" in rig.notices[0]["text"]
