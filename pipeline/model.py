@@ -126,9 +126,7 @@ class Why(StrEnum):
     """Why a level is what it is. The Chinese sentence for each is in notify/wording.py."""
     BELOW = "below"                  # no threshold reached
     RAISED = "raised"                # items and independent sources in the window reached the next level's enter
-    HELD = "held"                    # between leave and enter, or within the hold time
     LOWERED = "lowered"              # under leave, and the hold time is over
-    BACKFILL = "backfill"            # only items of a first poll
     CALMED = "calmed"                # lowered to none: the event is calm
     CLOSED = "closed"                # by a person
 
@@ -175,7 +173,7 @@ class Excerpt(msgspec.Struct, frozen=True):
 class MemberRow(msgspec.Struct, frozen=True, array_like=True):
     """An item's part of an event, at most 200 bytes encoded: what the tracker's tables hold per item.
 
-    at: event time. flags: bit 0 backfill or too old to page, bit 1 negative, bit 2 question, bit 3 official.
+    at: event time. origin: a long one is its hash. flags: MUTE, NEGATIVE … of track/cluster.py, as bits.
     """
     item_id: str
     at: Millis

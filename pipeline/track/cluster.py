@@ -26,8 +26,11 @@ MUTE: Final = 1        # backfill, or too old at first sight: never raises a lev
 NEGATIVE: Final = 2
 QUESTION: Final = 4
 OFFICIAL: Final = 8    # the office's own words are no spread
+FOUNDER: Final = 16    # the item that the event is named after
 
 MAX_VOICES = 64
+MAX_ORIGIN_BYTES = 32
+"""Of a source's name in a member's row, so that the row keeps its 200 bytes; a longer one is counted by its hash."""
 MAX_EXCERPTS = 3
 MAX_STATEMENTS = 5
 EXCERPT_CHARACTERS = 80
@@ -67,7 +70,19 @@ def member_row(item: ScoredItem, rules: EventRules) -> MemberRow:
         | (QUESTION if item.question else 0)
         | (OFFICIAL if item.official else 0)
     )
-    return MemberRow(raw.id, event_time(item, rules), item.origin, flags, item.terms)
+    long = len(item.origin.encode()) > MAX_ORIGIN_BYTES
+    return MemberRow(raw.id, event_time(item, rules), digest(item.origin) if long else item.origin, flags, item.terms)
+
+
+def founding(item: ScoredItem, key: str, row: MemberRow) -> tuple[str, MemberRow]:
+    """Id of the event that this item founds, and its row there. The same whenever the item is collected again.
+
+    Of a dated item first seen, or edited, long after its date, the time of that is part of the id: it may have founded
+    an event before that is forgotten, and receivers would take the new one's versions for ones they have.
+    """
+    late = item.item.published_at not in (None, row.at)
+    ident = digest("event", key, row.item_id, *((row.at,) if late else ()))
+    return ident, msgspec.structs.replace(row, flags=row.flags | FOUNDER)
 
 
 def excerpt(item: ScoredItem, at: Millis) -> Excerpt:
@@ -102,7 +117,7 @@ class Cluster:
         self.members[row.item_id] = encode_row(row)
         if not row.flags & (MUTE | OFFICIAL):
             self.heat.add(row.at, row.origin)
-        if digest("event", self.head.subject, row.item_id) == self.head.id:
+        if row.flags & FOUNDER:
             self.founder = row
         return row
 

@@ -16,22 +16,26 @@ class Figures:
 
 
 class Heat:
-    """The members that count, in order of event time. Their origins are the sources."""
+    """The members that count, in order of event time; their origins, the sources, each with its times.
+
+    Figures are found by halving, so that an item costs the same in an event of ten members and of ten thousand.
+    """
 
     __slots__ = ("_marks", "_origins")
 
     def __init__(self) -> None:
         self._marks: list[tuple[Millis, str]] = []
-        self._origins: Counter[str] = Counter()
+        self._origins: dict[str, list[Millis]] = {}
 
     def add(self, at: Millis, origin: str) -> None:
         insort(self._marks, (at, origin))
-        self._origins[origin] += 1
+        insort(self._origins.setdefault(origin, []), at)
 
     def remove(self, at: Millis, origin: str) -> None:
         del self._marks[bisect_left(self._marks, (at, origin))]
-        self._origins[origin] -= 1
-        if not self._origins[origin]:
+        times = self._origins[origin]
+        del times[bisect_left(times, at)]
+        if not times:
             del self._origins[origin]
 
     def total(self) -> Figures:
@@ -39,8 +43,14 @@ class Heat:
 
     def within(self, window: Millis, now: Millis, floor: Millis = 0) -> Figures:
         """Figures of (now - window, now], of members after `floor`."""
-        marks = self._marks[self._after(max(now - window, floor)):self._after(now)]
-        return Figures(len(marks), len({origin for _, origin in marks}))
+        return self._between(max(now - window, floor), now)
+
+    def _between(self, after: Millis, until: Millis) -> Figures:
+        """Figures of (after, until]."""
+        if until <= after:
+            return Figures(0, 0)
+        sources = sum(bisect_right(times, until) > bisect_right(times, after) for times in self._origins.values())
+        return Figures(self._after(until) - self._after(after), sources)
 
     def best_around(self, at: Millis, window: Millis, floor: Millis, items: int, sources: int) -> Figures | None:
         """Figures of the earliest window of this length that holds `at` and reaches both needs; None without one.
@@ -50,9 +60,14 @@ class Heat:
         """
         if len(self._marks) < items or len(self._origins) < sources:
             return None
-        end = self._after(at)
-        last = bisect_left(self._marks, (at + window,))
-        start = self._after(max(at - window, floor))
+        begin = max(at - window, floor)
+        found = self._between(begin, at)
+        if found.items >= items and found.sources >= sources:
+            return found
+        widest = self._between(begin, at + window - 1)
+        if widest.items < items or widest.sources < sources:
+            return None
+        start, end, last = self._after(begin), self._after(at), self._after(at + window - 1)
         inside = Counter(origin for _, origin in self._marks[start:end])
         while True:
             if end - start >= items and len(inside) >= sources:

@@ -70,7 +70,8 @@ def settle(
         return Standing(_fallen(ladder, current, None, heat, now, floor), None)
     figures = heat.within(rung.enter.window, now, floor)
     if rung.holds(figures):
-        return Standing(None, None)
+        gone = rung.rank < current       # the rule book has no such level any more: the event has the next lower one
+        return Standing(_decision(Why.LOWERED, rung, current, figures, now) if gone else None, None)
     if below_since is None:
         return Standing(None, now)
     if now - below_since < rung.hold:

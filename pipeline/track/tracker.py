@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any, assert_never
+from zlib import crc32
 
 import msgspec
 
-from pipeline.ids import digest
 from pipeline.model import (
     FINAL_REASONS,
     Close,
@@ -28,7 +28,7 @@ from pipeline.model import (
     WarmEvent,
     Why,
 )
-from pipeline.rulebook.schema import EventRules, RuleBook
+from pipeline.rulebook.schema import HOUR, EventRules, RuleBook
 from pipeline.topics import item_key
 from pipeline.track import cluster as clusters
 from pipeline.track import level as levels
@@ -40,6 +40,9 @@ Input = ScoredBatch | Tick | Close | WarmEvent
 _CLOCK = b"t"
 _HEAD = b"h|"
 _ITEM = b"i|"
+
+AGE_EVERY = HOUR
+"""How often an event is looked at for what has aged, each at its own minute."""
 
 
 @dataclass(slots=True)
@@ -63,7 +66,9 @@ class Tracker:
         self._events: dict[str, Cluster] = {}
         self._indexes: dict[str, Index] = {}
         self._event_of: dict[tuple[str, str], str] = {}
+        self._aged: Millis = 0
         self._aging: list[tuple[Millis, str]] = []
+        self._restored = False
         self._raised: dict[str, None] = {}
 
     @classmethod
@@ -71,16 +76,20 @@ class Tracker:
         """The tracker whose rows these are (keys without the table's partition prefix)."""
         self = cls(partition, partitions)
         members: list[tuple[str, MemberRow]] = []
+        heads: list[EventHead] = []
         for key, value in rows:
             if key == _CLOCK:
-                self.now, self._numbered = msgspec.msgpack.decode(value, type=tuple[int, int])
+                self.now, self._numbered, self._aged = msgspec.msgpack.decode(value, type=tuple[int, int, int])
             elif key.startswith(_HEAD):
-                self._adopt(clusters.decode_head(value))
+                heads.append(clusters.decode_head(value))
             else:
                 members.append((key[len(_ITEM):].split(b"|")[0].decode(), clusters.decode_member(value)))
+        for head in heads:
+            self._adopt(head)
         for event_id, row in members:
             if (event := self._events.get(event_id)) is not None:
                 self._enlist(event, row)
+        self._restored = True
         return self
 
     @property
@@ -134,9 +143,10 @@ class Tracker:
             return event, clusters.decode_member(event.members[row.item_id])
         nearest = self._nearest(key, row, book.levels.events)
         if nearest is None:
-            event_id = digest("event", subject, row.item_id)
+            event_id, row = clusters.founding(item, key, row)
             event = clusters.founded(event_id, key, subject, item, row, self.now, book.hash)
             self._events[event_id] = event
+            self._look_later(event_id)
         else:
             event = self._events[nearest]
         row = self._enlist(event, row, out)
@@ -152,8 +162,6 @@ class Tracker:
             negative=head.negative + bool(row.flags & clusters.NEGATIVE),
             questions=head.questions + bool(row.flags & clusters.QUESTION),
             first_item_at=min(head.first_item_at, row.at), last_item_at=max(head.last_item_at, row.at))
-        if head.items == 0:
-            heappush(self._aging, (self._due(event, book.levels.events), head.id))
 
     def _nearest(self, key: str, row: MemberRow, rules: EventRules) -> str | None:
         index = self._indexes.get(key)
@@ -190,11 +198,20 @@ class Tracker:
         if tick.at <= self.now:
             out.late += 1
         self.now = max(self.now, tick.at)
+        if self._restored:
+            self._say_again(tick.at, out)
         if not tick.behind:
-            for event_id in list(self._raised):
+            for event_id in sorted(self._raised):
                 self._settle(self._events[event_id], book, out)
             self._age(book, out)
         self._put_clock(out)
+
+    def _say_again(self, since: Millis, out: Outcome) -> None:
+        """What ticks from this one on decided before the restart: the rows have it, perhaps nobody else has."""
+        self._restored = False
+        for event in self._events.values():
+            if event.head.changed_at >= since:
+                self._emit(event, (), out)
 
     def _settle(self, event: Cluster, book: RuleBook, out: Outcome) -> None:
         head = event.head
@@ -211,23 +228,29 @@ class Tracker:
 
     def _age(self, book: RuleBook, out: Outcome) -> None:
         """Drop what is past: members older than any window, and events that nothing joined for long."""
-        rules = book.levels.events
+        past: dict[str, None] = {}
         while self._aging and self._aging[0][0] <= self.now:
-            _, event_id = heappop(self._aging)
+            past[heappop(self._aging)[1]] = None
+        self._aged = self.now
+        for event_id in past:
             event = self._events.get(event_id)
             if event is None:
                 continue
-            due = self._due(event, rules)
-            if due <= self.now and not event.head.level:
+            if self._due(event, book.levels.events) <= self.now and not event.head.level:
                 self._forget(event, out)
-                continue
-            self._thin(event, book, out)
-            heappush(self._aging, (max(due, self.now + rules.join_within // 24), event_id))
+            else:
+                self._thin(event, book, out)
+                self._look_later(event_id)
+
+    def _look_later(self, event_id: str) -> None:
+        """At the event's next minute after the last ageing: of a restored tracker the same as if it had gone on."""
+        own = crc32(event_id.encode()) % AGE_EVERY
+        heappush(self._aging, (self._aged + AGE_EVERY - (self._aged - own) % AGE_EVERY, event_id))
 
     def _thin(self, event: Cluster, book: RuleBook, out: Outcome) -> None:
         widest = max((level.enter.window for level in book.levels.ladder), default=0)
         for row in event.drop_before(self.now - max(widest, book.levels.events.join_within)):
-            self._event_of.pop((event.head.key, row.item_id), None)
+            self._release(event, row.item_id)
             out.puts[_item(event, row.item_id)] = None
             self._indexes[event.head.key].take_out(event.head.id, row.terms)
 
@@ -242,12 +265,18 @@ class Tracker:
         self._raised.pop(head.id, None)
         out.puts[_HEAD + head.id.encode()] = None
         for item_id in event.members:
-            self._event_of.pop((head.key, item_id), None)
+            self._release(event, item_id)
             out.puts[_item(event, item_id)] = None
         index = self._indexes[head.key]
         index.drop(head.id)
         if not index:
             del self._indexes[head.key]
+
+    def _release(self, event: Cluster, item_id: str) -> None:
+        """The item may join an event again, unless it is in another one too (a warm-up can bring it twice)."""
+        place = (event.head.key, item_id)
+        if self._event_of.get(place) == event.head.id:
+            del self._event_of[place]
 
     # ---------------------------------------------------------------- people, warm-up
 
@@ -258,11 +287,13 @@ class Tracker:
             return
         head = event.head
         if head.floor_at < command.at:
+            self.now = max(self.now, command.at)
             evidence = msgspec.structs.replace(head.decision.evidence, at=self.now)
-            decision = LevelDecision(0, head.level, Why.CLOSED, evidence, max(self.now, command.at))
+            decision = LevelDecision(0, head.level, Why.CLOSED, evidence, self.now)
             self._decide(event, decision, book, out, closed_by=command.by, closed_reason=command.reason,
-                         floor_at=max(self.now, command.at), muted=command.reason.startswith(FINAL_REASONS))
+                         floor_at=self.now, muted=command.reason.startswith(FINAL_REASONS))
         self._emit(event, (), out)
+        self._put_clock(out)
 
     def _warm(self, record: WarmEvent, out: Outcome) -> None:
         head = record.head
@@ -284,7 +315,7 @@ class Tracker:
             self._raised[head.id] = None
         self._numbered = max(self._numbered, -(-head.number // self._partitions))
         self.now = max(self.now, head.changed_at)
-        heappush(self._aging, (head.changed_at, head.id))
+        self._look_later(head.id)
 
     # ---------------------------------------------------------------- heads
 
@@ -323,7 +354,7 @@ class Tracker:
         out.heads.append(msgspec.structs.replace(head, joined=(*founder, *joined)))
 
     def _put_clock(self, out: Outcome) -> None:
-        out.puts[_CLOCK] = msgspec.msgpack.encode((self.now, self._numbered))
+        out.puts[_CLOCK] = msgspec.msgpack.encode((self.now, self._numbered, self._aged))
 
 
 def _item(event: Cluster, item_id: str) -> bytes:
