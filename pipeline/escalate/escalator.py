@@ -22,7 +22,7 @@ from pipeline.model import (
     Tick,
     WarmAlert,
 )
-from pipeline.rulebook.schema import RouteMode, RuleBook
+from pipeline.rulebook.schema import Route, RouteMode, RuleBook
 
 Input = EventHead | Ack | Snooze | Tick | WarmAlert
 
@@ -42,11 +42,12 @@ class Outcome:
 
 
 class Escalator:
-    """All alerts of one partition. A version or command seen before changes nothing."""
+    """All alerts of one partition. A version or command seen before changes nothing; the state is sent on again."""
 
     def __init__(self) -> None:
         self.now: Millis = 0
         self._alerts: dict[str, WarmAlert] = {}
+        self._restored = False
 
     @classmethod
     def restore(cls, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> Escalator:
@@ -57,6 +58,7 @@ class Escalator:
             else:
                 alert = msgspec.msgpack.decode(value, type=WarmAlert)
                 self._alerts[alert.state.event_id] = alert
+        self._restored = True
         return self
 
     def handle(self, record: Input, book: RuleBook) -> Outcome:
@@ -86,10 +88,10 @@ class Escalator:
                 self._raise(head, book, 1, out)
             return
         if head.version <= known.head.version:
-            out.late += 1
+            self._heard(known, out, again=head.version == known.head.version)
             return
         state = known.state
-        if head.raises > known.head.raises:
+        if head.level and head.raises > known.head.raises:
             self._raise(head, book, state.revision + 1, out)
         elif head.level < known.head.level:
             self._fell(head, state, book, out)
@@ -115,7 +117,7 @@ class Escalator:
     def _ack(self, ack: Ack, out: Outcome) -> None:
         known = self._alerts.get(ack.event_id)
         if known is None or known.state.alert_id != ack.alert_id or known.state.status not in _ANSWERABLE:
-            out.late += 1
+            self._heard(known, out, again=known is not None and known.state.acked_by == ack.by)
             return
         state = replace(known.state, status=AlertStatus.ACKED, acked_by=ack.by, acked_at=ack.at, due_at=None,
                         snoozed_until=None, revision=known.state.revision + 1)
@@ -125,17 +127,26 @@ class Escalator:
         known = self._alerts.get(snooze.event_id)
         if (known is None or known.state.alert_id != snooze.alert_id or snooze.until <= self.now
                 or known.state.status not in _ANSWERABLE or known.state.snoozed_until == snooze.until):
-            out.late += 1
+            self._heard(known, out, again=known is not None and known.state.snoozed_until == snooze.until)
             return
         state = replace(known.state, status=AlertStatus.SNOOZED, snoozed_until=snooze.until, due_at=snooze.until,
                         revision=known.state.revision + 1)
         self._put(state, known.head, out)
+
+    def _heard(self, known: WarmAlert | None, out: Outcome, *, again: bool) -> None:
+        """Nothing changes. If this record made the state what it is, say so again: that may not be out yet."""
+        out.late += 1
+        if known is not None and again:
+            out.states.append(known.state)
 
     # ---------------------------------------------------------------- time
 
     def _tick(self, tick: Tick, book: RuleBook, out: Outcome) -> None:
         self.now = max(self.now, tick.at)
         out.puts[_CLOCK] = msgspec.msgpack.encode(self.now)
+        if self._restored:               # what a tick decided before the restart may be in the rows alone
+            self._restored = False
+            out.states += [alert.state for alert in self._alerts.values()]
         due = [event_id for event_id, alert in self._alerts.items()
                if alert.state.due_at is not None and alert.state.due_at <= self.now]
         for event_id in sorted(due):
@@ -147,24 +158,26 @@ class Escalator:
         due = alert.state.due_at
         if due is None or due > now:
             return
-        route = next((each for each in book.routes if each.id == alert.state.route), None)
+        route = policy.route_of(alert, book)
         if route is not None and route.mode is RouteMode.DIGEST:
-            self._send_digest(route.id, book, now, out)
+            self._send_digest(route, book, now, out)
             return
-        state, escalation = policy.run_step(alert.state, alert.head, book, now)
+        state, escalation = policy.run_step(alert, book, now)
         out.escalations.append(escalation)
         self._put(state, alert.head, out)
 
-    def _send_digest(self, route_id: str, book: RuleBook, now: Millis, out: Outcome) -> None:
+    def _send_digest(self, route: Route, book: RuleBook, now: Millis, out: Outcome) -> None:
         """All events of this partition that wait for the route's digest go into one message."""
-        route = next(each for each in book.routes if each.id == route_id)
         waiting = [alert for alert in self._alerts.values()
-                   if alert.state.route == route_id and alert.state.due_at is not None and alert.state.due_at <= now]
-        escalation = policy.digest_of(route, [alert.head for alert in waiting], book, now)
+                   if alert.state.due_at is not None and alert.state.due_at <= now
+                   and policy.route_of(alert, book) == route]
+        escalation = policy.digest_of(route, waiting, book, now)
         out.escalations.append(escalation)
         for alert in waiting:
-            state = replace(alert.state, status=AlertStatus.NOTIFIED, due_at=None, told=escalation.tell,
-                            escalation_id=escalation.id, snoozed_until=None, revision=alert.state.revision + 1)
+            state = replace(
+                alert.state, status=AlertStatus.NOTIFIED, due_at=None, told=escalation.tell, route=route.id,
+                escalation_id=escalation.id, snoozed_until=None, repeat=alert.state.repeat + 1,
+                revision=alert.state.revision + 1, book=book.hash)
             self._put(state, alert.head, out)
 
     def _drop_past(self, book: RuleBook, out: Outcome) -> None:
@@ -187,7 +200,7 @@ class Escalator:
             return
         self._put(state, record.head, out, announce=False)
         if record.lost and state.status in (AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED):
-            again = policy.last_message(state, record.head, book)
+            again = policy.last_message(record, book)
             if again is not None:
                 out.escalations.append(again)
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from pipeline.ids import digest
-from pipeline.model import AlertState, AlertStatus, Escalation, EscalationKind, EventHead, Millis
+from pipeline.model import AlertState, AlertStatus, Escalation, EscalationKind, EventHead, Millis, WarmAlert
 from pipeline.rulebook.schema import Route, RouteMode, RuleBook
 
 
@@ -35,12 +35,18 @@ def raise_alert(head: EventHead, book: RuleBook, revision: int, now: Millis) -> 
         route=route.id if route else "", book=book.hash)
 
 
-def run_step(state: AlertState, head: EventHead, book: RuleBook, now: Millis) -> tuple[AlertState, Escalation]:
+def route_of(alert: WarmAlert, book: RuleBook) -> Route | None:
+    """The route the alert is on; the fitting one if a newer rule book has that no more, or brought the first."""
+    known = next((each for each in book.routes if each.id == alert.state.route), None)
+    return known or route_for(book.routes, alert.head.level_name, alert.head.subject)
+
+
+def run_step(alert: WarmAlert, book: RuleBook, now: Millis) -> tuple[AlertState, Escalation]:
     """Run the step that is due: who is told, and the state with the next step's due time.
 
     Several steps overdue at once (a stopped system) run one after the other at their distances, not in a burst.
     """
-    route = next((each for each in book.routes if each.id == state.route), None)
+    state, head, route = alert.state, alert.head, route_of(alert, book)
     steps = route.steps if route else ()
     tell = steps[state.step].tell if state.step < len(steps) else (book.roster.fallback,)
     if state.repeat and state.step == 0:
@@ -59,22 +65,24 @@ def run_step(state: AlertState, head: EventHead, book: RuleBook, now: Millis) ->
         wait, following, repeat = (route.repeat if route else 0) or None, 0, repeat + 1
     return replace(
         state, status=AlertStatus.EXHAUSTED if state.repeat else AlertStatus.NOTIFIED, step=following, repeat=repeat,
-        due_at=None if wait is None else now + wait, told=told, escalation_id=escalation.id, snoozed_until=None,
+        due_at=None if wait is None else now + wait, told=told, route=route.id if route else "",
+        escalation_id=escalation.id, snoozed_until=None,
         revision=state.revision + 1, book=book.hash), escalation
 
 
-def last_message(state: AlertState, head: EventHead, book: RuleBook) -> Escalation | None:
+def last_message(alert: WarmAlert, book: RuleBook) -> Escalation | None:
     """What the alert sent last, with its id: for a restart that lost it in flight. A digest is sent for this event."""
-    route = next((each for each in book.routes if each.id == state.route), None)
+    state, route = alert.state, route_of(alert, book)
     if route is not None and route.mode is RouteMode.DIGEST:
-        return digest_of(route, [head], book, state.raised_at)
+        before = replace(state, repeat=max(0, state.repeat - 1))
+        return digest_of(route, [replace(alert, state=before)], book, state.raised_at)
     if state.step:
         before = replace(state, step=state.step - 1)
     elif state.repeat:
         before = replace(state, step=max(0, len(route.steps) - 1 if route else 0), repeat=state.repeat - 1)
     else:
         return None
-    return run_step(before, head, book, state.raised_at)[1]
+    return run_step(replace(alert, state=before), book, state.raised_at)[1]
 
 
 def inform(state: AlertState, head: EventHead, book: RuleBook, now: Millis) -> Escalation:
@@ -85,13 +93,17 @@ def inform(state: AlertState, head: EventHead, book: RuleBook, now: Millis) -> E
         level_name=head.level_name, head=replace(head, joined=()), book=book.hash)
 
 
-def digest_of(route: Route, heads: list[EventHead], book: RuleBook, now: Millis) -> Escalation:
-    """One message for all events that waited for this digest."""
-    events = tuple(replace(head, joined=()) for head in sorted(heads, key=lambda head: head.id))
+def digest_of(route: Route, alerts: list[WarmAlert], book: RuleBook, now: Millis) -> Escalation:
+    """One message for all events that waited for this digest. An event that a snooze brings back makes it another."""
+    alerts = sorted(alerts, key=lambda alert: alert.head.id)
+    events = tuple(replace(alert.head, joined=()) for alert in alerts)
+    waited = (f"{each.head.id}:{each.head.raises}" + (f":{each.state.repeat}" if each.state.repeat else "")
+              for each in alerts)
+    top = max(events, key=lambda head: head.level)
     return Escalation(
-        id=digest("digest", route.id, *(f"{head.id}:{head.raises}" for head in events)), kind=EscalationKind.DIGEST,
+        id=digest("digest", route.id, *waited), kind=EscalationKind.DIGEST,
         at=now, why="digest", tell=tuple(who for step in route.steps for who in step.tell), event_id=events[0].id,
-        level=max(head.level for head in events), level_name=events[0].level_name, digest=events, book=book.hash)
+        level=top.level, level_name=top.level_name, digest=events, book=book.hash)
 
 
 def next_digest(now: Millis, route: Route, zone: ZoneInfo) -> Millis:
@@ -102,11 +114,14 @@ def next_digest(now: Millis, route: Route, zone: ZoneInfo) -> Millis:
     candidate = midnight + timedelta(milliseconds=(passed // route.every + 1) * route.every)
     if route.hours:
         begin, end = (_minutes(part) for part in route.hours.split("-"))
-        minutes = (candidate - midnight).total_seconds() / 60
-        if minutes > end:
-            candidate = midnight + timedelta(days=1, minutes=begin)
-        elif minutes < begin:
-            candidate = midnight + timedelta(minutes=begin)
+        day = candidate.replace(hour=0, minute=0, second=0)
+        opens, closes = day + timedelta(minutes=begin), day + timedelta(minutes=end)
+        if begin > end:                               # over midnight
+            candidate = opens if closes < candidate < opens else candidate
+        elif candidate > closes:
+            candidate = opens + timedelta(days=1)
+        else:
+            candidate = max(candidate, opens)
     return int(candidate.timestamp() * 1000)
 
 

@@ -19,7 +19,7 @@ from pipeline.model import (
     WarmAlert,
     Why,
 )
-from pipeline.rulebook.schema import HOUR, MINUTE
+from pipeline.rulebook.schema import HOUR, MINUTE, Route, RouteMode, RuleBook, Step
 from tests.builders import NOON, book, routes
 
 BOOK = book()
@@ -130,11 +130,11 @@ def test_a_calm_event_ends_its_alert():
     assert desk.told(Tick(at=NOON + 9 * HOUR)) == []
 
 
-def test_a_version_seen_before_changes_nothing():
+def test_a_version_seen_before_changes_nothing_and_says_the_state_again():
     desk = Desk()
-    desk(head())
+    first = desk(head())
     out = desk(head())
-    assert (out.escalations, out.states, out.puts, out.late) == ([], [], {}, 1)
+    assert (out.escalations, out.states, out.puts, out.late) == ([], first.states[-1:], {}, 1)
 
 
 def test_an_event_without_a_level_starts_no_alert():
@@ -204,3 +204,118 @@ def test_ended_alerts_are_forgotten_after_their_events():
     desk(head(2, level=0, status=EventStatus.CALM, why=Why.CALMED))
     desk(Tick(at=NOON + 50 * HOUR))
     assert desk.rows[b"a|e1"] is None
+
+
+# ---------------------------------------------------------------- restarts, repeats, rule books that change
+
+
+def rebooked(desk: Desk, record: object, rules: RuleBook) -> Outcome:
+    return desk.escalator.handle(record, rules)  # type: ignore[arg-type]
+
+
+def restarted(desk: Desk) -> Escalator:
+    return Escalator.restore(0, [(key, value) for key, value in desk.rows.items() if value is not None])
+
+
+def test_a_tick_repeated_after_a_kill_says_the_state_again_and_sends_nothing():
+    desk = Desk()
+    desk(head())
+    told = desk(Tick(at=NOON + 5 * MINUTE))
+    again = restarted(desk).handle(Tick(at=NOON + 5 * MINUTE), BOOK)
+    assert (again.states, again.escalations) == (told.states, [])
+
+
+def test_a_command_repeated_after_a_kill_says_the_state_again():
+    desk = Desk()
+    alert = desk(head()).states[-1].alert_id
+    snooze = Snooze(id="s", event_id="e1", alert_id=alert, by="wang", at=NOON, until=NOON + HOUR)
+    assert desk(snooze).states == restarted(desk).handle(snooze, BOOK).states
+    ack = Ack(id="k", event_id="e1", alert_id=alert, by="wang", at=NOON + MINUTE)
+    assert desk(ack).states == restarted(desk).handle(ack, BOOK).states
+
+
+def test_an_event_that_rose_and_ended_while_nobody_looked_ends_its_alert():
+    desk = Desk()
+    desk(head())
+    out = desk(head(9, level=0, raises=2, status=EventStatus.CALM, why=Why.CALMED))
+    assert [each.kind for each in out.escalations] == [EscalationKind.INFORM]
+    assert out.states[-1].status is AlertStatus.ENDED
+
+
+def test_a_snoozed_digest_speaks_again_in_a_message_of_its_own():
+    desk = Desk()
+    desk(head(level=1))
+    first = desk(Tick(at=NOON + HOUR))
+    alert = first.states[-1].alert_id
+    desk(Snooze(id="s", event_id="e1", alert_id=alert, by="wang", at=NOON + HOUR, until=NOON + 2 * HOUR))
+    (second,) = desk(Tick(at=NOON + 2 * HOUR)).escalations
+    assert second.kind is EscalationKind.DIGEST and second.id != first.escalations[0].id
+
+
+def test_a_digest_lost_in_flight_is_sent_again_with_its_id():
+    desk = Desk()
+    desk(head(level=1))
+    sent = desk(Tick(at=NOON + HOUR))
+    again = Escalator().handle(WarmAlert(state=sent.states[-1], head=head(level=1)), BOOK)
+    assert [each.id for each in again.escalations] == [sent.escalations[0].id]
+
+
+def test_an_alert_whose_route_is_gone_goes_on_with_the_one_that_fits():
+    desk = Desk()
+    desk(head(level=1))
+    only = Route(id="all", mode=RouteMode.DIGEST, steps=(Step(tell=("duty",)),), every=HOUR)
+    out = rebooked(desk, Tick(at=NOON + HOUR), book(routes=(only,)))
+    assert [(each.kind, each.tell) for each in out.escalations] == [(EscalationKind.DIGEST, ("duty",))]
+    assert out.states[-1].route == "all"
+    paged = Desk()
+    paged(head())
+    two = Route(id="two", steps=(Step(tell=("duty",)), Step(tell=("leaders",), after=MINUTE)))
+    out = rebooked(paged, Tick(at=NOON + 5 * MINUTE), book(routes=(two,)))
+    assert [each.tell for each in out.escalations] == [("leaders",)]
+
+
+def test_a_digest_whose_route_now_pages_is_a_page_at_its_time():
+    desk = Desk()
+    desk(head(level=1))
+    pages = Route(id="general", steps=(Step(tell=("leaders",)),))
+    out = rebooked(desk, Tick(at=NOON + HOUR), book(routes=(pages,)))
+    assert [(each.kind, each.tell) for each in out.escalations] == [(EscalationKind.PAGE, ("leaders",))]
+
+
+def test_the_name_of_a_digest_is_that_of_its_highest_level():
+    desk = Desk()
+    pair = book(routes=(replace(routes()[2], levels=()),))
+    rebooked(desk, head(level=1, event_id="a"), pair)
+    rebooked(desk, head(level=2, event_id="b"), pair)
+    (sent,) = rebooked(desk, Tick(at=NOON + HOUR), pair).escalations
+    assert (sent.level, sent.level_name) == (2, "较大")
+
+
+def test_an_ack_beats_a_snooze_in_whatever_order_they_come():
+    for first_is_ack in (True, False):
+        desk = Desk()
+        alert = desk(head()).states[-1].alert_id
+        commands = [Ack(id="k", event_id="e1", alert_id=alert, by="wang", at=NOON),
+                    Snooze(id="s", event_id="e1", alert_id=alert, by="li", at=NOON, until=NOON + HOUR)]
+        for command in commands if first_is_ack else reversed(commands):
+            desk(command)
+        assert desk.told(Tick(at=NOON + 3 * HOUR)) == []
+
+
+def test_a_clock_that_jumps_ahead_runs_one_step_and_waits_its_distance_for_the_next():
+    desk = Desk()
+    desk(head())
+    assert desk.told(Tick(at=NOON + 900 * HOUR)) == [("leaders",)]
+    assert desk.told(Tick(at=NOON + 900 * HOUR + 9 * MINUTE)) == []
+    assert desk.told(Tick(at=NOON + 900 * HOUR + 10 * MINUTE)) == [("duty", "leader-a")]
+
+
+def test_digests_of_every_other_day_and_over_midnight():
+    from zoneinfo import ZoneInfo
+    zone = ZoneInfo("Asia/Shanghai")
+    days = replace(routes()[2], every=48 * HOUR)
+    assert next_digest(NOON, days, zone) == NOON + 45 * HOUR                       # in two days at 09:00
+    night = replace(routes()[2], hours="22:00-06:00")
+    assert next_digest(NOON, night, zone) == NOON + 10 * HOUR                      # today at 22:00
+    assert next_digest(NOON + 14 * HOUR, night, zone) == NOON + 15 * HOUR          # 02:00 -> 03:00
+    assert next_digest(NOON + 18 * HOUR, night, zone) == NOON + 34 * HOUR          # 06:00 -> 22:00
