@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agents.deadletter import Reason, dead_letter, describe
@@ -27,19 +27,35 @@ class ScorerOfBook:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._scorer: Scorer | None = None
-        self._hash = ""
+        self._hash = self._wanted = self._failed = ""
         self._building: asyncio.Task[tuple[Scorer, str]] | None = None
 
     async def get(self) -> tuple[Scorer, str]:
         """A scorer and the hash of its book. Waits only when there is none yet."""
         book = self._deps.rules.book
-        if self._building is None and book.hash != self._hash:
+        if self._building is None and book.hash not in (self._hash, self._failed):
+            self._wanted = book.hash
             self._building = asyncio.create_task(_build(book))
         if self._building is not None and (self._scorer is None or self._building.done()):
-            self._scorer, self._hash = await self._building
-            self._building = None
-        assert self._scorer is not None
+            await self._take()
+        if self._scorer is None:
+            raise RuntimeError(f"no scorer of rule book {book.hash}, and none of an earlier one")
         return self._scorer, self._hash
+
+    async def _take(self) -> None:
+        """The scorer that is built. One that cannot be built leaves the one before it at work."""
+        assert self._building is not None
+        try:
+            self._scorer, self._hash = await asyncio.shield(self._building)     # its waiter may run out of time
+        except Exception:
+            self._building = None
+            if self._scorer is None:
+                raise
+            self._failed = self._wanted
+            self._deps.metrics["agent_errors_total"].labels(ROLE).inc()
+            log.exception("no scorer of rule book %s: scoring goes on with %s", self._wanted, self._hash)
+        else:
+            self._building = None
 
 
 async def _build(book: RuleBook) -> tuple[Scorer, str]:
@@ -57,23 +73,22 @@ class Score:
         if not isinstance(record, RawBatch):
             raise TypeError(f"{topics.ITEMS_RAW} holds raw batches only, this is a {type(record).__name__}")
         scorer, book = await self._scorers.get()
-        groups: dict[tuple[str, str], list[ScoredItem]] = {}
+        groups = topics.Groups()
         for item in record.items:
-            for subject, scored in await self._score(scorer, item, partition):
-                groups.setdefault((topics.item_key(scored, subject), subject), []).append(scored)
-        for (key, subject), items in groups.items():
+            groups.add(await self._score(scorer, item, partition))
+        for key, subject, items in groups:
             for batch in split(subject, book, items):
                 ident = digest(key, book, *(f"{one.item.id}{one.item.revision}" for one in batch.items))
                 await self._out.post(topics.ITEMS_SCORED, key, batch, ident=ident)
 
-    async def _score(self, scorer: Scorer, item: RawItem, partition: int) -> list[tuple[str, ScoredItem]]:
+    async def _score(self, scorer: Scorer, item: RawItem, partition: int) -> dict[str, ScoredItem]:
         try:
             scored = scorer.score(item)
         except Exception as error:
             await self._set_aside(item, partition, describe(error))
-            return []
+            return {}
         self._deps.metrics["items_scored_total"].labels("no" if OPEN_SUBJECT in scored else "yes").inc()
-        return list(scored.items())
+        return scored
 
     async def _set_aside(self, item: RawItem, partition: int, error: str) -> None:
         """The item alone, as a batch of one, so that it can be replayed."""
@@ -87,7 +102,7 @@ class Score:
         await self._out.send(topics.DEAD_LETTERS, topics.ITEMS_RAW, letter, ident=letter.id)
 
 
-def split(subject: str, book: str, items: list[ScoredItem]) -> Iterator[ScoredBatch]:
+def split(subject: str, book: str, items: Sequence[ScoredItem]) -> Iterator[ScoredBatch]:
     """Records of at most MAX_RECORD_BYTES and MAX_BATCH_ITEMS: split, never truncated."""
     batch = ScoredBatch(subject=subject, book=book, items=tuple(items))
     too_many = len(items) > topics.MAX_BATCH_ITEMS

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeline import topics
 from pipeline.codec import Value
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import AlertState, Escalation, EventHead, RawBatch, ScoredBatch, ScoredItem, Tick
+from pipeline.model import AlertState, Escalation, EventHead, RawBatch, ScoredBatch, Tick
 from pipeline.rulebook.schema import RuleBook
 from pipeline.score.score import Scorer
 from pipeline.track.tracker import Tracker
@@ -60,12 +60,11 @@ class Replay:
     def score(self, batch: RawBatch) -> list[tuple[str, ScoredBatch]]:
         """Key and record of each part of a raw batch."""
         self._scorer = self._scorer or self._build(self._book)
-        groups: dict[tuple[str, str], list[ScoredItem]] = {}
+        groups = topics.Groups()
         for item in batch.items:
-            for subject, scored in self._scorer.score(item).items():
-                groups.setdefault((topics.item_key(scored, subject), subject), []).append(scored)
+            groups.add(self._scorer.score(item))
         return [(key, ScoredBatch(subject=subject, book=self._book.hash, items=tuple(items)))
-                for (key, subject), items in groups.items()]
+                for key, subject, items in groups]
 
     def _places(self, each: Input) -> Iterable[int]:
         return range(self._partitions) if each.partition is None else (each.partition,)

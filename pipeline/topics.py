@@ -7,6 +7,7 @@ Topics read by one Faust app together are co-partitioned; the count is chosen on
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.model import OPEN_SUBJECT, ScoredItem
@@ -67,3 +68,18 @@ def item_key(item: ScoredItem, subject: str) -> str:
     if subject != OPEN_SUBJECT:
         return subject
     return f"{subject}/{min((term for term, _ in item.terms[:2]), default=0) % OPEN_SUBJECT_KEYS}"
+
+
+class Groups:
+    """Scored items by the record of items.scored they go into: `(key, subject, items)`, in order of first item."""
+
+    def __init__(self) -> None:
+        self._items: dict[tuple[str, str], list[ScoredItem]] = {}
+
+    def add(self, scored: Mapping[str, ScoredItem]) -> None:
+        """An item as each subject sees it."""
+        for subject, item in scored.items():
+            self._items.setdefault((item_key(item, subject), subject), []).append(item)
+
+    def __iter__(self) -> Iterator[tuple[str, str, tuple[ScoredItem, ...]]]:
+        return ((key, subject, tuple(items)) for (key, subject), items in self._items.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from agents.clock import Clock
 from agents.deps import Deps, RuleStore
 from agents.escalator import Escalate
 from agents.metrics import Metrics
-from agents.scorer import Score, split
+from agents.scorer import Score, ScorerOfBook, split
 from agents.settings import Settings
 from agents.tracker import Track
 from pipeline import codec, topics
@@ -148,3 +149,35 @@ async def test_a_repeat_after_the_state_was_written_sends_no_second_page(deps: D
     again = Escalate(deps, out, table, FakeStates(Escalator.restore(0, restored)))  # type: ignore[arg-type]
     await again(replace(head(), joined=()), 0)
     assert len(out.records(Escalation)) == 1
+
+
+async def test_a_rule_book_whose_scorer_cannot_be_built_leaves_the_one_before_it_at_work(
+    deps: Deps, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scorers = ScorerOfBook(deps)
+    before = await scorers.get()
+
+    def broken(book: Any) -> Any:
+        raise RuntimeError("no such dictionary")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.scorer.Scorer", broken)
+        deps.rules.offer(replace(book(), hash="c" * 16))
+        for _ in range(50):
+            assert await scorers.get() == before
+            await asyncio.sleep(0.001)
+    assert value(deps, "agent_errors_total", role="score") == 1
+    deps.rules.offer(replace(book(), hash="d" * 16))
+    async with asyncio.timeout(20):
+        while (await scorers.get())[1] != "d" * 16:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_wait_for_the_first_scorer_that_is_given_up_does_not_end_its_making(deps: Deps) -> None:
+    scorers = ScorerOfBook(deps)
+    waiting = asyncio.create_task(scorers.get())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert (await scorers.get())[1] == "b" * 16
