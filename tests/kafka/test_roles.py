@@ -128,7 +128,7 @@ async def test_a_killed_tracker_has_its_events_back_and_goes_on_with_their_next_
 
 
 async def test_sigterm_waits_for_the_event_in_work_and_ends_with_0(installation: Installation) -> None:
-    process = installation.start("rules,track", "-m", "tests.kafka.slow_roles", POD_NAME="slow-0")
+    process = installation.start("rules,track", "-m", "tests.kafka.slow_roles", POD_NAME="worker-0")
     await installation.ready()
     await installation.send((topics.ITEMS_SCORED, "k", Close(
         id="slow", event_id="e", key="k", by="duty", at=NOON, reason="")))
@@ -142,7 +142,7 @@ async def test_sigterm_waits_for_the_event_in_work_and_ends_with_0(installation:
 async def test_a_broker_that_was_away_costs_nothing_and_nobody_has_to_help(installation: Installation) -> None:
     """Workers that cannot commit may end; their supervisor brings them back. Shortened: what is away for two minutes
     differs from this only in how often they try."""
-    environ = installation.environ(WENXUN_METRICS_BIND="127.0.0.1:0", POD_NAME="away-0")
+    environ = installation.environ(WENXUN_METRICS_BIND="127.0.0.1:0", POD_NAME="worker-0")
     parent = Supervisor([sys.executable, "-m", "agents", "run", "--roles", "rules,score,track"], environ, 20)
     thread = threading.Thread(target=parent.run)
     thread.start()
