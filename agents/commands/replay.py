@@ -19,6 +19,8 @@ from pipeline.model import AlertState, Escalation, EventHead, Millis, RawBatch, 
 from pipeline.rulebook.schema import MINUTE, RuleBook
 
 TICK = 5 * MINUTE
+FIRST, LAST = 946_684_800_000, 4_102_444_800_000
+"""Times of items: from the year 2000 up to 2100."""
 SETTLE = 12 * 60 * MINUTE
 """A file of plain items is followed this long after its last one, so that its events can calm."""
 
@@ -104,7 +106,7 @@ def _recorded(
         book = _book(rules) if rules else msgspec.convert(header["book"], RuleBook)
         recorded = frozenset(header["recorded"]) if rules is None else frozenset()
         partitions = int(header["partitions"])
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
+    except (KeyError, TypeError, ValueError) as error:      # of msgspec too
         raise WenxunError(f"{path}:1: 首行不是录制文件的头：{error!r}") from None
     inputs = []
     for number, line in lines:
@@ -143,11 +145,15 @@ def _items(path: Path, lines: list[tuple[int, dict[str, Any]]], book: RuleBook) 
 def _moment(path: Path, number: int, value: Any, zone: ZoneInfo) -> Millis:
     try:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return int(value)
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise WenxunError(f'{path}:{number}: 时间 {value!r} 应写成 "2026-11-22T09:30:00+08:00" 或毫秒数') from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
+            at = int(value)
+        else:
+            moment = datetime.fromisoformat(str(value))
+            at = int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
+        if FIRST <= at < LAST:              # a tick is played every five minutes up to the last item
+            return at
+    except (ValueError, OverflowError):
+        pass
+    raise WenxunError(f'{path}:{number}: 时间 {value!r} 应写成 "2026-11-22T09:30:00+08:00" 或毫秒数')
 
 
 def with_ticks(items: list[RawItem]) -> Iterator[Any]:

@@ -119,6 +119,8 @@ def test_an_edit_that_moves_an_open_item_to_another_key_leaves_its_first_event_w
     joined = table(scored_batch(scored_item("y", terms=(2, 40, 41, 42)), subject=OPEN_SUBJECT))
     assert {row.item_id for row in joined[-1].joined} == {"x", "y"}
     assert table(scored_batch(one, subject=OPEN_SUBJECT))[-1].items == 2
+    moved = table(scored_batch(scored_item("z", terms=(1, 50, 51, 52)), subject=OPEN_SUBJECT))[-1]
+    assert moved.items == 2 and moved.id != joined[-1].id
 
 
 def test_an_item_that_a_warm_up_brings_in_two_events_stays_known_when_one_of_them_ages():
