@@ -153,7 +153,7 @@ class Archivist:
             return self._write(self._engine, [entry for _, entry in decoded])
         except Exception as error:
             if not _records_fault(error):
-                raise StoreTrouble(describe(error)) from error
+                raise StoreTrouble(describe(getattr(error, "orig", None) or error)) from error
             halves = _halves(decoded)
             if halves is None:
                 refusals.append(Refusal(decoded[0][0], Reason.REFUSED, describe(error)))

@@ -16,7 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from agents import bus, outbound
 from agents.deliverer.courier import LAST_SECONDS, Courier, Office, stop
 from agents.deliverer.intake import GROUP, Intake
-from agents.deliverer.ledger import Ledger
+from agents.deliverer.ledger import Ledger, Parcel
+from agents.deliverer.letter import Outcome
+from agents.deliverer.outage import Outage
 from agents.deliverer.reporter import Reporter
 from agents.deliverer.senders import Senders, real_now, senders
 from agents.deps import Deps
@@ -48,11 +50,15 @@ async def deliver(
     reporter = Reporter(deps, ledger, sender)
     office = Office(deps, ledger, by_type, ended=reporter.wake, trouble=reporter.trouble, real=real)
     couriers = Couriers(office)
+
+    async def directly(parcel: Parcel) -> Outcome:
+        return (await Courier(office, parcel.channel).attempt(parcel))[1]
+
     consumer = bus.consumer(deps.settings, topics.ESCALATIONS, group=GROUP)
     try:
         await consumer.start()   # waits for partitions: it may be cancelled here, and must be stopped then too
         async with asyncio.TaskGroup() as group:
-            group.create_task(Intake(deps, ledger, sender, couriers.wake, real).run(consumer))
+            group.create_task(Intake(deps, ledger, sender, couriers.wake, real, Outage(deps, directly)).run(consumer))
             group.create_task(couriers.run())
             group.create_task(reporter.run())
     finally:

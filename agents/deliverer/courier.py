@@ -128,13 +128,13 @@ class Courier:
 
     async def _carry(self, parcel: Parcel) -> None:
         try:
-            kind, outcome = await self._attempt(parcel)
+            kind, outcome = await self.attempt(parcel)
         except asyncio.CancelledError:
             await asyncio.to_thread(self._office.ledger.release, parcel)
             raise
         await self._record(parcel, kind, outcome)
 
-    async def _attempt(self, parcel: Parcel) -> tuple[str, Outcome]:
+    async def attempt(self, parcel: Parcel) -> tuple[str, Outcome]:
         """(channel type, outcome). Nothing but a cancellation gets out: what nobody foresaw is tried again."""
         book = self._office.deps.rules.book
         channel = next((each for each in book.channels if each.id == self._channel_id), None)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from agents.bus import Bus
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deliverer.ledger import Ledger, Parcel
+from agents.deliverer.outage import Outage, cause
 from agents.deliverer.reporter import NOWHERE, delivery_id
 from agents.deliverer.senders import real_now
 from agents.deps import Deps
@@ -35,12 +36,13 @@ _OTHERS = frozenset(f"wenxun.{name}" for name in codec.TYPES if name != "escalat
 
 
 class Intake:
-    """arrived: called with the channels that new rows are for."""
+    """arrived: called with the channels that new rows are for. outage: hears of writes that fail."""
 
     def __init__(
         self, deps: Deps, ledger: Ledger, bus: Bus, arrived: Callable[[Iterable[str]], None],
-        real: Callable[[], Millis] = real_now,
+        real: Callable[[], Millis] = real_now, outage: Outage | None = None,
     ) -> None:
+        self._outage = outage
         self._deps, self._ledger, self._bus, self._arrived, self._real = deps, ledger, bus, arrived, real
 
     async def run(self, consumer: AIOKafkaConsumer) -> None:
@@ -105,13 +107,18 @@ class Intake:
         while True:
             try:
                 await asyncio.to_thread(self._write, parcels, again)
+                if self._outage is not None:
+                    self._outage.over()
                 return
             except DataError as error:      # no waiting mends it: the one at fault is set aside, the others go on
                 await self._one_by_one(parcels, again, describe(error))
                 return
             except SQLAlchemyError as error:
                 self._deps.metrics["agent_errors_total"].labels("deliver").inc()
-                log.error("escalations cannot be written to the outbox (%s); holding them", type(error).__name__)
+                log.error("escalations cannot be written to the outbox (%s), no message goes out: check the disk and "
+                          "the database; holding %d", cause(error), len(parcels))
+                if self._outage is not None:
+                    await self._outage.failed(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 15.0)
 

@@ -14,10 +14,11 @@ from agents import bus, deliverer
 from agents.deps import Deps
 from agents.embedded import embedded_broker
 from agents.notices import notice
+from agents.store.engine import open_store, upgrade
 from pipeline import codec, topics
 from pipeline.model import DeliveryStatus
 from pipeline.rulebook.schema import Channel, ChannelType
-from tests.delivery_fakes import Hook, delivery_book, delivery_deps, rows, store, until
+from tests.delivery_fakes import Hook, delivery_book, delivery_deps, rows, until
 from tests.messages import page
 
 pytestmark = pytest.mark.embedded
@@ -49,7 +50,9 @@ async def read(deps: Deps, topic: str, count: int) -> list[Any]:
 async def test_an_escalation_is_delivered_reported_and_after_a_restart_not_sent_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    engine = store(tmp_path)
+    url = f"sqlite:///{tmp_path / 'outbox.db'}"
+    upgrade(url)
+    engine = open_store(url)
     with embedded_broker() as address:
         async with Hook(500) as server:
             rules = delivery_book(Channel(id="hook", type=ChannelType.WEBHOOK, url=f"http://127.0.0.1:{server.port}/"))
