@@ -35,8 +35,9 @@ NOON = 1_795_320_000_000
 
 def raw_item(item_id: str = "a1", **changes: Any) -> RawItem:
     values: dict[str, Any] = {
-        "id": item_id, "revision": "0" * 16, "source_id": "xinwen", "title": "投票站几点关门", "text": "有人说下午三点截止",
-        "url": "http://xinwen.example/1", "first_seen_at": NOON, "published_at": NOON, **changes}
+        "id": item_id, "revision": "0" * 16, "source_id": "xinwen", "title": "投票站几点关门",
+        "text": "有人说下午三点截止", "url": "http://xinwen.example/1", "first_seen_at": NOON, "published_at": NOON,
+        **changes}
     return RawItem(**values)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 
 import pytest
@@ -23,8 +24,16 @@ from tests.feed_texts import entry, rss
 pytestmark = pytest.mark.embedded
 
 ENTRIES, CHARACTERS = 460, 1500                                  # 2.1 MB a document
-PAUSE = 0.08
+PAUSE = 0.2
 NAMES = [f"s{n}" for n in range(60) if topics.partition_of(f"s{n}", 4) == 2][:5]
+
+
+CHANCE = random.Random(3)
+
+
+def noise() -> str:
+    """Text that no compression makes small."""
+    return "".join(chr(CHANCE.randrange(0x4E00, 0x9FA5)) for _ in range(CHARACTERS))
 
 
 async def read(settings: Settings, group: str, wanted: int, pause: float) -> set[str]:
@@ -47,8 +56,7 @@ async def read(settings: Settings, group: str, wanted: int, pause: float) -> set
 
 async def test_a_scorer_slowed_to_a_crawl_loses_nothing() -> None:
     """10 MB for one partition, of which the broker keeps about five."""
-    text = {name: rss(*(entry(n, f"{name} 第 {n} 条", chr(0x4E00 + n) * CHARACTERS) for n in range(ENTRIES))).encode()
-            for name in NAMES}
+    text = {name: rss(*(entry(n, f"{name} 第 {n} 条", noise()) for n in range(ENTRIES))).encode() for name in NAMES}
     pages = {name: reply(200, body, "Content-Type: application/rss+xml") for name, body in text.items()}
     assert sum(len(body) for body in text.values()) > 10_000_000 and len(NAMES) == 5
     with embedded_broker() as address:
