@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from pipeline.collect import identity
 from pipeline.collect.dates import is_relative, parse_date
+from pipeline.collect.links import public_link
 from pipeline.collect.privacy import mask
 from pipeline.collect.text import cut, one_line, tidy, to_text
 from pipeline.model import Millis, RawBatch, RawItem
@@ -21,7 +21,6 @@ MAX_TITLE_BYTES = 4 * 1024
 MAX_TEXT_BYTES = 200 * 1024
 MAX_MARKUP = 1024 * 1024
 """Characters of one entry's markup that are read at all."""
-MAX_URL = 2048
 TITLE_FROM_TEXT = 40
 
 
@@ -85,7 +84,7 @@ def _shared_guids(entries: Sequence[Entry]) -> frozenset[str]:
 
 def _item(entry: Entry, at: Millis | None, how: Reading, shared: frozenset[str]) -> RawItem | None:
     title, body = (_plain if entry.plain else _markup)(entry)
-    url = _url(entry.link, how.url)
+    url = public_link(entry.link, how.url)
     if not title and not body and not url:
         return None
     ident = identity.item_id(
@@ -113,16 +112,6 @@ def _title_from(text: str) -> str:
     """The beginning of a text whose entry has no title."""
     first = text.partition("\n")[0]
     return first if len(first) <= TITLE_FROM_TEXT else first[:TITLE_FROM_TEXT] + "…"
-
-
-def _url(link: str, base: str) -> str:
-    """An absolute http(s) link, or nothing."""
-    try:
-        url = urljoin(base, link.strip()) if link.strip() else ""
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    return url if parts.scheme in ("http", "https") and parts.netloc and len(url) <= MAX_URL else ""
 
 
 def batches(source_id: str, polled_at: Millis, items: Sequence[RawItem], *, max_items: int, max_bytes: int

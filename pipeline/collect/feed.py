@@ -17,6 +17,7 @@ import feedparser
 from pipeline.collect import forum, text
 from pipeline.collect.entries import Entry, Parsed, Reading, build
 from pipeline.collect.forum import text_of
+from pipeline.collect.privacy import mask
 from pipeline.errors import NotAFeed
 from pipeline.model import Millis
 from pipeline.rulebook.schema import SourceFormat
@@ -93,7 +94,7 @@ def _ttl(feed: Mapping[str, Any]) -> Millis | None:
 
 def _about_page(words: str, url: str) -> str:
     title = _TITLE.search(words[:65536])
-    name = f"《{text.one_line(text.to_text(title[1]))}》" if title else ""
+    name = f"《{mask(text.one_line(text.to_text(title[1])))}》" if title else ""
     feeds = _advertised(words[:262144])
     advice = f"这个网页自己声明的订阅地址是 {feeds[0]}，请把它填到 sources.yml" if feeds else (
         "请填写 RSS、Atom 或 JSON Feed 的网址；没有订阅源的网站可以用 RSSHub 生成")
