@@ -73,7 +73,7 @@ class Score:
         if not isinstance(record, RawBatch):
             raise TypeError(f"{topics.ITEMS_RAW} holds raw batches only, this is a {type(record).__name__}")
         scorer, book = await self._scorers.get()
-        groups = topics.Groups()
+        groups = topics.Groups(self._deps.settings.partitions)
         for item in record.items:
             groups.add(await self._score(scorer, item, partition))
         for key, subject, items in groups:
@@ -106,12 +106,18 @@ def split(subject: str, book: str, items: Sequence[ScoredItem]) -> Iterator[Scor
     """Records of at most MAX_RECORD_BYTES and MAX_BATCH_ITEMS: split, never truncated."""
     batch = ScoredBatch(subject=subject, book=book, items=tuple(items))
     too_many = len(items) > topics.MAX_BATCH_ITEMS
-    if len(items) > 1 and (too_many or len(codec.encode(batch)) > topics.MAX_RECORD_BYTES):
+    if len(items) > 1 and (too_many or (_may_be_large(items) and len(codec.encode(batch)) > topics.MAX_RECORD_BYTES)):
         middle = len(items) // 2
         yield from split(subject, book, items[:middle])
         yield from split(subject, book, items[middle:])
     else:
         yield batch
+
+
+def _may_be_large(items: Sequence[ScoredItem]) -> bool:
+    """Whether it is worth encoding them to know: a character takes at most 6 bytes, the rest of an item under 8 KiB."""
+    characters = sum(len(one.item.title) + len(one.item.text) + len(one.item.url) for one in items)
+    return 6 * characters + 8192 * len(items) > topics.MAX_RECORD_BYTES
 
 
 def register(app: Any, deps: Deps) -> None:

@@ -60,7 +60,7 @@ class Replay:
     def score(self, batch: RawBatch) -> list[tuple[str, ScoredBatch]]:
         """Key and record of each part of a raw batch."""
         self._scorer = self._scorer or self._build(self._book)
-        groups = topics.Groups()
+        groups = topics.Groups(self._partitions)
         for item in batch.items:
             groups.add(self._scorer.score(item))
         return [(key, ScoredBatch(subject=subject, book=self._book.hash, items=tuple(items)))

@@ -71,15 +71,21 @@ def item_key(item: ScoredItem, subject: str) -> str:
 
 
 class Groups:
-    """Scored items by the record of items.scored they go into: `(key, subject, items)`, in order of first item."""
+    """Scored items by the record of items.scored they go into: `(key, subject, items)`, in order of first item.
 
-    def __init__(self) -> None:
-        self._items: dict[tuple[str, str], list[ScoredItem]] = {}
+    Items of one subject that go to one partition share a record, whatever slice of the open subject they are in: the key
+    the key chooses the partition, and the tracker tells slices apart by item.
+    """
+
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+        self._items: dict[tuple[int, str], tuple[str, list[ScoredItem]]] = {}
 
     def add(self, scored: Mapping[str, ScoredItem]) -> None:
         """An item as each subject sees it."""
         for subject, item in scored.items():
-            self._items.setdefault((item_key(item, subject), subject), []).append(item)
+            key = item_key(item, subject)
+            self._items.setdefault((partition_of(key, self._partitions), subject), (key, []))[1].append(item)
 
     def __iter__(self) -> Iterator[tuple[str, str, tuple[ScoredItem, ...]]]:
-        return ((key, subject, tuple(items)) for (key, subject), items in self._items.items())
+        return ((key, subject, tuple(items)) for (_, subject), (key, items) in self._items.items())
