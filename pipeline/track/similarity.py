@@ -20,6 +20,15 @@ SHORTLIST = 4
 FLOOR = 0.3
 """What a term that every event has still counts."""
 
+_LOGS: list[float] = [0.0, 0.0]
+
+
+def _log(number: int) -> float:
+    """Natural logarithm of a count, looked up: there are as many as a subject has events."""
+    while len(_LOGS) <= number:
+        _LOGS.append(log(len(_LOGS)))
+    return _LOGS[number]
+
 
 class Centroid:
     """Sum of the members' term weights. `square` is its squared length."""
@@ -78,7 +87,7 @@ class Index:
             (dot / sqrt(self._centroids[event_id].square), event_id)
             for event_id, dot in scores.items() if eligible(event_id)))
         own = sqrt(fsum((weight * rarity[term]) ** 2 for term, weight in terms))
-        best = max(((scores[event_id] / (own * self._length(event_id, rarity)), event_id)
+        best = max(((scores[event_id] / (own * self._length(event_id)), event_id)
                     for _, event_id in shortlist), default=(0.0, ""))
         return best[1] if best[0] >= threshold and best[1] else None
 
@@ -98,15 +107,16 @@ class Index:
             scores[event_id] += sum(factor * sums.get(term, 0) for term, factor in common)
         return scores
 
-    def _length(self, event_id: str, rarity: dict[int, float]) -> float:
-        sums = self._centroids[event_id].sums
-        return sqrt(fsum((weight * (rarity.get(term) or self._rarity(term))) ** 2 for term, weight in sums.items()))
+    def _length(self, event_id: str) -> float:
+        top, postings = _log(len(self._centroids) + 1) + FLOOR, self._postings
+        return sqrt(fsum([(weight * (top - _LOGS[len(postings[term]) + 1])) ** 2
+                          for term, weight in self._centroids[event_id].sums.items()]))
 
     def _rarity(self, term: int) -> float:
         """A term that no event has yet counts as one event's: it says nothing against a likeness of the rest, which
         while a subject has few events would split each retelling off (same B³ F on the news, measured)."""
         having = max(1, len(self._postings.get(term, ())))
-        return log((len(self._centroids) + 1) / (having + 1)) + FLOOR
+        return _log(len(self._centroids) + 1) - _log(having + 1) + FLOOR
 
     def _unpost(self, event_id: str, terms: Iterable[int]) -> None:
         for term in terms:
