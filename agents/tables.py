@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 import faust
 from faust.types import TP
 
+from agents.journal import Journal
+
 S = TypeVar("S")
 
 
@@ -29,6 +31,7 @@ class PartitionedTable:
         self.name = name
         self._app = app
         self._states: list[PartitionStates[Any]] = []
+        self._journals: dict[int, Journal] = {}
         partitions = app.conf.topic_partitions
         changelog = app.topic(
             changelog_name(app, name), key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw",
@@ -40,21 +43,26 @@ class PartitionedTable:
 
     def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """The rows of a partition, in no order."""
-        prefix = _prefix(partition)
-        size = len(prefix)
-        return ((key[size:], value) for key, value in list(self._rows.data.data.items()) if key.startswith(prefix))
+        return self._journal(partition, afresh=True).items()
 
     def apply(self, partition: int, puts: Mapping[bytes, bytes | None]) -> None:
         """Put rows, delete those that are None. Faust refuses it outside of a stream event (TypeError)."""
         event = faust.current_event()
         if event is not None and event.message.partition != partition:
             raise ValueError(f"{self.name}: rows of partition {partition} in an event of {event.message.partition}")
-        prefix = _prefix(partition)
-        for key, value in puts.items():
-            if value is not None:
-                self._rows[prefix + key] = value
-            elif prefix + key in self._rows:
-                del self._rows[prefix + key]
+        for number, row in self._journal(partition).write(puts).items():
+            if row is None:
+                del self._rows[_row(partition, number)]
+            else:
+                self._rows[_row(partition, number)] = row
+
+    def _journal(self, partition: int, *, afresh: bool = False) -> Journal:
+        if afresh or partition not in self._journals:
+            prefix = _prefix(partition)
+            numbers = [int(key[len(prefix):]) for key in list(self._rows.data.data) if key.startswith(prefix)]
+            self._journals[partition] = Journal(
+                numbers, lambda number: bytes(self._rows.data.data[_row(partition, number)]))
+        return self._journals[partition]
 
     def rebalanced(self, moved: Iterable[int]) -> None:
         """Rows of partitions that came or went are dropped (recovery reads them again); all derived state is."""
@@ -63,6 +71,7 @@ class PartitionedTable:
             for key in [key for key in data if key.startswith(_prefix(partition))]:
                 del data[key]
             recovery.revoke(TP(topic, partition))
+        self._journals.clear()
         for states in self._states:
             states.clear()
 
@@ -109,3 +118,7 @@ class _Rows(faust.Table):  # type: ignore[misc]
 
 def _prefix(partition: int) -> bytes:
     return b"%d/" % partition
+
+
+def _row(partition: int, number: int) -> bytes:
+    return _prefix(partition) + b"%d" % number

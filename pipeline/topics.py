@@ -73,7 +73,7 @@ def item_key(item: ScoredItem, subject: str) -> str:
 class Groups:
     """Scored items by the record of items.scored they go into: `(key, subject, items)`, in order of first item.
 
-    Items of one subject that go to one partition share a record, whatever slice of the open subject they are in: the key
+    Items of one subject that go to one partition share a record, whatever slice of the open subject they are in:
     the key chooses the partition, and the tracker tells slices apart by item.
     """
 

@@ -96,7 +96,9 @@ class Escalator:
         elif head.level < known.head.level:
             self._fell(head, state, book, out)
         else:
-            self._put(replace(state, event_version=head.version), head, out, announce=False)
+            # figures only: kept for the next message, and not worth a row; after a restart the next head brings them
+            newer = replace(state, event_version=head.version)
+            self._alerts[head.id] = WarmAlert(state=newer, head=replace(head, joined=()))
 
     def _raise(self, head: EventHead, book: RuleBook, revision: int, out: Outcome) -> None:
         state = policy.raise_alert(head, book, revision, head.changed_at)

@@ -28,7 +28,7 @@ QUESTION: Final = 4
 OFFICIAL: Final = 8    # the office's own words are no spread
 FOUNDER: Final = 16    # the item that the event is named after
 
-MAX_VOICES = 64
+MAX_VOICES = 16
 MAX_ORIGIN_BYTES = 32
 """Of a source's name in a member's row, so that the row keeps its 200 bytes; a longer one is counted by its hash."""
 MAX_EXCERPTS = 3

@@ -15,7 +15,7 @@ Terms = tuple[tuple[int, int], ...]
 
 COMMON = 512
 """A term that more events of a subject have than this finds no candidates: it tells nothing apart."""
-SHORTLIST = 4
+SHORTLIST = 2
 """So many candidates, those with the most in common, are compared exactly."""
 FLOOR = 0.3
 """What a term that every event has still counts."""

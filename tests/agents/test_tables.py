@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from faust.streams import _current_event
 from faust.types import TP
@@ -70,7 +71,9 @@ async def test_a_put_of_none_deletes_the_row_and_says_so_in_the_changelog(table:
     put(table, 1, a=b"1")
     put(table, 1, a=None, never_there=None)
     assert dict(table.rows(1)) == {}
-    assert table.changes == [(1, b"1/a", b"1"), (1, b"1/a", None)]  # type: ignore[attr-defined]
+    changes = table.changes  # type: ignore[attr-defined]
+    assert [(partition, key, msgspec.msgpack.decode(value)) for partition, key, value in changes] == [
+        (1, b"1/1", {b"a": b"1"}), (1, b"1/2", {b"a": None})]
 
 
 async def test_rows_of_another_partition_than_the_events_are_refused(table: PartitionedTable) -> None:
