@@ -108,7 +108,7 @@ def settings_of(deps: Deps, role: str) -> dict[str, Any]:
         "producer_request_timeout": 60.0,
         "producer_max_request_size": MAX_REQUEST_BYTES,
         "producer_compression_type": "lz4",
-        "producer_linger": 0.02,
+        "producer_linger": 0.002,
         "producer_threaded": False,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.replication,

@@ -34,6 +34,8 @@ from pipeline.rulebook.schema import DAY, HOUR
 
 log = logging.getLogger("wenxun.archive")
 
+BREATH_SECONDS = 0.2
+"""Between two batches the store belongs to deliver and desk: SQLite has one writer, and they are waited for."""
 GROUP = "wenxun-archive"
 ROLE = "archive"
 MAX_RECORDS = 100
@@ -104,6 +106,7 @@ class Archivist:
             while True:
                 try:
                     await self.step(source)
+                    await asyncio.sleep(BREATH_SECONDS)
                 except KafkaError as error:
                     log.warning("broker: %s; trying again", describe(error))
                     await asyncio.sleep(SEND_RETRY_SECONDS)

@@ -144,7 +144,7 @@ async def _load(settings: Settings, seconds: int) -> dict[str, float]:
     """RATE items/s in batches of 10, and four events of two items a second. Word -> when its second was sent."""
     sent: dict[str, float] = {}
     now = time.time_ns() // 1_000_000
-    load = list(items(RATE * seconds, now, SOURCES, seed=11))
+    load = list(items(RATE * seconds, now, SOURCES, seed=11, apart=1000 // RATE))
     async with Bus(settings, Clock(), "bench") as bus:
         started = time.perf_counter()
         for n in range(len(load) // 10):

@@ -36,8 +36,8 @@ TAILS = (
 )
 
 
-def items(count: int, start: Millis, sources: int, seed: int = 7) -> Iterator[RawItem]:
-    """`count` items over `sources` sources, 10 ms apart."""
+def items(count: int, start: Millis, sources: int, seed: int = 7, apart: Millis = 10) -> Iterator[RawItem]:
+    """`count` items over `sources` sources, `apart` ms from each other."""
     chance = random.Random(seed)
     for n in range(count):
         place = "".join(chance.choices(NAMES, k=2)) + chance.choice(ENDS)
@@ -47,4 +47,5 @@ def items(count: int, start: Millis, sources: int, seed: int = 7) -> Iterator[Ra
         text = title + "。" + "".join(chance.sample(TAILS, 4)) + f"本条为第{n}条。"
         yield RawItem(
             id=digest("bench", n), revision=digest(text, size=8), source_id=f"s{n % sources}", title=title, text=text,
-            url=f"http://bench.example/{n}", first_seen_at=start + n * 10, published_at=start + n * 10)
+            url=f"http://bench.example/{n}", first_seen_at=start + n * apart,
+            published_at=start + n * apart)
