@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 
 
@@ -17,7 +18,8 @@ def main(bootstrap: str, topic: str, count: int) -> None:
     from snownlp import SnowNLP
 
     app = faust.App("bench-reference", broker=f"kafka://{bootstrap}", store="memory://", topic_partitions=4,
-                    topic_replication_factor=1, web_enabled=False)
+                    topic_replication_factor=1, web_enabled=False,
+                    datadir=tempfile.mkdtemp(prefix="wenxun-bench-"))
     source, sink = app.topic(topic, value_serializer="json"), app.topic(f"{topic}-scored", value_serializer="json")
     counts = app.Table("counts", default=int, partitions=4)
     words = {"投票", "投票站", "截止", "排队", "选民证"}
