@@ -62,8 +62,7 @@ class Bus:
                 record.topic, record.value, key=record.key, partition=record.partition, headers=list(record.headers))
 
     def partitions(self, topic: str) -> int:
-        own = (each.partitions for each in topics.CATALOG if each.name == topic and each.partitions)
-        return next(own, self._settings.partitions)
+        return topics.partitions_of(topic, self._settings.partitions)
 
 
 def session_seconds(settings: Settings) -> int:

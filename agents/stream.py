@@ -77,8 +77,7 @@ class Out:
         self._app.done[event.message.topic, event.message.partition] = event.message.offset + 1
 
     def _partitions(self, topic: str) -> int:
-        return next((t.partitions for t in topics.CATALOG if t.name == topic and t.partitions),
-                    self._deps.settings.partitions)
+        return topics.partitions_of(topic, self._deps.settings.partitions)
 
 
 async def consume(

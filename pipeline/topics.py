@@ -63,6 +63,11 @@ def partition_of(key: str, partitions: int) -> int:
     return zlib.crc32(key.encode("utf-8", "surrogatepass")) % partitions
 
 
+def partitions_of(name: str, installation: int) -> int:
+    """The partition count of a topic: its own, or the installation's."""
+    return next((each.partitions for each in CATALOG if each.name == name and each.partitions), installation)
+
+
 def item_key(item: ScoredItem, subject: str) -> str:
     """Key of items.scored: the subject. The open subject is sliced so that like items meet, whichever came first."""
     if subject != OPEN_SUBJECT:
