@@ -25,6 +25,8 @@ _PREFIX = "wenxun."
 
 TYPES: dict[str, type[Any]] = {
     "items.raw": model.RawBatch,
+    "counts": model.CountsBatch,
+    "poll": model.PollRequest,
     "collector.state": model.SourceState,
     "items.scored": model.ScoredBatch,
     "event.head": model.EventHead,

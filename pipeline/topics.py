@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from pipeline.model import OPEN_SUBJECT, ScoredItem
 
@@ -19,6 +20,7 @@ ESCALATIONS = "escalations"
 DELIVERIES = "deliveries"
 RULES = "rules"
 COLLECTOR_STATE = "collector.state"
+POLLS = "polls"
 DEAD_LETTERS = "dead.letters"
 
 DAY_MS = 86_400_000
@@ -53,7 +55,8 @@ CATALOG: tuple[Topic, ...] = (
     Topic(ESCALATIONS, "event id", retention_ms=30 * DAY_MS),
     Topic(DELIVERIES, "event id", retention_ms=30 * DAY_MS),
     Topic(RULES, "'book'", compact=True, partitions=1),
-    Topic(COLLECTOR_STATE, "source id", compact=True),
+    Topic(COLLECTOR_STATE, "source id; partition by host", compact=True),
+    Topic(POLLS, "source id; partition by host", retention_ms=DAY_MS),
     Topic(DEAD_LETTERS, "source topic", retention_ms=30 * DAY_MS),
 )
 
@@ -61,6 +64,11 @@ CATALOG: tuple[Topic, ...] = (
 def partition_of(key: str, partitions: int) -> int:
     """The partition of a key, for every topic."""
     return zlib.crc32(key.encode("utf-8", "surrogatepass")) % partitions
+
+
+def partition_of_host(url: str, partitions: int) -> int:
+    """The partition of `polls` and `collector.state` of a source: all sources of a host are one collector's."""
+    return partition_of(urlsplit(url).netloc.lower().rpartition("@")[2], partitions)
 
 
 def partitions_of(name: str, installation: int) -> int:

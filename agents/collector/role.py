@@ -8,12 +8,13 @@ from agents import outbound
 from agents.bus import Bus
 from agents.collector.alarms import Alarms
 from agents.collector.backpressure import Gate, MeasuredGate, OpenGate, Unread
-from agents.collector.fetch import Fetcher
 from agents.collector.loop import Collector
-from agents.collector.parsing import ParsePool
+from agents.collector.poll import Poller
 from agents.collector.publish import Publisher
 from agents.collector.states import read_states
 from agents.deps import Deps
+from agents.feeds.fetch import Fetcher
+from agents.feeds.parsing import ParsePool
 
 ROLE = "collect"
 
@@ -27,8 +28,8 @@ async def serve(deps: Deps) -> None:
         gate = await _gate(deps, stack)
         await deps.rules.ready()
         states = await read_states(deps.settings)
-        publisher = Publisher(bus, gate, deps.metrics)
-        collector = Collector(deps, Fetcher(client), parser, publisher, gate, Alarms(deps, bus), states)
+        poller = Poller(deps, Fetcher(client), parser, Publisher(bus, gate, deps.metrics), gate)
+        collector = Collector(deps, poller, Alarms(deps, bus), states)
         await collector.run()
 
 

@@ -8,6 +8,9 @@ import zoneinfo
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+import jmespath
+import msgspec
+
 from pipeline.rulebook import schema
 from pipeline.rulebook.objects import Place
 
@@ -40,13 +43,37 @@ def _path(path: str, name: str) -> str:
 
 
 def source(value: schema.Source, path: str, place: Place) -> None:
-    if not host_of(value.url):
+    if value.kind is schema.SourceKind.INTAKE:
+        if value.url:
+            place.problem(_path(path, "url"), "人工上报的来源没有网址。", "删去 url，或把 kind 改成 feed")
+        return
+    if not value.url:
+        place.problem(path, "缺少字段 url（订阅地址）。", "补上 url:")
+    elif value.url.startswith("rsshub:"):
+        pass
+    elif not host_of(value.url):
         place.problem(_path(path, "url"), "网址里没有可用的主机名或端口。", "写成 url: https://主机/路径")
     elif "@" in urlsplit(value.url).netloc:
         place.problem(_path(path, "url"), "网址里有用户名或口令；只采集公开的内容。", "写成 url: https://主机/路径")
     if not value.min_interval <= value.interval <= value.max_interval:
         place.problem(_path(path, "interval"), "应在 min_interval 和 max_interval 之间（默认 1m 和 6h）。",
                       "改 interval，或同时写出 min_interval、max_interval")
+
+
+    if (value.format is schema.SourceFormat.JSON) != (value.list is not None):
+        place.problem(_path(path, "format"), "format: json 和 list 要一起写。", "补上 list:，或改 format")
+
+
+def json_list(value: schema.JsonList, path: str, place: Place) -> None:
+    """JMESPath expressions are tried here, so that a slip is found when it is saved."""
+    for name in (each.name for each in msgspec.structs.fields(value)):
+        text = getattr(value, name)
+        paths = re.findall(r"\{([^{}]*)\}", text) if name in ("link", "text") and "{" in text else [text]
+        for each in filter(None, paths):
+            try:
+                jmespath.compile(each)
+            except jmespath.exceptions.JMESPathError:
+                place.problem(_path(path, name), f"“{each[:60]}”不是 JMESPath 路径。", "例如 data.list")
 
 
 def term(value: schema.Term, path: str, place: Place) -> None:

@@ -37,7 +37,11 @@ FILE = pattern("相对于规则目录的文件名", "secrets/duty.url", r"(?!/)(
 HOST = pattern("主机名", "smtp.example.org", r"[A-Za-z0-9._:\-\[\]]{1,253}")
 MAIL = pattern("邮箱地址", "duty@example.org", r"[^@\s]{1,64}@[^@\s]{1,253}")
 URL = pattern("http 或 https 网址", "https://news.example.org/rss.xml", r"https?://[^\s/?#]+([/?#]\S*)?")
+FEED_URL = pattern("http 或 https 网址", "https://news.example.org/rss.xml",
+                   r"https?://[^\s/?#]+([/?#]\S*)?|rsshub:/[^\s/?#]\S*")
 POSITIVE = (1, 1_000_000)
+PATH = pattern("JMESPath 路径", "data.list", r"[^\r\n]{1,200}")
+TEMPLATE = pattern("JMESPath 路径，或带 {路径} 的文字", "https://bbs.example.org/t/{id}", r"[^\r\n]{1,400}")
 
 
 def _date(raw: str) -> str | None:
@@ -52,6 +56,7 @@ DATE = Word("日期 年-月-日", "2026-12-31", _date, {"type": "string", "patte
 
 class _Sources(msgspec.Struct):
     sources: tuple[schema.Source, ...] = ()
+    rsshub: str = "https://rsshub.app"
 
 
 class _Channels(msgspec.Struct):
@@ -62,11 +67,29 @@ class _Routes(msgspec.Struct):
     routes: tuple[schema.Route, ...]
 
 
+JSON_LIST = Record(schema.JsonList, {
+    "items": Field(PATH, "列表在文档的哪里，例如 data.list", True),
+    "title": Field(PATH, "标题，从每一条算起", True),
+    "link": Field(TEMPLATE, "链接；可写成 https://主机/t/{id}"),
+    "text": Field(TEMPLATE, "正文；可写成 {summary} {note}"),
+    "id": Field(PATH, "编号；没有就用链接"),
+    "date": Field(PATH, "时间"),
+    "comments": Field(PATH, "评论数或回复数"),
+    "forwards": Field(PATH, "转发数"),
+    "likes": Field(PATH, "点赞数"),
+    "views": Field(PATH, "阅读数或热度"),
+}, checks.json_list)
+
 SOURCE = Record(schema.Source, {
     "id": Field(ident("source"), "来源编号", True),
     "name": Field(text("县政府网站"), "来源名称，出现在告警和页面里", True),
-    "url": Field(URL, "公开的 RSS、Atom、JSON Feed 或论坛订阅地址", True),
-    "format": Field(Choice.of(schema.SourceFormat), "auto 自动识别；feed 订阅；discourse 论坛接口"),
+    "url": Field(FEED_URL, "公开的 RSS、Atom、JSON Feed 或论坛订阅地址，或 RSSHub 路由（rsshub:/weibo/search/hot）"),
+    "kind": Field(Choice.of(schema.SourceKind), "feed 订阅（默认）；intake 部门或热线人工上报，不写 url"),
+    "format": Field(Choice.of(schema.SourceFormat),
+                    "auto 自动识别；feed 订阅；discourse、nodebb 论坛接口；json 按 list 的说明读"),
+    "list": Field(JSON_LIST, "JSON 热榜等列表：各部分在哪里（JMESPath）"),
+    "full_text": Field(FLAG, "true 时再读条目所链接的网页，取全文（遵守 robots.txt）"),
+    "respect_robots": Field(FLAG, "false 只在对方书面同意后使用：不看 robots.txt"),
     "group": Field(text("新闻网站", 40), "分组，只用于页面"),
     "origin": Field(text("news.example.org"), "发布者；同属一家的几个订阅写成一样，只算一个独立来源。默认是主机名"),
     "official": Field(FLAG, "本单位的权威发布渠道：它的条目是回应，不计入热度"),
@@ -143,6 +166,8 @@ THRESHOLD = Record(schema.Threshold, {
     "items": Field(whole(*POSITIVE, 10), "窗口内的条数", True),
     "sources": Field(whole(*POSITIVE, 4), "窗口内的独立来源数", True),
     "window": Field(length("1m", "30d", "2h"), "窗口长度", True),
+    "growth": Field(whole(0, 1_000_000_000, 500), "窗口内评论、转发、点赞增加这么多也算达到；0 不看"),
+    "growth_sources": Field(whole(*POSITIVE, 1), "增加的数要来自几个独立来源，默认 1"),
 }, checks.threshold)
 
 LEVEL = Record(schema.Level, {
@@ -167,6 +192,7 @@ LEVELS = Record(schema.Levels, {
         "join_within": Field(length("1m", "30d", "24h"), "与事件最近的条目相隔多久以内才能并入"),
         "page_max_age": Field(length("1m", "30d", "24h"), "首次看到时比这更旧的条目不会触发告警"),
         "calm_after": Field(length("1m", "90d", "24h"), "平静多久后事件结束"),
+        "urgent_level": Field(Ref(("level",)), "加急的人工上报单独就达到的级别；不写则不单独达级"),
     }), "条目怎样归成事件"),
 }, checks.levels)
 
@@ -226,7 +252,8 @@ ROUTE = Record(schema.Route, {
 }, checks.route)
 
 FILES: dict[str, Kind] = {
-    "sources.yml": Record(_Sources, {"sources": Field(Many(SOURCE), "采集的来源", False)}),
+    "sources.yml": Record(_Sources, {"sources": Field(Many(SOURCE), "采集的来源", False),
+                                    "rsshub": Field(URL, "rsshub: 路由用哪个 RSSHub 实例，默认 https://rsshub.app")}),
     "sentiment.yml": SENTIMENT,
     "levels.yml": LEVELS,
     "roster.yml": ROSTER,

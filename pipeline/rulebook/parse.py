@@ -128,7 +128,7 @@ def _in_order(problems: list[Problem]) -> list[Problem]:
 def _book(values: Mapping[str, Any], timezone: str) -> schema.RuleBook:
     subjects = [value for path, value in values.items() if path.startswith("subjects/")]
     book = schema.RuleBook(
-        sources=tuple(_source(each, timezone) for each in values["sources.yml"].sources),
+        sources=tuple(_source(each, timezone, values["sources.yml"].rsshub) for each in values["sources.yml"].sources),
         subjects=tuple(sorted(subjects, key=lambda each: each.id)),
         sentiment=values["sentiment.yml"],
         levels=values["levels.yml"],
@@ -136,6 +136,7 @@ def _book(values: Mapping[str, Any], timezone: str) -> schema.RuleBook:
         channels=tuple(_channel(each) for each in values["channels.yml"].channels),
         routes=values["routes.yml"].routes,
         timezone=timezone,
+        rsshub=values["sources.yml"].rsshub,
     )
     return msgspec.structs.replace(book, hash=content_hash(book))
 
@@ -146,8 +147,12 @@ def content_hash(book: schema.RuleBook) -> str:
     return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
-def _source(each: schema.Source, timezone: str) -> schema.Source:
-    return msgspec.structs.replace(each, origin=each.origin or host_of(each.url), timezone=each.timezone or timezone)
+def _source(each: schema.Source, timezone: str, instance: str) -> schema.Source:
+    origin, route = each.origin or host_of(each.url) or each.id, ""
+    if each.url.startswith("rsshub:"):        # many sites answer through one instance: not one source
+        origin, route = each.origin or "rsshub:" + each.url.split("/")[1], each.url
+    url = instance.rstrip("/") + route.removeprefix("rsshub:") if route else each.url
+    return msgspec.structs.replace(each, url=url, route=route, origin=origin, timezone=each.timezone or timezone)
 
 
 def _channel(each: schema.Channel) -> schema.Channel:

@@ -26,14 +26,44 @@ class SourceFormat(StrEnum):
     AUTO = "auto"
     FEED = "feed"
     DISCOURSE = "discourse"
+    NODEBB = "nodebb"
+    JSON = "json"
+
+
+class SourceKind(StrEnum):
+    FEED = "feed"
+    INTAKE = "intake"
+
+
+class JsonList(_Rule, frozen=True):
+    """Where a JSON document has its list and each entry its parts, as JMESPath.
+
+    items is from the top, the rest from an entry. link and text may hold `{path}` places, to build a link from an id.
+    """
+
+    items: str
+    title: str
+    link: str = ""
+    text: str = ""
+    id: str = ""
+    date: str = ""
+    comments: str = ""
+    forwards: str = ""
+    likes: str = ""
+    views: str = ""
 
 
 class Source(_Rule, frozen=True):
-    """A public feed. origin: who publishes it, by default the URL's host without `www.`; sources count by origin."""
+    """A public feed, or a desk where people file reports (kind `intake`, without url).
+
+    origin: who publishes it, by default the URL's host without `www.` (of a RSSHub route its first part); sources count
+    by origin. route: `rsshub:/…` as it was written, url is then the address on the book's instance.
+    """
 
     id: str
     name: str
-    url: str
+    url: str = ""
+    kind: SourceKind = SourceKind.FEED
     format: SourceFormat = SourceFormat.AUTO
     group: str = "其他"
     origin: str = ""
@@ -43,6 +73,18 @@ class Source(_Rule, frozen=True):
     max_interval: int = 6 * HOUR
     timezone: str = ""
     enabled: bool = True
+    list: JsonList | None = None
+    full_text: bool = False
+    respect_robots: bool = True
+    route: str = ""
+
+    @property
+    def polled(self) -> bool:
+        return self.enabled and self.kind is SourceKind.FEED
+
+
+INTAKE = Source(id="intake", name="人工上报", kind=SourceKind.INTAKE, group="人工上报", origin="intake")
+"""Always there, so that a report can be filed before anybody wrote an intake source into sources.yml."""
 
 
 # ---------------------------------------------------------------- subjects/*.yml
@@ -90,11 +132,17 @@ class SentimentRules(_Rule, frozen=True):
 
 
 class Threshold(_Rule, frozen=True):
-    """Reached when `items` distinct items of `sources` independent sources lie within `window`."""
+    """Reached when `items` distinct items of `sources` independent sources lie within `window`.
+
+    Or, where `growth` is not 0: when comments, forwards and likes of the event's items grew by it within `window`, on
+    items of `growth_sources` independent sources.
+    """
 
     items: int
     sources: int
     window: int
+    growth: int = 0
+    growth_sources: int = 1
 
 
 class Level(_Rule, frozen=True):
@@ -117,12 +165,14 @@ class LevelOverride(_Rule, frozen=True):
 
 class EventRules(_Rule, frozen=True):
     """similarity: cosine from which an item joins an event. join_within: no member is further away in time.
-    page_max_age: an item older than this at first sight raises no level. calm_after: calm this long ends the event."""
+    page_max_age: an item older than this at first sight raises no level. calm_after: calm this long ends the event.
+    urgent_level: name of the level that an urgent report reaches alone; empty: none."""
 
     similarity: float = 0.3
     join_within: int = 24 * HOUR
     page_max_age: int = 24 * HOUR
     calm_after: int = 24 * HOUR
+    urgent_level: str = ""
 
 
 class Levels(_Rule, frozen=True):
@@ -242,4 +292,9 @@ class RuleBook(_Rule, frozen=True):
     channels: tuple[Channel, ...]
     routes: tuple[Route, ...]
     timezone: str = "Asia/Shanghai"
+    rsshub: str = "https://rsshub.app"
     hash: str = ""
+
+    def source(self, ident: str) -> Source | None:
+        """A source by its id; the built-in intake desk too."""
+        return next((each for each in (*self.sources, INTAKE) if each.id == ident), None)

@@ -19,11 +19,12 @@ from agents import outbound
 from agents.clock import Clock
 from agents.collector.alarms import Alarms
 from agents.collector.backpressure import OpenGate
-from agents.collector.fetch import Fetcher
 from agents.collector.loop import Collector
-from agents.collector.parsing import ParsePool
+from agents.collector.poll import Poller
 from agents.collector.publish import Publisher
 from agents.deps import Deps, RuleStore
+from agents.feeds.fetch import Fetcher
+from agents.feeds.parsing import ParsePool
 from agents.metrics import Metrics
 from agents.outbound import Limits
 from agents.settings import Settings
@@ -108,8 +109,8 @@ async def collecting(
     async with outbound.client(deps.settings) as client, ParsePool(workers=1) as parser:
         publisher = Publisher(bus, OpenGate(), deps.metrics, first_wait=0.01)  # type: ignore[arg-type]
         alarms = Alarms(deps, bus, note)  # type: ignore[arg-type]
-        collector = Collector(deps, Fetcher(client, timeout, limits or Limits()), parser, publisher, OpenGate(), alarms,
-                              dict(states or {}))
+        poller = Poller(deps, Fetcher(client, timeout, limits or Limits()), parser, publisher, OpenGate())
+        collector = Collector(deps, poller, alarms, dict(states or {}))
         task = asyncio.create_task(collector.run())
         try:
             yield Rig(deps, bus, collector, notices, task)

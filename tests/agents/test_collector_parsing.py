@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agents.collector import worker
-from agents.collector.parsing import ParsePool
-from agents.collector.worker import TOO_HARD, Done, Job, handle
+from agents.feeds import worker
+from agents.feeds.parsing import ParsePool
+from agents.feeds.worker import TOO_HARD, Done, Job, handle
 from tests.builders import NOON
 from tests.feed_texts import TITLES, county_news
 

@@ -12,11 +12,11 @@ from types import TracebackType
 
 import msgspec
 
-from agents.collector.worker import TOO_HARD, Done, Job
+from agents.feeds.worker import TOO_HARD, Done, Job
 
 log = logging.getLogger("wenxun.collect")
 
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from agents.collector.worker import main; main()"
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from agents.feeds.worker import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 
