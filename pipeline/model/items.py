@@ -89,8 +89,9 @@ class SourceState(Record, frozen=True):
     seen: packed 64-bit hashes of the document's current entries, base64 on the wire (collect/identity.py).
     kind: what the document is (`rss20`, `discourse` …). failed_since: the first failure of the present series.
     arrivals: when polls brought new items, oldest first, at most 16: the source's rhythm.
-    moved_to: where it answers 301 or 308 to; moves: how often it said so in a row. by_link: its guids change from poll
-    to poll, so links name its entries.
+    pause: the longest gap between arrivals lately, ms (schedule.longest_pause); missing: 404s in a row.
+    moved_to: where it answers 301 or 308 to; moves: how often it said so in a row. etag_url: whose answer gave the
+    validators, where it is not `url`. by_link: its guids change from poll to poll, so links name its entries.
     """
 
     source_id: str
@@ -110,8 +111,11 @@ class SourceState(Record, frozen=True):
     kind: str = ""
     failed_since: Millis | None = None
     arrivals: tuple[Millis, ...] = ()
+    pause: Millis = 0
+    missing: int = 0
     moved_to: str = ""
     moves: int = 0
+    etag_url: str = ""
     by_link: bool = False
 
 
