@@ -1,4 +1,4 @@
-"""Which addresses an outbound connection may reach. Pure: resolving and dialling are in outbound.py.
+"""Which addresses an outbound connection may reach. Pure: resolving and dialling are in outbound/.
 
 Only addresses that the public internet routes are allowed; every other one (loopback, private, link-local, carrier NAT,
 cloud metadata, reserved, multicast, and all of these wrapped in an IPv6 transition form) needs an entry of

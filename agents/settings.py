@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pipeline.errors import SettingsError
+
+PROXY, PROXY_AUTH = "WENXUN_FEED_PROXY", "WENXUN_FEED_PROXY_AUTH_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,10 @@ TABLE: tuple[Setting, ...] = (
     Setting("WENXUN_CONTACT", "", "contact in the User-Agent of feed requests: an e-mail address or a URL"),
     Setting("WENXUN_FEED_ALLOW_PRIVATE_CIDRS", "",
             "private networks or host:port that outbound calls may reach, comma-separated"),
+    Setting(PROXY, "",
+            "http://host:port of an HTTP proxy, for feed requests only; it resolves names, so it must refuse private "
+            "addresses itself: a name that resolves only there cannot be checked here"),
+    Setting(PROXY_AUTH, "", "file with user:password for that proxy"),
     Setting("WENXUN_ADMIN_PASSWORD_FILE", "", "file with the first admin's password; else one is made and shown once"),
     Setting("WENXUN_RETENTION_DAYS", "180", "days that texts are kept; figures stay"),
     Setting("WENXUN_TICK_SECONDS", "5", "real seconds between ticks"),
@@ -61,6 +68,8 @@ class Settings:
     external_url: str = ""
     contact: str = ""
     allow_private: tuple[str, ...] = ()
+    feed_proxy: tuple[str, int] | None = None
+    feed_proxy_auth_file: Path | None = None
     admin_password_file: Path | None = None
     retention_days: int = 180
     tick_seconds: float = 5.0
@@ -97,6 +106,8 @@ class Settings:
             external_url=get["WENXUN_EXTERNAL_URL"].rstrip("/"),
             contact=get["WENXUN_CONTACT"],
             allow_private=_list(get["WENXUN_FEED_ALLOW_PRIVATE_CIDRS"]),
+            feed_proxy=_proxy(get[PROXY]),
+            feed_proxy_auth_file=Path(name) if (name := get[PROXY_AUTH]) else None,
             admin_password_file=Path(name) if (name := get["WENXUN_ADMIN_PASSWORD_FILE"]) else None,
             retention_days=_int(get, "WENXUN_RETENTION_DAYS", 1, 36500),
             tick_seconds=_float(get, "WENXUN_TICK_SECONDS", 0.05, 60),
@@ -149,3 +160,20 @@ def _zone(name: str) -> str:
         return ZoneInfo(name).key
     except (KeyError, ValueError, OSError):
         raise SettingsError(f"WENXUN_TIMEZONE={name!r}: no such zone, for example Asia/Shanghai") from None
+
+
+def _proxy(url: str) -> tuple[str, int] | None:
+    """Host and port of a proxy URL. The URL itself is in no error: it may hold a password."""
+    if not url:
+        return None
+    expected = f"{PROXY}: expected http://host:port, for example http://proxy.county.example:3128"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 0
+    except ValueError:
+        raise SettingsError(expected) from None
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError(f"{PROXY} must not hold user or password: name a file with them in {PROXY_AUTH}")
+    if parts.scheme != "http" or not host or not port or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise SettingsError(expected)
+    return host, port

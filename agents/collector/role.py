@@ -23,7 +23,7 @@ async def serve(deps: Deps) -> None:
     """See agents.collector.run."""
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus(deps.settings, deps.clock, ROLE))
-        client = await stack.enter_async_context(outbound.client(deps.settings))
+        client = await stack.enter_async_context(outbound.feed_client(deps.settings))
         parser = await stack.enter_async_context(ParsePool())
         gate = await _gate(deps, stack)
         await deps.rules.ready()

@@ -16,7 +16,7 @@ import pytest
 
 from agents import outbound
 from agents.addresses import VARIABLE, Allow, is_odd_number, is_public
-from agents.outbound import Fault, Limits, OutboundError, PinnedBackend, pinned_address
+from agents.outbound import Fault, Limits, OutboundError, PinnedBackend, dial, exchange, pinned_address
 from agents.settings import Settings
 from pipeline.errors import SettingsError
 from tests.delivery_fakes import CERTIFICATE
@@ -99,9 +99,9 @@ def test_an_unusable_entry_of_the_allow_list_is_named(entry: str) -> None:
 
 def test_the_backend_is_where_httpcore_looks_for_it() -> None:
     """The attribute is private: when a new httpx moves it, this test fails and not the protection."""
-    transport = outbound.PinnedTransport(Allow(), outbound._system_resolver)
+    transport = outbound.PinnedTransport(Allow(), dial.system_resolver)
     assert isinstance(transport._pool._network_backend, PinnedBackend)
-    connection = transport._pool.create_connection(outbound.httpcore.Origin(b"http", b"a.example", 80))
+    connection = transport._pool.create_connection(dial.httpcore.Origin(b"http", b"a.example", 80))
     assert connection._network_backend is transport._pool._network_backend  # type: ignore[attr-defined]
 
 
@@ -179,7 +179,7 @@ async def test_a_name_without_address_is_said_to_be_unknown() -> None:
 
 async def test_unix_sockets_are_refused() -> None:
     with pytest.raises(OutboundError):
-        await PinnedBackend(Allow(), outbound._system_resolver).connect_unix_socket("/run/docker.sock")
+        await PinnedBackend(Allow(), dial.system_resolver).connect_unix_socket("/run/docker.sock")
 
 
 async def test_mail_servers_are_pinned_by_the_same_rules() -> None:
@@ -253,7 +253,7 @@ def test_https_is_never_left_for_http() -> None:
     answer = httpx.Response(302, headers={"location": "http://news.example/"},
                             request=httpx.Request("GET", "https://news.example/"))
     with pytest.raises(OutboundError, match="https"):
-        outbound._onward(answer, "GET")
+        exchange._onward(answer, "GET")
 
 
 async def test_secrets_and_cookies_do_not_follow_to_another_host() -> None:
