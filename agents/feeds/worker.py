@@ -20,14 +20,14 @@ from pipeline.collect.entries import Reading
 from pipeline.collect.feed import parse_feed
 from pipeline.errors import NotAFeed
 from pipeline.model import Millis, RawItem
-from pipeline.rulebook.schema import SourceFormat
+from pipeline.rulebook.schema import JsonList, SourceFormat
 
 MEMORY_BYTES = 512 * 1024**2
 TOO_HARD = "内容过大或嵌套过深，无法解析。请联系发布方，或换一个订阅地址"
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
-    """A body and how to read it."""
+    """A body and how to read it. rules: of a `json` source. by_link: links name the entries, guids do not."""
 
     body: bytes
     content_type: str
@@ -37,24 +37,31 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
     zone: str
     now: Millis
     backfill: bool
+    rules: JsonList | None = None
+    by_link: bool = False
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True):
-    """What was read, or in `error` why nothing was."""
+    """What was read (as in entries.Parsed), or in `error` why nothing was."""
 
     items: tuple[RawItem, ...] = ()
     kind: str = ""
     ttl: Millis | None = None
     skipped: int = 0
     error: str = ""
+    clamped: int = 0
+    undated: int = 0
+    title: str = ""
+    charset: str = ""
 
 
 def handle(job: Job) -> Done:
     """Never raises: a parser that fails on a document says so as an error of that document."""
-    how = Reading(job.source_id, job.url, ZoneInfo(job.zone), job.now, job.backfill)
+    how = Reading(job.source_id, job.url, ZoneInfo(job.zone), job.now, job.backfill, job.by_link)
     try:
-        parsed = parse_feed(job.body, how, content_type=job.content_type, form=SourceFormat(job.form))
-        return Done(parsed.items, parsed.kind, parsed.ttl, parsed.skipped)
+        parsed = parse_feed(job.body, how, content_type=job.content_type, form=SourceFormat(job.form), rules=job.rules)
+        return Done(parsed.items, parsed.kind, parsed.ttl, parsed.skipped, clamped=parsed.clamped,
+                    undated=parsed.undated, title=parsed.title, charset=parsed.charset)
     except NotAFeed as error:
         return Done(error=str(error))
     except (MemoryError, RecursionError):

@@ -14,7 +14,7 @@ from pipeline.collect.dates import is_relative, parse_date
 from pipeline.collect.links import public_link
 from pipeline.collect.privacy import mask
 from pipeline.collect.text import cut, one_line, tidy, to_text
-from pipeline.model import Millis, RawBatch, RawItem
+from pipeline.model import Counts, Millis, RawBatch, RawItem
 
 MAX_ENTRIES = 500
 MAX_TITLE_BYTES = 4 * 1024
@@ -34,30 +34,41 @@ class Entry:
     body: str = ""
     date: str = ""
     plain: bool = False
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a document is read. url: where it came from, for relative links. zone: of dates without one."""
+    """How a document is read. url: where it came from, for relative links. zone: of dates without one.
+
+    by_link: the source's guids change from poll to poll, so links name its entries.
+    """
 
     source_id: str
     url: str
     zone: ZoneInfo
     now: Millis
     backfill: bool = False
+    by_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A document read. items: oldest first, at most 500. skipped: entries without anything to read.
 
-    ttl: how long the publisher asks to wait, in ms. kind: what the document is, for logs.
+    ttl: how long the publisher asks to wait, in ms. kind: what the document is (`rss20`, `discourse` …).
+    clamped, undated: entries dated in the future, and without a readable date. title: the document's own, masked.
+    charset: the codec it was read with.
     """
 
     items: tuple[RawItem, ...]
     kind: str
     ttl: Millis | None = None
     skipped: int = 0
+    clamped: int = 0
+    undated: int = 0
+    title: str = ""
+    charset: str = ""
 
 
 def build(entries: Sequence[Entry], how: Reading) -> tuple[tuple[RawItem, ...], int]:
@@ -97,7 +108,7 @@ def _item(entry: Entry, at: Millis | None, how: Reading, shared: frozenset[str])
     return RawItem(
         id=ident, revision=identity.revision(title, text), source_id=how.source_id, title=title, text=text, url=url,
         first_seen_at=how.now, published_at=at, backfill=how.backfill,
-        truncated=early or late or len(entry.body) > MAX_MARKUP)
+        truncated=early or late or len(entry.body) > MAX_MARKUP, counts=entry.counts)
 
 
 def _markup(entry: Entry) -> tuple[str, str]:

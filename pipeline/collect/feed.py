@@ -20,7 +20,7 @@ from pipeline.collect.forum import text_of
 from pipeline.collect.privacy import mask
 from pipeline.errors import NotAFeed
 from pipeline.model import Millis
-from pipeline.rulebook.schema import SourceFormat
+from pipeline.rulebook.schema import JsonList, SourceFormat
 
 feedparser.api.PREFERRED_XML_PARSERS[:] = []            # only the standard library's expat: libxml2 would open files
 
@@ -35,9 +35,13 @@ _HREF = re.compile(r"href\s*=\s*[\"']([^\"'<>\s]{1,300})", re.IGNORECASE)
 
 
 def parse_feed(
-    body: bytes, how: Reading, *, content_type: str = "", form: SourceFormat = SourceFormat.AUTO
+    body: bytes, how: Reading, *, content_type: str = "", form: SourceFormat = SourceFormat.AUTO,
+    rules: JsonList | None = None,
 ) -> Parsed:
-    """The items of a document; NotAFeed says what it looks like instead and what to do."""
+    """The items of a document; NotAFeed says what it looks like instead and what to do.
+
+    rules: where a JSON document of form `json` has its list.
+    """
     words = text.decode(body, content_type).strip()
     declaration = words.find("<?xml", 0, 4096)          # a server's own warnings may stand before the feed
     words = words[max(0, declaration):]
