@@ -35,6 +35,8 @@ from pipeline.model import (
     EventHead,
     MemberRow,
     Millis,
+    PollRequest,
+    RawBatch,
     ScoredBatch,
     ScoredItem,
     Snooze,
@@ -245,9 +247,14 @@ class _Work:
         for command in await self._read(lambda c: warm.commands(c, since)):
             if isinstance(command, Snooze) and command.until <= self._now:
                 continue                                # it is over: taken again it would run the next step at once
-            topic, key = ((topics.ITEMS_SCORED, command.key) if isinstance(command, Close)
-                          else (topics.EVENTS, command.event_id))
-            await self._post(topic, key, command, command.id)
+            if isinstance(command, PollRequest):
+                continue                                # every source is polled anew anyway
+            if isinstance(command, RawBatch):           # a report that a person filed and the archive has not got yet
+                await self._post(topics.ITEMS_RAW, command.source_id, command, command.items[0].id)
+            else:
+                topic, key = ((topics.ITEMS_SCORED, command.key) if isinstance(command, Close)
+                              else (topics.EVENTS, command.event_id))
+                await self._post(topic, key, command, command.id)
             self.sent.commands += 1
 
     async def _sources(self) -> None:

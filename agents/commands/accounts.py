@@ -32,7 +32,8 @@ def add(groups: Any) -> None:
 
 def _add_user(kinds: Any) -> None:
     made = _command(kinds, "add", "添加账号", user_add, "NAME")
-    made.add_argument("--role", choices=("viewer", "duty", "admin"), required=True, help="只读、值班或管理员")
+    made.add_argument("--role", choices=("reporter", "viewer", "duty", "admin"), required=True,
+                      help="上报员（只能上报）、只读、值班或管理员")
     made.add_argument("--password-file", metavar="F", help="口令在这个文件的第一行；不给则输入，或生成后显示一次")
     changed = _command(kinds, "passwd", "修改口令，并结束这个账号的所有登录", user_passwd, "NAME")
     changed.add_argument("--password-file", metavar="F", help="新口令在这个文件的第一行")
@@ -44,7 +45,7 @@ def _add_token(kinds: Any) -> None:
     made = _command(kinds, "create", "创建令牌，只显示一次", token_create)
     made.add_argument("--name", required=True, help="这个令牌做什么用，例如 大屏")
     made.add_argument("--account", required=True, help="以哪个账号的名义")
-    made.add_argument("--scope", required=True, help="read、ack、close，用逗号分开")
+    made.add_argument("--scope", required=True, help="read、ack、close、poll、intake，用逗号分开")
     made.add_argument("--expires", metavar="90d", help="有效期，例如 12h、90d；不给则不过期")
     _command(kinds, "revoke", "吊销令牌", token_revoke, "NAME")
     _command(kinds, "list", "列出令牌", token_list)
@@ -147,7 +148,7 @@ def _scopes(text: str) -> Any:
     try:
         return frozenset(Scope(part.strip()) for part in text.split(","))
     except ValueError:
-        raise SettingsError(f"--scope {text}: 只能是 read、ack、close，用逗号分开") from None
+        raise SettingsError(f"--scope {text}: 只能是 read、ack、close、poll、intake，用逗号分开") from None
 
 
 def _length(text: str) -> int:

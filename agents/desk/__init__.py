@@ -16,9 +16,10 @@ from agents.bus import Bus
 from agents.deps import Deps
 from agents.desk.accounts import ensure_admin
 from agents.desk.app import create_app
-from agents.desk.commands import CommandSender
+from agents.desk.sender import CommandSender
 from agents.desk.web import Desk
 from agents.store.engine import ready_store
+from pipeline import topics
 from pipeline.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ async def run(deps: Deps) -> None:
     try:
         with _bind(*settings.desk_bind) as listening:
             await _first_admin(engine, deps)
-            sender = CommandSender(engine, lambda: Bus(settings, deps.clock, "desk"))
+            sender = CommandSender(engine, lambda: Bus(settings, deps.clock, "desk"),
+                                   poll_partition=lambda source_id: _poll_partition(deps, source_id))
             await _serve(Desk(deps, engine, sender), listening)
     finally:
         engine.dispose()
@@ -60,6 +62,13 @@ async def _serve(desk: Desk, listening: socket.socket) -> None:
         server.should_exit = True
         sending.cancel()
         await asyncio.gather(serving, sending, return_exceptions=True)
+
+
+def _poll_partition(deps: Deps, source_id: str) -> int | None:
+    """Where the collector of this source listens; None when the book has no such source (any more)."""
+    source = deps.rules.book.source(source_id) if deps.rules.loaded else None
+    partitions = topics.partitions_of(topics.POLLS, deps.settings.partitions)
+    return topics.partition_of_host(source.url, partitions) if source else None
 
 
 async def _first_admin(engine: Engine, deps: Deps) -> None:

@@ -30,19 +30,22 @@ class AccountError(WenxunError):
 
 
 class Role(StrEnum):
-    """Each role may do what the one before it may."""
+    """Each role may do what the one before it may. A reporter stands apart: it files reports and reads nothing else."""
 
+    REPORTER = "reporter"
     VIEWER = "viewer"
     DUTY = "duty"
     ADMIN = "admin"
 
     def may(self, need: Role) -> bool:
+        if need is Role.REPORTER:                   # filing is work, not reading
+            return self is not Role.VIEWER
         order = list(Role)
         return order.index(self) >= order.index(need)
 
     @property
     def label(self) -> str:
-        return {"viewer": "只读", "duty": "值班", "admin": "管理员"}[self.value]
+        return {"reporter": "上报员", "viewer": "只读", "duty": "值班", "admin": "管理员"}[self.value]
 
 
 @dataclass(frozen=True, slots=True)

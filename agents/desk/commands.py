@@ -1,38 +1,42 @@
 """What people decide on the desk: written to SQL with its audit line first, sent to the stream after.
 
 A command's id is a hash of what it means, so a double click is one command. A broker that is away delays a command
-and loses none: `CommandSender` tries until it is acknowledged. The stream drops a command it has seen.
+and loses none: `sender.CommandSender` tries until it is acknowledged. The stream drops a command it has seen.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
-from agents.clock import Clock
 from agents.desk import audit
 from agents.store import schema
-from pipeline import codec, topics
+from pipeline import codec
 from pipeline.ids import digest
-from pipeline.model import Ack, AlertState, AlertStatus, Close, EventHead, EventStatus, Millis, Snooze
+from pipeline.model import (
+    Ack,
+    AlertState,
+    AlertStatus,
+    Close,
+    EventHead,
+    EventStatus,
+    Millis,
+    PollRequest,
+    RawBatch,
+    Snooze,
+)
 from pipeline.notify import wording
+from pipeline.rulebook.schema import RuleBook, SourceKind
 
-log = logging.getLogger(__name__)
-
-Command = Ack | Snooze | Close
+Command = Ack | Snooze | Close | PollRequest | RawBatch
 RESEND_AFTER = 30_000
 """The same decision again, this long (real milliseconds) after it was sent without effect, is sent again."""
 
 MAX_NOTE = 500
 MAX_SNOOZE = 24 * 3_600_000
 REASONS = ("不相关", "重复", "已处置", "其他")
-RETRY_SECONDS = 5.0
 
 
 class Refused(Exception):
@@ -54,7 +58,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who decides about which event. at: the installation's clock; real: real time. via: the API token's name."""
+    """Who decides. event_id: about which event; of a poll or a report, 20 hex digits of what it is about.
+
+    at: the installation's clock; real: real time. via: the API token's name.
+    """
 
     event_id: str
     by: str
@@ -71,7 +78,8 @@ def ack(engine: Engine, order: Order, alert_id: str, note: str = "") -> Accepted
         ident = digest(order.event_id, "alert.ack", alert_id, order.by)
         record = Ack(id=ident, event_id=head.id, alert_id=waiting.alert_id, by=order.by, at=order.at, note=_note(note))
         other = _other_ack(connection, record)
-        accepted = _accept(connection, order, record, "alert.ack", f"{head.level_name}；{record.note}".rstrip("；"))
+        detail = f"{head.level_name}；{record.note}".rstrip("；")
+        accepted = accept(connection, order, record, ident, "alert.ack", detail)
         return Accepted(ident, accepted.repeated, f"{other} 也刚刚提交了确认。" if other else "")
 
 
@@ -86,7 +94,7 @@ def snooze(engine: Engine, order: Order, alert_id: str, minutes: int) -> Accepte
         ident = digest(order.event_id, "alert.snooze", alert_id, order.by, waiting.revision)
         record = Snooze(id=ident, event_id=head.id, alert_id=waiting.alert_id, by=order.by, at=order.at,
                         until=order.at + length)
-        return _accept(connection, order, record, "alert.snooze", f"{minutes} 分钟")
+        return accept(connection, order, record, ident, "alert.snooze", f"{minutes} 分钟")
 
 
 def close(engine: Engine, order: Order, version: int, reason: str, note: str = "") -> Accepted:
@@ -103,7 +111,7 @@ def close(engine: Engine, order: Order, version: int, reason: str, note: str = "
         text = "：".join(part for part in (reason, _note(note)) if part)
         ident = digest(order.event_id, "event.close", version, order.by)
         record = Close(id=ident, event_id=head.id, key=head.key, by=order.by, at=order.at, reason=text)
-        return _accept(connection, order, record, "event.close", text)
+        return accept(connection, order, record, ident, "event.close", text)
 
 
 def _standing(connection: Connection, event_id: str) -> tuple[EventHead, AlertState | None]:
@@ -143,100 +151,51 @@ def _other_ack(connection: Connection, record: Ack) -> str:
     return next((one.by for one in others if one.alert_id == record.alert_id and one.by != record.by), "")
 
 
-def _accept(connection: Connection, order: Order, record: Command, action: str, detail: str) -> Accepted:
-    row = {"id": record.id, "event_id": record.event_id, "type": codec.type_name(record),
-           "record": codec.encode(record).decode(), "accepted_at": order.real, "sent_at": None}
+def poll(engine: Engine, book: RuleBook | None, order: Order, source_id: str) -> Accepted:
+    """Ask for a source to be polled now; Refused when nobody polls it. Once per poll: a second wish waits for it."""
+    source = book.source(source_id) if book else None
+    if source is None:
+        raise Refused("not_found", "没有这个来源。")
+    if source.kind is SourceKind.INTAKE:
+        raise Refused("not_polled", "这是人工上报的来源，没有网址可采集。")
+    if not source.enabled:
+        raise Refused("not_polled", "这个来源已停用。请先在 sources.yml 里启用它（去掉 enabled: false）。")
+    table = schema.sources
+    with engine.begin() as connection:
+        last = connection.execute(select(table.c.polled_at).where(table.c.id == source_id)).scalar() or 0
+        ident = digest("poll", source_id, last)
+        about = replace(order, event_id=poll_key(source_id))
+        record = PollRequest(id=ident, source_id=source_id, by=order.by, at=order.at)
+        return accept(connection, about, record, ident, "source.poll", "", shown=source_id)
+
+
+def poll_key(source_id: str) -> str:
+    """What stands for a source in the column of event ids."""
+    return digest("source", source_id)
+
+
+def accept(connection: Connection, order: Order, record: Command, ident: str, action: str, detail: str, *,
+           shown: str = "") -> Accepted:
+    """Write a command and its audit line, once. shown: what the audit line is about, by default the event."""
+    text = codec.encode(record).decode()
+    row = {"id": ident, "event_id": order.event_id, "type": codec.type_name(record), "record": text,
+           "accepted_at": order.real, "sent_at": None}
     if audit.insert_once(connection, schema.commands, row):
         about = f"{detail}（{order.via}）" if order.via else detail
-        audit.write(connection, order.at, order.by, action, record.event_id, about)
-        return Accepted(record.id, repeated=False)
+        audit.write(connection, order.at, order.by, action, shown or order.event_id, about)
+        return Accepted(ident, repeated=False)
     table = schema.commands
     connection.execute(
-        update(table).where(table.c.id == record.id, table.c.sent_at < order.real - RESEND_AFTER)
+        update(table).where(table.c.id == ident, table.c.sent_at < order.real - RESEND_AFTER, table.c.record != "")
         .values(sent_at=None))
-    return Accepted(record.id, repeated=True)
+    return Accepted(ident, repeated=True)
 
 
 def _note(note: str) -> str:
     return " ".join(note.split())[:MAX_NOTE]
 
 
-# ---------------------------------------------------------------- sending
-
-
-class Sender(Protocol):
-    async def send(
-        self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> None: ...
-
-
-class CommandSender:
-    """Sends accepted commands in their order, for ever trying again. One per desk process.
-
-    open_bus makes a new connection to the broker; it may raise while the broker is away.
-    """
-
-    def __init__(self, engine: Engine, open_bus: Callable[[], AbstractAsyncContextManager[Sender]], *,
-                 retry_seconds: float = RETRY_SECONDS, real: Clock | None = None) -> None:
-        self._engine, self._open_bus, self._retry = engine, open_bus, retry_seconds
-        self._real = real or Clock()
-        self._wake = asyncio.Event()
-        self.connected = False
-
-    def wake(self) -> None:
-        """A command was accepted: send it now. Call from the event loop."""
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            try:
-                async with self._open_bus() as bus:
-                    self.connected = True
-                    await self._serve(bus)
-            except Exception as error:  # broker or store away: commands wait in SQL
-                log.warning("commands wait, next try in %gs: %s: %s", self._retry, type(error).__name__, error)
-            finally:
-                self.connected = False
-            await asyncio.sleep(self._retry)
-
-    async def _serve(self, bus: Sender) -> None:
-        while True:
-            self._wake.clear()
-            for command in await asyncio.to_thread(unsent, self._engine):
-                await self._send(bus, command)
-            try:
-                async with asyncio.timeout(self._retry):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-
-    async def _send(self, bus: Sender, command: Command) -> None:
-        topic, key = _address(command)
-        await bus.send(topic, key, command, ident=command.id)
-        await asyncio.to_thread(_mark_sent, self._engine, command.id, self._real.now())
-
-
-def unsent(engine: Engine) -> list[Command]:
-    """Commands that the broker has not acknowledged, oldest first."""
-    table = schema.commands
-    with engine.connect() as connection:
-        rows = connection.execute(
-            select(table).where(table.c.sent_at.is_(None)).order_by(table.c.accepted_at, table.c.id))
-        return [read_command(row.type, row.record) for row in rows]
-
-
 def read_command(kind: str, record: str) -> Command:
     command: Any = codec.decode_as(codec.TYPES[kind], record.encode())
-    assert isinstance(command, Ack | Snooze | Close)
+    assert isinstance(command, Ack | Snooze | Close | PollRequest | RawBatch)
     return command
-
-
-def _address(command: Command) -> tuple[str, str]:
-    if isinstance(command, Close):
-        return topics.ITEMS_SCORED, command.key
-    return topics.EVENTS, command.event_id
-
-
-def _mark_sent(engine: Engine, ident: str, now: Millis) -> None:
-    with engine.begin() as connection:
-        connection.execute(update(schema.commands).where(schema.commands.c.id == ident).values(sent_at=now))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, func, or_, select
 
-from agents.desk.commands import Command, read_command
+from agents.desk.commands import read_command
 from agents.store import readmodel, schema
 from agents.store.readmodel import EventCard
 from pipeline import codec
@@ -31,6 +31,7 @@ from pipeline.model import (
 )
 
 PAGE = 50
+EventCommand = Ack | Snooze | Close
 ITEMS = 20
 """Items of an event on one page."""
 
@@ -44,7 +45,7 @@ _WAITING = (AlertStatus.PENDING, AlertStatus.NOTIFIED, AlertStatus.SNOOZED, Aler
 class Pending:
     """A decision that was accepted and has not taken effect yet. sent: the broker has it."""
 
-    command: Command
+    command: EventCommand
     sent: bool
 
 
@@ -285,11 +286,12 @@ def _pending(connection: Connection, ids: Collection[str], real: Millis) -> dict
         select(table).where(table.c.event_id.in_(ids), recent).order_by(table.c.accepted_at)).mappings()
     for row in rows:
         command = read_command(row["type"], row["record"])
+        assert isinstance(command, EventCommand)
         found.setdefault(row["event_id"], []).append(Pending(command, row["sent_at"] is not None))
     return found
 
 
-def _under_way(command: Command, card: EventCard) -> bool:
+def _under_way(command: EventCommand, card: EventCard) -> bool:
     """Whether the stream has yet to answer this command."""
     head, alert = card.head, card.alert
     if isinstance(command, Close):

@@ -25,9 +25,18 @@ TOKEN_PREFIX = "wxt_"  # noqa: S105  (a prefix that secret scanners can find, no
 
 
 class Scope(StrEnum):
+    """What a token may do. poll: have a source collected now. intake: file reports, and nothing else."""
+
     READ = "read"
     ACK = "ack"
     CLOSE = "close"
+    POLL = "poll"
+    INTAKE = "intake"
+
+    @property
+    def needs(self) -> Role:
+        """The role that an account must have for it."""
+        return {Scope.READ: Role.VIEWER, Scope.INTAKE: Role.REPORTER}.get(self, Role.DUTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +100,10 @@ def create_token(
         row = connection.execute(select(schema.accounts).where(schema.accounts.c.name == account)).first()
         if row is None or row.disabled:
             raise AccountError(f"没有可用的账号 {account}；`wenxun user list` 列出全部账号")
-        if not Role(row.role).may(Role.DUTY) and scopes - {Scope.READ}:
-            raise AccountError(f"账号 {account} 是 {row.role}，它的令牌只能有 read")
+        beyond = sorted(each for each in scopes if not Role(row.role).may(each.needs))
+        if beyond:
+            may = "、".join(each for each in Scope if Role(row.role).may(each.needs))
+            raise AccountError(f"账号 {account} 是 {row.role}，它的令牌只能有 {may}，不能有 {'、'.join(beyond)}")
         connection.execute(insert(schema.tokens).values(
             id=_digest(token), name=name, account=account, scopes=" ".join(sorted(scopes)), created_at=now,
             expires_at=expires_at))

@@ -18,10 +18,10 @@ from agents.clock import Clock
 from agents.deps import Deps
 from agents.desk import audit, sessions
 from agents.desk.accounts import Role
-from agents.desk.commands import CommandSender
 from agents.desk.guard import same_origin
 from agents.desk.limits import LoginLimiter
 from agents.desk.render import Render, Times
+from agents.desk.sender import CommandSender
 from agents.desk.sessions import Session
 from agents.store import readmodel
 from pipeline.model import Millis
@@ -127,8 +127,8 @@ Handler = Callable[[Visit], Response]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def signed_in(handler: Handler, need: Role = Role.VIEWER) -> Endpoint:
-    """A page for people of a role. The handler is plain and blocks: it runs in a thread."""
+def signed_in(handler: Handler, need: Role | None = Role.VIEWER) -> Endpoint:
+    """A page for people of a role (None: of any). The handler is plain and blocks: it runs in a thread."""
 
     async def endpoint(request: Request) -> Response:
         desk = desk_of(request)
@@ -136,15 +136,15 @@ def signed_in(handler: Handler, need: Role = Role.VIEWER) -> Endpoint:
         if session is None:
             return _to_login(request)
         visit = Visit(desk, request, session)
-        if not session.role.may(need):
+        if need is not None and not session.role.may(need):
             return await asyncio.to_thread(_forbidden, visit, need)
         return await asyncio.to_thread(handler, visit)
 
     return endpoint
 
 
-def posted(handler: Handler, need: Role) -> Endpoint:
-    """A form of people of a role: same origin, the session's CSRF token, then the handler in a thread."""
+def posted(handler: Handler, need: Role | None) -> Endpoint:
+    """A form of people of a role (None: any): same origin, the session's CSRF token, then the handler in a thread."""
 
     async def endpoint(request: Request) -> Response:
         desk = desk_of(request)
@@ -157,7 +157,7 @@ def posted(handler: Handler, need: Role) -> Endpoint:
                 form.get("csrf", "").encode(), session.csrf.encode()):
             return await asyncio.to_thread(
                 visit.message, "请求未通过校验", "请回到页面刷新后再提交一次。", 403)
-        if not session.role.may(need):
+        if need is not None and not session.role.may(need):
             return await asyncio.to_thread(_forbidden, visit, need)
         response = await asyncio.to_thread(handler, visit)
         desk.sender.wake()

@@ -133,10 +133,11 @@ def ledgered(connection: Connection, since: Millis) -> set[str]:
 
 
 def commands(connection: Connection, since: Millis) -> list[Any]:
-    """Commands accepted since then (real time), in order."""
+    """Commands accepted since then (real time), in order. A report that the archive has is an empty record: left out."""
     table = schema.commands.c
     rows = connection.execute(
-        select(table.type, table.record).where(table.accepted_at >= since).order_by(table.accepted_at, table.id))
+        select(table.type, table.record).where(table.accepted_at >= since, table.record != "")
+        .order_by(table.accepted_at, table.id))
     return [codec.decode_as(codec.TYPES[kind], record.encode()) for kind, record in rows]
 
 

@@ -19,7 +19,7 @@ from agents.deps import Deps, RuleStore
 from agents.desk import accounts, sessions, web
 from agents.desk.accounts import Role
 from agents.desk.app import create_app
-from agents.desk.commands import CommandSender
+from agents.desk.sender import CommandSender
 from agents.desk.web import Desk
 from agents.metrics import Metrics
 from agents.settings import Settings
@@ -34,9 +34,10 @@ HASHES: dict[str, str] = {}
 
 @dataclass
 class Broker:
-    """What was sent, in order: (topic, key, record). away: as if nobody listened."""
+    """What was sent, in order: (topic, key, record), and to which partition. away: as if nobody listened."""
 
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
+    partitions: list[int | None] = field(default_factory=list)
     away: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,7 +50,8 @@ class Broker:
     async def send(self, topic: str, key: str, record: Any, *, ident: str, partition: int | None = None) -> None:
         if self.away:
             raise ConnectionError("nobody listens")
-        assert ident == record.id
+        assert ident == getattr(record, "id", ident) and ident
+        self.partitions.append(partition)
         self.sent.append((topic, key, record))
         self.arrived.set()
 

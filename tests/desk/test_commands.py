@@ -12,7 +12,8 @@ from sqlalchemy import event as sql_event
 from agents.clock import Clock
 from agents.desk import commands, reads
 from agents.desk.accounts import Role
-from agents.desk.commands import CommandSender, Order, Refused
+from agents.desk.commands import Order, Refused
+from agents.desk.sender import CommandSender
 from agents.store import schema
 from pipeline import topics
 from pipeline.model import Ack, AlertState, AlertStatus, Close, EventHead, EventStatus, Snooze
