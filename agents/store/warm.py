@@ -133,7 +133,7 @@ def ledgered(connection: Connection, since: Millis) -> set[str]:
 
 
 def commands(connection: Connection, since: Millis) -> list[Any]:
-    """Commands accepted since then (real time), in order. A report that the archive has is an empty record: left out."""
+    """Commands accepted since then (real time), in order. Reports that the archive has are empty records: left out."""
     table = schema.commands.c
     rows = connection.execute(
         select(table.type, table.record).where(table.accepted_at >= since, table.record != "")

@@ -65,7 +65,7 @@ def report(draft: Draft, source_id: str, now: Millis) -> RawItem:
     # an urgent word about the same text is news as well
     revision = identity.revision(title, f"{text}\x1f加急" if draft.urgent else text)
     return RawItem(
-        id=identity.item_id(source_id, guid=name), revision=revision, source_id=source_id,
+        id=identity.item_id(source_id, name), revision=revision, source_id=source_id,
         title=title or _title_from(text), text=text, url=url, first_seen_at=now, published_at=draft.at, ref=ref,
         urgent=draft.urgent)
 
