@@ -147,22 +147,33 @@ def _common() -> frozenset[str]:
 
 
 def as_utf8_xml(text: str) -> bytes:
-    """XML text as UTF-8 without its declaration and DOCTYPE: nothing is left for a parser to look up or expand."""
+    """XML text as UTF-8 without its declaration and DOCTYPEs: nothing is left for a parser to look up or expand."""
     match = _XML_DECLARATION.match(text)
-    text = text[match.end():] if match else text
-    begin = _prolog_end(text)
-    if text[begin:begin + 9].upper() != "<!DOCTYPE":
-        return text.encode()
-    return (text[:begin] + text[_doctype_end(text, begin):]).encode()
-
-
-def _prolog_end(text: str) -> int:
-    """Where the white space, comments and processing instructions before the root element end."""
-    at = 0
+    at, kept = match.end() if match else 0, [""]
     while True:
-        at += len(text[at:at + 65536]) - len(text[at:at + 65536].lstrip())
-        end = next((mark for begin, mark in (("<!--", "-->"), ("<?", "?>")) if text.startswith(begin, at)), "")
-        stop = text.find(end, at) if end else -1
+        end = _prolog_end(text, at)
+        kept.append(text[at:end])
+        if text[end:end + 9].upper() != "<!DOCTYPE":
+            break
+        at = _doctype_end(text, end)
+    root = _ELEMENT.search(text, end)
+    begin = root.start() if root else len(text)
+    # remains of a DOCTYPE that ended early: feedparser would still take them for declarations
+    return "".join((*kept, _DECLARED.sub("< ", text[end:begin]), text[begin:])).encode()
+
+
+_ELEMENT = re.compile(r"<[A-Za-z0-9_]")
+_DECLARED = re.compile(r"<!(?=DOCTYPE|ENTITY)", re.IGNORECASE)
+
+
+def _prolog_end(text: str, at: int) -> int:
+    """Where the white space, comments and processing instructions before the root element end."""
+    while True:
+        black = _BLACK.search(text, at)
+        at = black.start() if black else len(text)
+        begin, end = next(
+            (pair for pair in (("<!--", "-->"), ("<?", "?>")) if text.startswith(pair[0], at)), ("", ""))
+        stop = text.find(end, at + len(begin)) if end else -1
         if stop == -1:
             return at
         at = stop + len(end)
@@ -170,11 +181,18 @@ def _prolog_end(text: str) -> int:
 
 def _doctype_end(text: str, start: int) -> int:
     """Behind the `>` that ends a DOCTYPE, its internal subset included; the end of the text when it never ends."""
-    close, subset = text.find(">", start), text.find("[", start)
-    if subset == -1 or (close != -1 and close < subset):
-        return close + 1 if close != -1 else len(text)
-    over = re.compile(r"\]\s*>").search(text, subset)
+    close = text.find(">", start)
+    if close == -1:
+        return len(text)
+    subset = text.find("[", start, close)
+    if subset == -1:
+        return close + 1
+    over = _SUBSET_END.search(text, subset)
     return over.end() if over else len(text)
+
+
+_BLACK = re.compile(r"\S")
+_SUBSET_END = re.compile(r"\]\s*>")
 
 
 # ---------------------------------------------------------------- HTML
