@@ -21,7 +21,8 @@ def expire(engine: Engine, before: Millis) -> Counter[str]:
     """Drop the texts of everything older than this; rows changed by table. May be repeated and interrupted."""
     steps: dict[str, Callable[[Connection], int]] = {
         "items": lambda c: _blank(c, schema.items, _unexpired(schema.items, schema.items.c.seen_at < before),
-                                  title="", text="", url="", expired=True),
+                                  title="", text="", html="", url="", expired=True),
+        "counts": lambda c: _drop(c, schema.counts, schema.counts.c.at < before),
         "scored": lambda c: _blank(c, schema.scored, _unexpired(schema.scored, schema.scored.c.first_seen_at < before),
                                    detail="", expired=True),
         "revisions": lambda c: _blank(c, schema.revisions, _old_revision(before), title="", text=""),
@@ -53,6 +54,12 @@ def _blank(connection: Connection, table: Table, which: ColumnElement[bool], **v
     return connection.execute(update(table).where(tuple_(*key).in_(some)).values(**values)).rowcount
 
 
+def _drop(connection: Connection, table: Table, which: ColumnElement[bool]) -> int:
+    key = list(table.primary_key)
+    some = select(*key).where(which).limit(CHUNK)
+    return connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount
+
+
 def _blank_old(connection: Connection, table: Table, before: Millis) -> int:
     return _blank(connection, table, (table.c.at < before) & (table.c.detail != ""), detail="")
 
@@ -69,8 +76,7 @@ def _old_revision(before: Millis) -> ColumnElement[bool]:
 def _sent(connection: Connection, before: Millis) -> int:
     """Messages that ended and whose end is on topic deliveries: the account stays there, the text goes."""
     table = schema.outbox
-    some = select(table.c.id).where(table.c.reported.is_(True), table.c.decided_at < before).limit(CHUNK)
-    return connection.execute(delete(table).where(table.c.id.in_(some))).rowcount
+    return _drop(connection, table, table.c.reported.is_(True) & (table.c.decided_at < before))
 
 
 def _events(connection: Connection, before: Millis) -> int:

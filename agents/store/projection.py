@@ -54,6 +54,10 @@ class Batch:
         match entry.record:
             case model.RawBatch() as raw:
                 self.raw.extend(raw.items)
+                self.rows["counts"].extend(_counts(item.id, item.first_seen_at, item.counts)
+                                           for item in raw.items if item.counts is not None)
+            case model.CountsBatch() as grown:
+                self.rows["counts"].extend(_counts(row.item_id, row.at, row.counts) for row in grown.items)
             case model.ScoredBatch() as scored:
                 self.rows["scored"].extend(_scored(item, scored) for item in scored.items)
             case model.EventHead() as head:
@@ -122,6 +126,7 @@ _NEWEST = {
 }
 _ONCE: dict[str, tuple[Table, tuple[str, ...]]] = {
     "timeline": (schema.timeline, ("event_id", "ref")),
+    "counts": (schema.counts, ()),
     "escalations": (schema.escalations, ()),
     "dead_letters": (schema.dead_letters, ()),
 }
@@ -185,7 +190,12 @@ def _item(item: model.RawItem) -> Row:
     return {"id": item.id, "source_id": item.source_id, "revision": item.revision, "title": item.title,
             "text": item.text, "url": item.url, "published_at": item.published_at,
             "first_seen_at": item.first_seen_at, "seen_at": item.first_seen_at, "revised_at": None,
-            "backfill": item.backfill, "expired": False}
+            "backfill": item.backfill, "html": item.html, "ref": item.ref, "urgent": item.urgent, "expired": False}
+
+
+def _counts(item_id: str, at: model.Millis, counts: model.Counts) -> Row:
+    return {"item_id": item_id, "at": at, "comments": counts.comments, "forwards": counts.forwards,
+            "likes": counts.likes, "views": counts.views}
 
 
 def _scored(scored: model.ScoredItem, batch: model.ScoredBatch) -> Row:
@@ -223,7 +233,9 @@ def _delivery(done: model.Delivery) -> Row:
 def _source(state: model.SourceState) -> Row:
     return {"id": state.source_id, "url": state.url, "polled_at": state.polled_at, "next_poll_at": state.next_poll_at,
             "outcome": state.outcome, "error": state.error, "failures": state.failures,
-            "succeeded_at": state.succeeded_at, "new_item_at": state.new_item_at, "backfilled": state.backfilled}
+            "succeeded_at": state.succeeded_at, "new_item_at": state.new_item_at, "backfilled": state.backfilled,
+            "kind": state.kind, "failed_since": state.failed_since,
+            "state": _json(msgspec.structs.replace(state, seen=b"", etag="", last_modified="", etag_url=""))}
 
 
 def _dead(letter: model.DeadLetter) -> Row:

@@ -13,16 +13,21 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Select, and_, func, select
 
 from agents.store import schema
+from agents.store.item_reads import counts_of, item
 from agents.store.rows import (
     AuditRow,
     Counts,
+    CountsNow,
     DeadRow,
     DeliveryRow,
     EventCard,
     EventView,
+    ItemEvent,
+    ItemView,
     Kind,
     Line,
     Member,
+    Revision,
     SourceRow,
 )
 from pipeline import codec
@@ -37,11 +42,12 @@ from pipeline.model import (
     MemberRow,
     Millis,
     ScoredItem,
+    SourceState,
 )
 from pipeline.rulebook.schema import RuleBook
 
-__all__ = ["AuditRow", "Counts", "DeadRow", "DeliveryRow", "EventCard", "EventView", "Kind", "Line", "Member",
-           "SourceRow"]
+__all__ = ["AuditRow", "Counts", "CountsNow", "DeadRow", "DeliveryRow", "EventCard", "EventView", "ItemEvent",
+           "ItemView", "Kind", "Line", "Member", "Revision", "SourceRow", "counts_of", "item"]
 """The rows, for callers that need their names; the questions are below."""
 
 EXPIRED_TITLE = "（文字已过保存期）"
@@ -182,10 +188,17 @@ def sources(connection: Connection) -> list[SourceRow]:
     counted = (select(schema.items.c.source_id, func.count().label("kept"))
                .group_by(schema.items.c.source_id).subquery())
     table = schema.sources
+    columns = [column for column in table.c if column.name != "state"]
     rows = connection.execute(
-        select(table, func.coalesce(counted.c.kept, 0).label("items"))
+        select(*columns, func.coalesce(counted.c.kept, 0).label("items"))
         .select_from(table.outerjoin(counted, counted.c.source_id == table.c.id)).order_by(table.c.id)).mappings()
     return [SourceRow(**row) for row in rows]
+
+
+def source_states(connection: Connection) -> dict[str, SourceState]:
+    """Every source that was ever polled, by id, as the collector knows it, without `seen` and validators."""
+    rows = connection.execute(select(schema.sources)).mappings()
+    return {row["id"]: _source_state(row) for row in rows}
 
 
 def dead_letters(connection: Connection, *, limit: int = 100, waiting: bool = False) -> list[DeadRow]:
@@ -281,6 +294,15 @@ def _member(row: RowMapping) -> Member:
 def _scored(detail: str) -> ScoredItem:
     decoded: ScoredItem = msgspec.json.decode(detail, type=ScoredItem)
     return decoded
+
+
+def _source_state(row: RowMapping) -> SourceState:
+    if row["state"]:
+        decoded: SourceState = codec.decode_as(SourceState, row["state"].encode())
+        return decoded
+    names = ("url", "polled_at", "next_poll_at", "outcome", "error", "failures", "succeeded_at", "new_item_at",
+             "backfilled")                            # written before `state` was kept
+    return SourceState(source_id=row["id"], **{name: row[name] for name in names})
 
 
 def _dead(row: RowMapping) -> DeadRow:

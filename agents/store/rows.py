@@ -8,14 +8,17 @@ from typing import Any
 
 from pipeline.model import (
     AlertState,
+    CountsRow,
     DeadLetter,
     DeliveryStatus,
     Escalation,
     EventHead,
+    EventStatus,
     MemberRow,
     Millis,
     ScoredItem,
 )
+from pipeline.model import Counts as ItemCounts
 
 
 class Kind(StrEnum):
@@ -96,7 +99,11 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """Where the polling of a source stands; names and URLs as configured are in the rule book."""
+    """Where the polling of a source stands; names and URLs as configured are in the rule book.
+
+    kind: what its document is (`rss20`, `discourse` …). failed_since: the first failure of the present series.
+    What health is judged by is whole in readmodel.source_states.
+    """
 
     id: str
     url: str
@@ -109,6 +116,8 @@ class SourceRow:
     new_item_at: Millis | None
     backfilled: bool
     items: int
+    kind: str = ""
+    failed_since: Millis | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +153,66 @@ class Counts:
     last_polled_at: Millis | None
     waiting_alerts: int
     dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What an item said before it was edited. Both texts are empty past their retention time."""
+
+    revision: str
+    title: str
+    text: str
+    seen_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEvent:
+    """An event that an item is in."""
+
+    id: str
+    number: int
+    subject: str
+    title: str
+    status: EventStatus
+    level: int
+    level_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """One item as it stands. seen_at: when this content was collected; revised_at: the same, if it was edited.
+
+    html is markup by the allow-list, empty where it says no more than text. revisions: earlier contents, newest first.
+    counts: its series, oldest first, the newest 500. scored: subject -> the item as that subject sees it, with its
+    spans; of the content of `item.revision` there, which may be an earlier one for a moment.
+    """
+
+    id: str
+    source_id: str
+    revision: str
+    title: str
+    text: str
+    html: str
+    url: str
+    ref: str
+    urgent: bool
+    published_at: Millis | None
+    first_seen_at: Millis
+    seen_at: Millis
+    revised_at: Millis | None
+    backfill: bool
+    expired: bool
+    revisions: tuple[Revision, ...]
+    counts: tuple[CountsRow, ...]
+    events: tuple[ItemEvent, ...]
+    scored: dict[str, ScoredItem]
+
+
+@dataclass(frozen=True, slots=True)
+class CountsNow:
+    """The latest counts of an item, and by how many comments, forwards and likes they grew since the first known."""
+
+    at: Millis
+    counts: ItemCounts
+    since: Millis
+    growth: int

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData()
@@ -36,6 +37,9 @@ items = Table(
     Column("seen_at", BigInteger, nullable=False),               # when this revision was collected; orders revisions
     Column("revised_at", BigInteger),                            # seen_at, of an item that was edited
     Column("backfill", Boolean, nullable=False),
+    Column("html", Text, nullable=False, server_default=""),     # by the allow-list of collect/sanitize.py
+    Column("ref", String(64), nullable=False, server_default=""),   # of a report: the ticket's number
+    Column("urgent", Boolean, nullable=False, server_default=false()),
     Column("expired", Boolean, nullable=False, default=False),   # text dropped after the retention time
     Index("items_by_source", "source_id", "seen_at"),
     Index("items_by_time", "first_seen_at"),
@@ -49,6 +53,17 @@ revisions = Table(                                               # earlier conte
     Column("title", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
+)
+
+counts = Table(                                                  # what people did with an item, each time it changed
+    "counts", metadata,
+    Column("item_id", String(20), primary_key=True),
+    Column("at", BigInteger, primary_key=True),
+    Column("comments", BigInteger),                              # NULL where the feed does not say
+    Column("forwards", BigInteger),
+    Column("likes", BigInteger),
+    Column("views", BigInteger),
+    Index("counts_by_time", "at"),
 )
 
 scored = Table(                                                  # an item as one subject
@@ -151,7 +166,7 @@ deliveries = Table(
     Index("deliveries_by_time", "at"),
 )
 
-sources = Table(                                                 # SourceState, without `seen`
+sources = Table(
     "sources", metadata,
     Column("id", String(64), primary_key=True),
     Column("url", Text, nullable=False),
@@ -163,6 +178,9 @@ sources = Table(                                                 # SourceState, 
     Column("succeeded_at", BigInteger),
     Column("new_item_at", BigInteger),
     Column("backfilled", Boolean, nullable=False),
+    Column("kind", String(32), nullable=False, server_default=""),
+    Column("failed_since", BigInteger),
+    Column("state", Text, nullable=False, server_default=""),    # SourceState as JSON, without `seen` and validators
 )
 
 books = Table(                                                   # every rule book that was in force

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import stat
 import threading
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, insert, inspect, select
+from sqlalchemy import Engine, insert, inspect, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from agents.store import engine as store
-from agents.store import schema
+from agents.store import readmodel, schema
 from pipeline.errors import SettingsError
+from pipeline.model import SourceState
 
 
 @pytest.fixture
@@ -40,10 +45,10 @@ def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
 def test_an_upgrade_needs_no_ini_file_and_may_be_repeated(url: str, tmp_path: Path,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert store.current(url) == ("", "0001")
+    assert store.current(url) == ("", "0002")
     store.upgrade(url)
     store.upgrade(url)
-    assert store.current(url) == ("0001", "0001")
+    assert store.current(url) == ("0002", "0002")
     store.require_current(url)
 
 
@@ -62,7 +67,7 @@ def test_processes_that_start_at_once_upgrade_one_after_the_other(url: str) -> N
     for thread in threads:
         thread.join()
     assert failed == []
-    assert store.current(url)[0] == "0001"
+    assert store.current(url)[0] == "0002"
 
 
 def test_tables_that_are_not_upgraded_name_the_command(url: str) -> None:
@@ -139,7 +144,7 @@ async def test_a_start_waits_for_a_store_that_cannot_be_written_yet(
 
     monkeypatch.setattr(store, "upgrade", full_twice)
     engine = await store.ready_store(url, retry_seconds=[0])
-    assert len(tries) == 3 and store.current(url)[0] == "0001"
+    assert len(tries) == 3 and store.current(url)[0] == "0002"
     assert caplog.text.count("disk is full") == 2
     engine.dispose()
 
@@ -152,3 +157,44 @@ def test_every_table_can_be_said_in_postgresql() -> None:
     said = [str(CreateTable(table).compile(dialect=postgresql.dialect())) for table in schema.metadata.sorted_tables]
     assert len(said) == len(schema.metadata.tables)
     assert any("BIGINT" in one for one in said)
+
+
+def test_tables_of_the_first_version_keep_their_rows_and_get_the_new_columns(url: str) -> None:
+    engine = store.open_store(url)
+    with engine.begin() as connection:
+        command.upgrade(store._config(connection), "0001")
+        connection.execute(text(
+            "INSERT INTO items (id, source_id, revision, title, text, url, first_seen_at, seen_at, backfill, expired) "
+            "VALUES ('a1', 'xinwen', '1', '投票站', '几点关门', 'http://x/', 5, 5, FALSE, FALSE)"))
+        connection.execute(text(
+            "INSERT INTO sources (id, url, polled_at, next_poll_at, outcome, error, failures, backfilled) "
+            "VALUES ('xinwen', 'http://x/rss', 7, 9, 'fetched', '', 2, TRUE)"))
+    engine.dispose()
+    engine = opened(url)
+    with engine.connect() as connection:
+        item, states = readmodel.item(connection, "a1"), readmodel.source_states(connection)
+        listed = readmodel.sources(connection)
+    engine.dispose()
+    assert item is not None and (item.title, item.html, item.ref, item.urgent) == ("投票站", "", "", False)
+    assert states == {"xinwen": SourceState(source_id="xinwen", url="http://x/rss", polled_at=7, next_poll_at=9,
+                                            outcome="fetched", failures=2, backfilled=True)}
+    assert [(row.id, row.items, row.kind, row.failed_since) for row in listed] == [("xinwen", 1, "", None)]
+
+
+def test_the_second_migration_can_be_taken_back_and_made_again(url: str) -> None:
+    engine = opened(url)
+    for target in ("0001", "head"):
+        with engine.begin() as connection:
+            config = store._config(connection)
+            (command.downgrade if target == "0001" else command.upgrade)(config, target)
+    engine.dispose()
+    assert store.current(url) == ("0002", "0002")
+
+
+def test_the_second_migration_can_be_said_in_postgresql() -> None:
+    said = io.StringIO()
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": said})
+    with Operations.context(context):
+        importlib.import_module("agents.store.migrations.versions.0002_counts_reports_source_health").upgrade()
+    assert "ALTER TABLE items ADD COLUMN urgent BOOLEAN DEFAULT false NOT NULL" in said.getvalue()
+    assert "PRIMARY KEY (item_id, at)" in said.getvalue()

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, insert
 from agents.store import readmodel, schema
 from agents.store.expiry import expire
 from pipeline import codec
-from pipeline.model import EventStatus
+from pipeline.model import Counts, EventStatus
 from tests import messages
 from tests.agents import store_fakes as fakes
 from tests.builders import NOON, raw_batch, raw_item, scored_batch, scored_item
@@ -35,7 +35,8 @@ def outbox_row(ident: str, *, status: str = "confirmed", reported: bool = True) 
 def fill(store: Engine) -> None:
     calm = fakes.head(7, "a1", status=EventStatus.CALM, level=0, statements=(messages.excerpt("s1", official=True),))
     fakes.put(
-        store, raw_batch(raw_item(), raw_item(revision="1" * 16, title="三点截止", first_seen_at=NOON + 1)),
+        store, raw_batch(raw_item(html="<p>投票站</p>", counts=Counts(comments=3)),
+                         raw_item(revision="1" * 16, title="三点截止", first_seen_at=NOON + 1)),
         scored_batch(scored_item()), calm, fakes.alert(), messages.page(), fakes.delivery(),
         fakes.dead(value="投票站".encode()))
     with store.begin() as connection:
@@ -96,7 +97,8 @@ def test_an_open_event_and_a_message_under_way_keep_their_texts(store: Engine) -
 def test_a_second_run_finds_nothing_to_do(store: Engine) -> None:
     fill(store)
     assert expire(store, NOON + DAY) == {
-        "items": 1, "revisions": 1, "scored": 1, "events": 1, "escalations": 1, "dead_letters": 1, "outbox": 1}
+        "items": 1, "counts": 1, "revisions": 1, "scored": 1, "events": 1, "escalations": 1, "dead_letters": 1,
+        "outbox": 1}
     assert expire(store, NOON + DAY) == {}
 
 

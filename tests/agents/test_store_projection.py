@@ -18,6 +18,9 @@ from pipeline.model import (
     Ack,
     AlertStatus,
     Close,
+    Counts,
+    CountsBatch,
+    CountsRow,
     DeliveryStatus,
     EscalationKind,
     EventStatus,
@@ -75,6 +78,21 @@ def test_an_item_keeps_a_row_per_subject_with_its_newest_evidence(store: Engine)
     rows = {row["subject"]: row for row in fakes.rows(store, "scored")}
     assert {subject: row["revision"][0] for subject, row in rows.items()} == {"polling": "2", "queues": "0"}
     assert json.loads(rows["polling"]["detail"])["item"]["title"] == "新"
+
+
+def test_counts_are_a_series_of_the_item_and_a_repeat_adds_nothing(store: Engine) -> None:
+    batch = CountsBatch(source_id="xinwen", at=NOON + MINUTE, items=(
+        CountsRow("a1", NOON + MINUTE, Counts(comments=5, views=900)), CountsRow("unknown", NOON, Counts(likes=1))))
+    for _ in range(2):
+        fakes.put(store, raw_batch(raw_item(counts=Counts(comments=3))), batch)
+    found = sorted((row["item_id"], row["at"], row["comments"], row["likes"], row["views"])
+                   for row in fakes.rows(store, "counts"))
+    assert found == [("a1", NOON, 3, None, None), ("a1", NOON + MINUTE, 5, None, 900), ("unknown", NOON, None, 1, None)]
+
+
+def test_an_item_without_counts_has_no_row_of_them(store: Engine) -> None:
+    fakes.put(store, raw_batch(raw_item()))
+    assert fakes.rows(store, "counts") == []
 
 
 # ---------------------------------------------------------------- events
@@ -189,7 +207,8 @@ def test_a_batch_is_written_whole_or_not_at_all(store: Engine) -> None:
 def everything() -> list[Any]:
     """Records of every kind, with edits, versions and states that follow one another."""
     edits = [raw_item(f"a{n}", revision=f"{r:016d}", title=f"第{r}版", first_seen_at=NOON + r * MINUTE,
-                      backfill=r == 0) for n in range(6) for r in range(n % 3 + 1)]
+                      backfill=r == 0, html=f"<p>第{r}版</p>", counts=Counts(comments=r))
+             for n in range(6) for r in range(n % 3 + 1)]
     raw = [raw_batch(*edits[at:at + 3]) for at in range(0, len(edits), 3)]
     scored = [scored_batch(*(scored_item(f"a{n}", revision=f"{r:016d}", at=NOON + r * MINUTE) for n in range(6)),
                            subject=subject) for r in range(2) for subject in ("polling", "queues")]
@@ -202,8 +221,10 @@ def everything() -> list[Any]:
     sent = [fakes.delivery(status=status, attempts=tries, at=NOON + tries)
             for tries, status in enumerate((DeliveryStatus.PENDING, DeliveryStatus.PENDING, DeliveryStatus.CONFIRMED))]
     polls = [fakes.source_state(polled_at=NOON + n, failures=n) for n in range(4)]
-    return [*raw, *scored, *heads, *states, *sent, *polls, messages.page(), messages.system(), fakes.dead(), book(),
-            Ack(id="c1", event_id="e1", alert_id="al1", by="wang", at=NOON)]
+    grown = [CountsBatch(source_id="xinwen", at=NOON + at, items=tuple(
+        CountsRow(f"a{n}", NOON + at, Counts(comments=at, views=9 * at)) for n in range(6))) for at in (7, 8)]
+    return [*raw, *grown, *scored, *heads, *states, *sent, *polls, messages.page(), messages.system(), fakes.dead(),
+            book(), Ack(id="c1", event_id="e1", alert_id="al1", by="wang", at=NOON)]
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, Engine, insert
 
 from agents.store import readmodel, schema
-from pipeline.model import AlertStatus, DeliveryStatus, EscalationKind, EventStatus
+from pipeline.model import (
+    AlertStatus,
+    Counts,
+    CountsBatch,
+    CountsRow,
+    DeliveryStatus,
+    EscalationKind,
+    EventStatus,
+    Span,
+)
 from tests import messages
 from tests.agents import store_fakes as fakes
 from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
@@ -153,3 +163,60 @@ def test_items_are_found_by_id_however_many(store: Engine, ask: Connection) -> N
     found = readmodel.scored_items(ask, [f"a{n}" for n in range(600)], "polling")
     assert {item.item.id for item in found} == {f"a{n}" for n in range(600)}
     assert readmodel.scored_items(ask, ["a1"], "queues") == []
+
+
+# ---------------------------------------------------------------- one item
+
+
+def grown(*totals: tuple[int, Counts]) -> CountsBatch:
+    return CountsBatch(source_id="xinwen", at=NOON, items=tuple(CountsRow("a1", at, counts) for at, counts in totals))
+
+
+def test_an_item_is_shown_with_what_it_said_before_its_counts_its_events_and_why_it_matched(
+    store: Engine, ask: Connection,
+) -> None:
+    fakes.put(store, raw_batch(raw_item(revision="1" * 16, title="三点关门", counts=Counts(comments=1))))
+    fakes.put(store, raw_batch(raw_item(revision="2" * 16, title="六点关门", first_seen_at=NOON + MINUTE)))
+    last = raw_item(revision="3" * 16, title="八点关门", first_seen_at=NOON + 2 * MINUTE, html="<p><b>八点</b></p>",
+                    ref="12345-0601", urgent=True)
+    span = Span("polling", "关门", "title", 2, 4)
+    fakes.put(store, raw_batch(last), grown((NOON + 9, Counts(comments=4))), fakes.head(7, "a1"),
+              fakes.head(3, "a1", event_id="e2", number=0, status=EventStatus.WATCHING, level=0, level_name="",
+                         opened_at=NOON - 1),
+              scored_batch(replace(scored_item(), item=last, spans=(span,))))
+    item = readmodel.item(ask, "a1")
+    assert item is not None
+    assert (item.title, item.html, item.ref, item.urgent) == ("八点关门", "<p><b>八点</b></p>", "12345-0601", True)
+    assert (item.first_seen_at, item.revised_at) == (NOON, NOON + 2 * MINUTE)
+    assert [(each.title, each.seen_at) for each in item.revisions] == [("六点关门", NOON + MINUTE), ("三点关门", NOON)]
+    assert [(row.at, row.counts.comments) for row in item.counts] == [(NOON, 1), (NOON + 9, 4)]
+    assert [(event.id, event.number, event.status) for event in item.events] == [
+        ("e1", 317, EventStatus.OPEN), ("e2", 0, EventStatus.WATCHING)]
+    assert {subject: seen.spans for subject, seen in item.scored.items()} == {"polling": (span,)}
+
+
+def test_an_item_the_archive_does_not_have_is_none(ask: Connection) -> None:
+    assert readmodel.item(ask, "nothing") is None and readmodel.counts_of(ask, ["nothing"]) == {}
+
+
+@pytest.mark.parametrize(("series", "growth"), [
+    ([Counts(5, 1, 1)], 0),
+    ([Counts(5, 1, 1), Counts(9, 1, 3)], 6),
+    ([Counts(5, None, 9), Counts(9, 7, 2)], 4),                     # not said before; fewer likes than before
+    ([Counts(1, views=5), Counts(1, views=5_000)], 0),              # views are nobody speaking
+])
+def test_growth_is_what_came_since_the_first_known_counts(
+    store: Engine, ask: Connection, series: list[Counts], growth: int,
+) -> None:
+    fakes.put(store, grown(*((NOON + n, counts) for n, counts in enumerate(series))))
+    now = readmodel.counts_of(ask, ["a1", "other"])
+    assert list(now) == ["a1"] and (now["a1"].growth, now["a1"].counts) == (growth, series[-1])
+
+
+def test_the_state_of_a_source_comes_back_as_the_collector_knew_it(store: Engine, ask: Connection) -> None:
+    state = fakes.source_state(kind="discourse", failures=3, failed_since=NOON - 9, arrivals=(NOON - 5, NOON - 2),
+                               moved_to="https://new.example/", moves=2, by_link=True, seen=b"12345678")
+    fakes.put(store, state)
+    assert readmodel.source_states(ask) == {"xinwen": replace(state, seen=b"", etag="")}
+    row = readmodel.sources(ask)[0]
+    assert (row.kind, row.failed_since, row.items) == ("discourse", NOON - 9, 0)
