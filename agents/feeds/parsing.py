@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pyexpat
 import sys
 from asyncio.subprocess import PIPE, Process
 from contextlib import suppress
@@ -13,8 +14,12 @@ from types import TracebackType
 import msgspec
 
 from agents.feeds.worker import TOO_HARD, Done, Job
+from pipeline.errors import SettingsError
 
 log = logging.getLogger("wenxun.collect")
+
+EXPAT = (2, 4, 1)
+"""The first version that stops entities from growing without bound."""
 
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from agents.feeds.worker import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -24,6 +29,9 @@ class ParsePool:
     """`async with ParsePool() as pool: done = await pool.parse(job)`. seconds: real time one document may take."""
 
     def __init__(self, workers: int = 2, seconds: float = 10.0, documents: int = 200) -> None:
+        if pyexpat.version_info < EXPAT:
+            version = ".".join(map(str, pyexpat.version_info))
+            raise SettingsError(f"this Python has expat {version}; feeds need {'.'.join(map(str, EXPAT))} or newer")
         self._seconds, self._documents = seconds, documents
         self._free: asyncio.LifoQueue[_Worker | None] = asyncio.LifoQueue()
         for _ in range(workers):
