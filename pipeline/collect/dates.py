@@ -48,14 +48,18 @@ _DAYS = {"今天": 0, "昨天": 1, "昨日": 1, "今日": 0, "前天": 2, "前�
 
 def parse_date(text: str, zone: ZoneInfo, now: Millis) -> Millis | None:
     """When this says, None when it says nothing readable. A time in the future is clamped to an hour from now."""
+    at = date_in(text, zone, now)
+    return None if at is None else min(at, now + HOUR)
+
+
+def date_in(text: str, zone: ZoneInfo, now: Millis) -> Millis | None:
+    """When this says, as far in the future as it likes."""
     text = " ".join(text.translate(_HALF_WIDTH).split())[:100]
     try:
         at = _relative(text, zone, now) or _number(text) or _calendar(text, zone, now)
     except (ValueError, OverflowError, OSError):
         return None
-    if at is None or at < _since(_FIRST_YEAR):
-        return None
-    return min(at, now + HOUR)
+    return None if at is None or at < _since(_FIRST_YEAR) else at
 
 
 def is_relative(text: str) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from pipeline.collect import identity
-from pipeline.collect.dates import is_relative, parse_date
+from pipeline.collect.dates import HOUR, date_in, is_relative
 from pipeline.collect.links import public_link
 from pipeline.collect.privacy import mask
 from pipeline.collect.text import cut, one_line, tidy, to_text
@@ -57,8 +57,8 @@ class Parsed:
     """A document read. items: oldest first, at most 500. skipped: entries without anything to read.
 
     ttl: how long the publisher asks to wait, in ms. kind: what the document is (`rss20`, `discourse` …).
-    clamped, undated: entries dated in the future, and without a readable date. title: the document's own, masked.
-    charset: the codec it was read with.
+    clamped, undated: entries dated in the future, and with a date that cannot be read. title: the document's own,
+    masked. charset: the codec it was read with.
     """
 
     items: tuple[RawItem, ...]
@@ -71,44 +71,59 @@ class Parsed:
     charset: str = ""
 
 
-def build(entries: Sequence[Entry], how: Reading) -> tuple[tuple[RawItem, ...], int]:
-    """The newest 500 entries as items, oldest first, and how many of all had nothing to read."""
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The newest 500 entries as items, oldest first; the other members as in Parsed."""
+
+    items: tuple[RawItem, ...]
+    skipped: int = 0
+    clamped: int = 0
+    undated: int = 0
+
+
+def build(entries: Sequence[Entry], how: Reading) -> Built:
+    """Items of a document's entries. An item that stands there twice is taken once, in its newest version."""
     readable = [entry for entry in entries if entry.title.strip() or entry.body.strip() or entry.link.strip()]
-    shared = _shared_guids(readable)
-    dated = [(parse_date(entry.date, how.zone, how.now) if entry.date else None, -place, entry)
-             for place, entry in enumerate(readable)]
+    named = identity.names([identity.Marks(
+        entry.guid.strip(), _absolute(entry.link, how.url), entry.title, entry.body) for entry in readable],
+        by_link=how.by_link)
+    stated = [date_in(entry.date, how.zone, how.now) if entry.date else None for entry in readable]
     # an entry without a date stands where the document has it among the newest: documents begin with the newest
-    dated.sort(key=lambda each: (how.now if each[0] is None else each[0], each[1]))
+    order = sorted(range(len(readable)), key=lambda at: (min(stated[at] or how.now, how.now + HOUR), -at))
     items: dict[str, RawItem] = {}
-    for at, _, entry in dated[-MAX_ENTRIES:]:
-        item = _item(entry, at, how, shared)
+    for at in order[-MAX_ENTRIES:]:
+        item = _item(readable[at], named[at], stated[at], how)
         if item is not None:
             items[item.id] = item
-    return tuple(items.values()), len(entries) - len(readable)
+    return Built(
+        tuple(items.values()), len(entries) - len(readable),
+        clamped=sum(date is not None and date > how.now + HOUR for date in stated),
+        undated=sum(date is None and bool(entry.date.strip()) for date, entry in zip(stated, readable, strict=True)))
 
 
-def _shared_guids(entries: Sequence[Entry]) -> frozenset[str]:
-    """Guids that several entries with different links have: they name nothing."""
-    links = {(entry.guid, entry.link) for entry in entries if entry.guid and entry.link}
-    return frozenset(guid for guid, count in Counter(guid for guid, _ in links).items() if count > 1)
+def _absolute(link: str, base: str) -> str:
+    try:
+        return urljoin(base, link.strip()) if link.strip() else ""
+    except ValueError:
+        return link.strip()
 
 
-def _item(entry: Entry, at: Millis | None, how: Reading, shared: frozenset[str]) -> RawItem | None:
+def _item(entry: Entry, name: str, stated: Millis | None, how: Reading) -> RawItem | None:
+    """name: what tells the entry from others, empty when only its title and date do. stated: its date, unclamped."""
     title, body = (_plain if entry.plain else _markup)(entry)
     url = public_link(entry.link, how.url)
     if not title and not body and not url:
         return None
-    ident = identity.item_id(
-        how.source_id, guid="" if entry.guid in shared else entry.guid.strip(), link=entry.link.strip(),
-        title=title, date="" if is_relative(entry.date) else entry.date.strip())
+    date = "" if is_relative(entry.date) else entry.date.strip()
+    ident = identity.item_id(how.source_id, name, title=title, date=date)
     title, _ = cut(one_line(mask(cut(title, 2 * MAX_TITLE_BYTES)[0])), MAX_TITLE_BYTES)
     body, early = cut(body, MAX_TEXT_BYTES + MAX_TITLE_BYTES)       # masked before the last cut: no half numbers
     text, late = cut(mask(body), MAX_TEXT_BYTES)
     title = title or _title_from(text) or url
     return RawItem(
         id=ident, revision=identity.revision(title, text), source_id=how.source_id, title=title, text=text, url=url,
-        first_seen_at=how.now, published_at=at, backfill=how.backfill,
-        truncated=early or late or len(entry.body) > MAX_MARKUP, counts=entry.counts)
+        first_seen_at=how.now, published_at=None if stated is None else min(stated, how.now + HOUR),
+        backfill=how.backfill, truncated=early or late or len(entry.body) > MAX_MARKUP, counts=entry.counts)
 
 
 def _markup(entry: Entry) -> tuple[str, str]:

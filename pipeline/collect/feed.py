@@ -72,8 +72,9 @@ def _xml(words: str, how: Reading) -> Parsed:
         response_headers={"content-type": "application/xml; charset=utf-8", "content-location": how.url})
     if not found.get("version") and not found.entries:
         raise NotAFeed(_about_xml(words, found))
-    items, skipped = build([_entry(dict(each)) for each in found.entries], how)    # dict: its own get() has aliases
-    return Parsed(items, found.get("version") or "xml", _ttl(found.feed), skipped)
+    built = build([_entry(dict(each)) for each in found.entries], how)    # dict: its own get() has aliases
+    return Parsed(
+        built.items, found.get("version") or "xml", _ttl(found.feed), built.skipped, built.clamped, built.undated)
 
 
 def _entry(each: Mapping[str, Any]) -> Entry:
@@ -132,8 +133,8 @@ def _json(words: str, how: Reading, form: SourceFormat) -> Parsed:
                 continue
             entries = read(document, how.url)
             if entries is not None:
-                items, skipped = build(entries, how)
-                return Parsed(items, kind, None, skipped)
+                built = build(entries, how)
+                return Parsed(built.items, kind, None, built.skipped, built.clamped, built.undated)
     wanted = "JSON Feed、Discourse 或 NodeBB 列表"
     if form is SourceFormat.DISCOURSE:
         wanted = "Discourse 的主题列表（/latest.json）"

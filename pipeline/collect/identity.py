@@ -1,23 +1,64 @@
 """What makes two entries the same item, and two items the same content.
 
 An item id is stable over polls and edits; a revision changes with the content. What a source's document held is
-remembered as packed 64-bit hashes of (id, revision).
+remembered as packed 64-bit hashes, two for each entry: of (id, revision), and of its content whatever its id is. By the
+second, an entry whose guid is another one at each poll is known again, and its source is named by links from then on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from pipeline.collect.links import canonical
 from pipeline.ids import digest
+from pipeline.model import RawItem
 
 HASH_BYTES = 8
-REMEMBERED = 1000
-"""Pairs kept per source beyond the current document: entries that vanish and come back are not news."""
+REMEMBERED = 500
+"""Entries remembered per source beyond those of the current document: one that vanishes and comes back is not news."""
 
 
-def item_id(source_id: str, *, guid: str = "", link: str = "", title: str = "", date: str = "") -> str:
-    """20 hex digits over the source and the entry's guid, or its link, or its title with its date as written."""
-    return digest(source_id, guid or link or f"{title}\n{date}")
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What an entry may be told by, as its document has it; link is absolute. title and body tell twins from others."""
+
+    guid: str
+    link: str
+    title: str
+    body: str = ""
+
+
+def names(entries: Sequence[Marks], *, by_link: bool = False) -> list[str]:
+    """For each entry of a document the guid or link that names it, in one spelling; empty where neither does.
+
+    by_link: the guids of this source are not to be trusted. A guid or link that other entries have too names nothing.
+    """
+    guids = _told([each.guid for each in entries], entries, [each.link or each.title for each in entries])
+    links = _told([each.link for each in entries], entries, [each.title for each in entries])
+    return [link if by_link else guid or link for guid, link in zip(guids, links, strict=True)]
+
+
+def _told(values: Sequence[str], entries: Sequence[Marks], others: Sequence[str]) -> list[str]:
+    """The values in one spelling; a stricter one for different values of different entries that would fall together;
+    nothing for a value whose entries differ in `others`."""
+    loose = [canonical(value) for value in values]
+    written, contents, shared = (defaultdict[str, set[str]](set) for _ in range(3))
+    for value, name, each, other in zip(values, loose, entries, others, strict=True):
+        written[name].add(value)
+        contents[name].add(digest(each.title, each.body))
+        shared[value].add(other)
+    found = []
+    for value, name in zip(values, loose, strict=True):
+        apart = len(written[name]) > 1 and len(contents[name]) > 1
+        found.append("" if len(shared[value]) > 1 else canonical(value, loose=False) if apart else name)
+    return found
+
+
+def item_id(source_id: str, name: str, *, title: str = "", date: str = "") -> str:
+    """20 hex digits over the source and the entry's name, or without one its title with its date as written."""
+    return digest(source_id, name or f"{title}\n{date}")
 
 
 def revision(title: str, text: str) -> str:
@@ -25,9 +66,48 @@ def revision(title: str, text: str) -> str:
     return digest(title, text, size=8)
 
 
+# ---------------------------------------------------------------- what was seen
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """fresh: items that were not seen before, in their order. seen: what to remember. by_link: see SourceState."""
+
+    fresh: tuple[RawItem, ...]
+    seen: bytes
+    by_link: bool
+
+
+def sift(items: Sequence[RawItem], seen: bytes, by_link: bool = False) -> Sifted:
+    """The new ones among a document's items (oldest first). seen: as remembered of the source.
+
+    Known content under another id is not new. Where a document has more of that than entries known by their ids, its
+    guids change from poll to poll.
+    """
+    known = frozenset(unpack_seen(seen))
+    fresh: list[RawItem] = []
+    same = renamed = 0
+    for item in items:
+        if seen_hash(item.id, item.revision) in known:
+            same += 1
+        elif content_hash(item.url, item.revision) in known:
+            renamed += 1
+        else:
+            fresh.append(item)
+    current = b"".join(dict.fromkeys(
+        each for item in reversed(items)
+        for each in (seen_hash(item.id, item.revision), content_hash(item.url, item.revision))))
+    return Sifted(tuple(fresh), remember(current, seen), by_link or renamed > same)
+
+
 def seen_hash(item: str, content: str) -> bytes:
     """8 bytes for one (item id, revision)."""
     return bytes.fromhex(digest(item, content, size=HASH_BYTES))
+
+
+def content_hash(url: str, content: str) -> bytes:
+    """8 bytes for one revision at its link, whatever the entry's id is."""
+    return bytes.fromhex(digest("content", canonical(url), content, size=HASH_BYTES))
 
 
 def pack_seen(pairs: Iterable[tuple[str, str]]) -> bytes:
@@ -44,5 +124,4 @@ def unpack_seen(seen: bytes) -> tuple[bytes, ...]:
 def remember(current: bytes, before: bytes) -> bytes:
     """The current document's hashes, then the latest of the earlier ones, as many as are remembered."""
     kept = dict.fromkeys((*unpack_seen(current), *unpack_seen(before)))
-    room = max(REMEMBERED, len(current) // HASH_BYTES)
-    return b"".join(list(kept)[:room])
+    return b"".join(list(kept)[:len(current) // HASH_BYTES + 2 * REMEMBERED])

@@ -1,9 +1,13 @@
-"""Links to entries, without what names a person: logins, handles, profile pages, personal query parameters."""
+"""Links to entries, without what names a person; and one spelling of a link, which only names the entry.
+
+The stored link leaves out logins, handles, profile pages and personal query parameters. The one spelling (`canonical`)
+leaves out whatever may differ between two links to one page: it is hashed, never opened.
+"""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
 
 MAX_URL = 2048
 
@@ -37,7 +41,72 @@ def public_link(link: str, base: str) -> str:
 
 
 def _impersonal(query: str) -> str:
-    """The query as it was written, or without its personal parameters."""
-    pairs = parse_qsl(query, keep_blank_values=True)
-    kept = [(name, value) for name, value in pairs if not _PERSONAL.match(name) and "@" not in value]
-    return query if len(kept) == len(pairs) else urlencode(kept)
+    """The query as it was written, without its personal parameters."""
+    return "&".join(part for part in query.split("&") if not _names_person(part))
+
+
+def _names_person(parameter: str) -> bool:
+    name, _, value = parameter.partition("=")
+    return _PERSONAL.match(unquote(name)) is not None or "@" in unquote(value)
+
+
+# ---------------------------------------------------------------- identity
+
+TRACKING = re.compile("|".join((
+    # who sent the reader, by the big analytics, advertising and mailing systems
+    r"utm_?\w*", r"pk_\w+", r"mtm_\w+", r"piwik_\w+", r"at_\w+", r"spm", r"scm", r"spm_id_from", r"xtor", r"cmpid",
+    r"fbclid", r"gclid", r"gclsrc", r"dclid", r"gbraid", r"wbraid", r"msclkid", r"yclid", r"twclid", r"ttclid", r"_ga",
+    r"_gl", r"igsh(?:id)?", r"mc_[ce]id", r"_hs\w+", r"mkt_tok", r"vero_\w+", r"oly_\w+", r"wickedid", r"bd_vid",
+    r"hmsr", r"hmpl", r"hmcu", r"hmkw", r"hmci",
+    # where the link was found
+    r"from", r"fr", r"wfr", r"ref", r"ref_?src", r"ref_?url", r"referr?er", r"source", r"src", r"tt_from", r"vd_source",
+    r"is_from_\w+", r"from_\w+", r"come_?from", r"feature", r"rss", r"channel_?from",
+    # shares, above all out of WeChat
+    r"share\w*", r"mpshare", r"sharer\w*", r"wxshare\w*", r"srcid", r"unique_k", r"bbid", r"isappinstalled", r"nsukey",
+    r"scene", r"subscene", r"ascene", r"sessionid", r"clicktime", r"enterid", r"devicetype", r"pass_ticket",
+    r"exportkey", r"wx_header", r"chksm",
+    # sessions and cache busters
+    r"phpsessid", r"jsessionid", r"_dsign", r"_", r"_t", r"_ts", r"_r", r"timestamp", r"rand(?:om)?", r"rnd",
+    r"no_?cache", r"cache_?bust(?:er)?", r"cb", r"req_?id",
+)), re.IGNORECASE)
+"""Query parameters that name no page. They are left out only where links are compared; the stored link keeps them."""
+
+_TIMES = re.compile(
+    r"(?:t|ts|r|v|s|time|tm|date|now|x|sid|ver|version)=(?:1\d{9}|1\d{12}|0\.\d{4,}|[0-9a-fA-F]{32})", re.IGNORECASE)
+"""Parameters that may well name a page, but not with the time, a fraction or a session as value."""
+_PLACE = re.compile(r"(?!xtor|utm|ref|wechat|from)[!/].*|(?!xtor|utm|ref|wechat|from).*\d", re.IGNORECASE | re.DOTALL)
+"""Fragments that name more than a place on the page: a route of its script, or a numbered post."""
+_SESSION_PATH = re.compile(r";jsessionid=[^/?#]*", re.IGNORECASE)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SAFE = "/:@!$'()*,;~+="
+
+
+def canonical(link: str, *, loose: bool = True) -> str:
+    """One spelling for all links to a page; what is no http(s) link comes back as it was, stripped.
+
+    http and https, a slash at the end, the default port, the host's case, escapes and the order of parameters make no
+    difference; with `loose`, neither do tracking parameters and fragments.
+    """
+    link = link.strip()
+    try:
+        parts = urlsplit(link)
+        port = parts.port
+    except ValueError:
+        return link
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        return link
+    place = parts.hostname.rstrip(".") + ("" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}")
+    path = _spelled(_SESSION_PATH.sub("", parts.path)).rstrip("/")
+    query = sorted(_spelled(part) for part in parts.query.split("&") if part and not (loose and _is_tracking(part)))
+    fragment = "" if loose and not _PLACE.fullmatch(parts.fragment) else parts.fragment
+    return f"//{place}{path}{'?' if query else ''}{'&'.join(query)}{'#' if fragment else ''}{_spelled(fragment)}"
+
+
+def _spelled(part: str) -> str:
+    """With the same escapes whatever was escaped before."""
+    return quote(unquote_to_bytes(part), safe=_SAFE)
+
+
+def _is_tracking(parameter: str) -> bool:
+    name = unquote(parameter.partition("=")[0]).removeprefix("amp;")
+    return TRACKING.fullmatch(name) is not None or _TIMES.fullmatch(parameter) is not None
