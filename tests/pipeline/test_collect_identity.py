@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+import random
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from pipeline import codec, topics
 from pipeline.collect.entries import batches
-from pipeline.collect.identity import REMEMBERED, pack_seen, remember, seen_hash, unpack_seen
+from pipeline.collect.identity import REMEMBERED, pack_seen, remember, seen_hash, sift, unpack_seen
+from pipeline.collect.links import canonical
 from pipeline.model import RawItem
 from tests.builders import NOON, raw_item
 from tests.feed_texts import county_news, entry, parsed, rss
@@ -66,15 +71,151 @@ def test_what_was_seen_is_packed_in_eight_bytes_each() -> None:
 
 
 def test_entries_that_left_the_document_are_remembered_for_a_while() -> None:
-    old = pack_seen((str(number), "r") for number in range(REMEMBERED + 50))
+    old = pack_seen((str(number), "r") for number in range(2 * REMEMBERED + 50))
     kept = unpack_seen(remember(pack_seen([("new", "r")]), old))
     assert kept[0] == seen_hash("new", "r") and seen_hash("0", "r") in kept
-    assert len(kept) == REMEMBERED
+    assert len(kept) == 2 * REMEMBERED + 1
 
 
 def test_a_whole_document_is_remembered_however_long() -> None:
-    current = pack_seen((str(number), "r") for number in range(REMEMBERED + 50))
-    assert remember(current, b"12345678") == current
+    current = pack_seen((str(number), "r") for number in range(2 * REMEMBERED + 50))
+    assert remember(current, b"12345678").startswith(current)
+
+
+# ---------------------------------------------------------------- twins
+
+
+class Polls:
+    """A source polled again and again, as the collector does it."""
+
+    def __init__(self) -> None:
+        self.seen, self.by_link = b"", False
+        self.ids: list[str] = []
+
+    def poll(self, document: str, now: int = NOON) -> list[RawItem]:
+        """What is new in the document."""
+        sifted = sift(parsed(document, by_link=self.by_link, now=now).items, self.seen, self.by_link)
+        self.seen, self.by_link = sifted.seen, sifted.by_link
+        self.ids += [item.id for item in sifted.fresh]
+        return list(sifted.fresh)
+
+
+def story(number: int, *, guid: str = "", link: str = "", title: str = "", text: str = "正文") -> str:
+    named = f"<guid>{escape(guid)}</guid>" if guid else ""
+    linked = f"<link>{escape(link)}</link>" if link else ""
+    return f"<item><title>{title or f'第 {number} 条'}</title>{linked}{named}<description>{text}</description></item>"
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    ("http://a.example/1", "https://a.example/1"),
+    ("http://a.example/1/", "http://a.example/1"),
+    ("http://a.example/1#top", "http://a.example/1"),
+    ("http://a.example:80/1", "https://a.example:443/1"),
+    ("http://A.Example/1", "http://a.example/1"),
+    ("http://a.example", "http://a.example/"),
+    ("http://a.example/%e4%b8%9c", "http://a.example/东"),
+    ("http://a.example/?b=2&a=1", "http://a.example/?a=1&b=2"),
+    ("http://a.example/1?utm_source=rss&utm_medium=feed", "http://a.example/1"),
+    ("http://a.example/1?spm=a2c.1.2&from=rss", "http://a.example/1?from=timeline&isappinstalled=0"),
+    ("http://a.example/1?id=7&fbclid=x&gclid=y", "http://a.example/1?id=7"),
+    ("http://a.example/1?share_token=abc&share_source=weixin", "http://a.example/1"),
+    ("http://a.example/1?_t=1795316400123", "http://a.example/1?_t=1795316460123"),
+    ("http://a.example/1?t=1795316400", "http://a.example/1?t=1795316460"),
+    ("http://a.example/1?r=0.8412345", "http://a.example/1"),
+    ("http://a.example/1;jsessionid=AB12?id=3", "http://a.example/1?id=3"),
+    ("http://a.example/1#wechat_redirect", "http://a.example/1"),
+])
+def test_links_that_differ_in_what_names_no_page_name_one_item(one: str, other: str) -> None:
+    assert canonical(one) == canonical(other)
+    for kind in ("guid", "link"):
+        polls = Polls()
+        polls.poll(rss(story(1, **{kind: one})))
+        polls.poll(rss(story(1, text="改了", **{kind: other})))
+        assert len(polls.ids) == 2 and len(set(polls.ids)) == 1, "an edit of the same item"
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    ("http://a.example/1", "http://b.example/1"), ("http://a.example:8080/1", "http://a.example/1"),
+    ("http://a.example/t.php?t=1", "http://a.example/t.php?t=2"), ("http://a.example/?p=1", "http://a.example/?p=2"),
+    ("http://a.example/t/1#p123", "http://a.example/t/1#p124"), ("http://a.example/#/news/1", "http://a.example/#/news/2"),
+    ("http://a.example/%B6%AB", "http://a.example/%CE%F7"), ("http://a.example/A", "http://a.example/a"),
+    ("urn:1", "urn:2"), ("http://[", "http://[x"), ("discourse:1", "discourse:2"),
+])
+def test_links_to_different_pages_stay_apart(one: str, other: str) -> None:
+    assert canonical(one) != canonical(other)
+
+
+def test_the_stored_link_stays_as_it_can_be_opened() -> None:
+    link = "https://a.example/1/?utm_source=rss&token=7#top"
+    assert parsed(rss(story(1, link=link))).items[0].url == link
+
+
+def test_what_names_no_page_elsewhere_may_name_one_here() -> None:
+    items = parsed(rss(*(story(number, link=f"http://a.example/?from={number}") for number in range(3)))).items
+    assert len({item.id for item in items}) == 3
+
+
+def test_entries_that_share_a_link_are_told_by_title_and_date() -> None:
+    polls = Polls()
+    document = rss(*(story(number, link="http://a.example/") for number in range(3)))
+    assert len(polls.poll(document)) == 3
+    assert polls.poll(document) == []
+    assert len(set(polls.ids)) == 3
+
+
+def test_guids_that_change_at_each_poll_are_found_out() -> None:
+    polls = Polls()
+    for number in range(4):
+        fresh = polls.poll(rss(*(story(each, guid=f"{number}-{each}", link=f"http://a.example/{each}")
+                                 for each in range(5))))
+        assert len(fresh) == (5 if number == 0 else 0)
+        assert polls.by_link == (number > 0)
+    (edited,) = polls.poll(rss(story(3, guid="9", link="http://a.example/3", text="改了")))
+    (again,) = polls.poll(rss(story(3, guid="10", link="https://a.example/3", text="又改了")))
+    assert edited.id == again.id, "links name the entries now"
+
+
+def test_one_entry_that_comes_again_under_a_new_guid_does_not_discredit_the_others() -> None:
+    polls = Polls()
+    polls.poll(rss(*(story(each, guid=str(each), link=f"http://a.example/{each}") for each in range(5))))
+    assert polls.poll(rss(*(story(each, guid=str(each or 99), link=f"http://a.example/{each}")
+                            for each in range(5)))) == []
+    assert not polls.by_link
+
+
+def test_an_edit_that_is_taken_back_is_not_news() -> None:
+    polls = Polls()
+    for text, new in (("甲", 1), ("乙", 1), ("甲", 0)):
+        assert len(polls.poll(rss(story(1, guid="1", text=text)))) == new
+    assert not polls.by_link
+
+
+TRACKED = st.sampled_from([
+    "", "?utm_source=rss", "?utm_campaign=x&utm_medium=y", "?spm=1.2.3", "?from=feed", "?_=1795316400123", "#top",
+    "?share_id=77&timestamp=1795316400", "?fbclid=a&gclid=b", "/", "/?rand=0.123456"])
+SCHEMES = st.sampled_from(["http://a.example", "https://a.example", "http://a.example:80", "https://A.EXAMPLE:443"])
+GUIDS = st.sampled_from(["none", "stable", "random", "link"])
+
+
+@settings(max_examples=12, deadline=None, phases=(Phase.generate,))
+@given(GUIDS, st.integers(1, 6), st.lists(TRACKED, min_size=4, max_size=4), st.lists(SCHEMES, min_size=4, max_size=4),
+       st.integers(0, 2 ** 32))
+def test_a_hundred_polls_give_each_entry_once(
+    kind: str, size: int, twins: list[str], schemes: list[str], seed: int
+) -> None:
+    """Entries in any order, some missing, with any twin of their link and guids of any habit."""
+    chance = random.Random(seed)
+    polls, titles_seen = Polls(), list[str]()
+    for number in range(100):
+        places = chance.sample(range(size), size if number == 0 else chance.randint(1, size))
+        entries = []
+        for place in places:
+            link = f"{chance.choice(schemes)}/news/{place}{chance.choice(twins)}"
+            guid = {"none": "", "stable": f"news-{place}", "random": f"{number}/{chance.random()}", "link": link}[kind]
+            entries.append(story(place, guid=guid, link=link))
+        titles_seen += [item.title for item in polls.poll(rss(*entries), NOON + number * 60_000)]
+    assert sorted(titles_seen) == sorted(f"第 {place} 条" for place in range(size))
+    assert polls.by_link == (kind == "random")
 
 
 # ---------------------------------------------------------------- records
