@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
 
 from agents import outbound
+from agents.feeds.robots import Robots, Verdict
 from agents.outbound import Fault, Limits, OutboundError
+from agents.outbound.faults import SHIPPED
 from pipeline.collect import schedule
 from pipeline.collect.schedule import Outcome, Poll
 from pipeline.model import Millis, SourceState
@@ -38,7 +41,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A body to be parsed, and what its headers say."""
+    """A body to be parsed, and what its headers say. url: whose answer it is; moved_to: see schedule.Poll."""
 
     body: bytes
     content_type: str
@@ -47,29 +50,56 @@ class Fetched:
     last_modified: str
     fresh_for: Millis | None
     asked_all: bool
+    moved_to: str = ""
 
 
-@dataclass(frozen=True, slots=True)
 class Fetcher:
     """What all requests share. timeout and limits are real time and bytes."""
 
-    client: httpx.AsyncClient
-    timeout: float = 30.0
-    limits: Limits = Limits()
+    def __init__(
+        self, client: httpx.AsyncClient, timeout: float = 30.0, limits: Limits = SHIPPED, robots: Robots | None = None
+    ) -> None:
+        self.client, self.timeout, self.limits = client, timeout, limits
+        self.robots = robots or Robots(client, min(timeout, 15.0))
 
     async def fetch(
         self, source: Source, state: SourceState | None, now: Millis, user_agent: str
     ) -> Fetched | Poll:
-        """A body, or how the poll ended without one."""
+        """A body, or how the poll ended without one. Call it in the host's turn: robots.txt may be asked for first."""
+        url = schedule.address(source, state)
+        if source.respect_robots and (poll := refused(await self.robots.ask(url, now, user_agent))) is not None:
+            return poll
         asks = schedule.conditional(state, source.url, now)
         try:
-            answer = await outbound.request(
-                self.client, "GET", source.url, timeout=self.timeout, limits=self.limits,
-                headers={"User-Agent": user_agent, "Accept": ACCEPT, **asks})
+            answer = await self._request(url, user_agent, asks)
+            if answer.status == 304 and state is not None and answer.url != (state.etag_url or source.url):
+                asks = {}                               # validators of one address mean nothing at another
+                answer = await self._request(url, user_agent, asks)
         except OutboundError as error:
-            outcome = Outcome.BLOCKED if error.fault is Fault.REFUSED else Outcome.NO_ANSWER
-            return Poll(outcome, error=f"{error}{_HINTS.get(error.fault, '')}")
+            return unanswered(error)
         return _sorted(answer, state, now, bool(asks))
+
+    async def _request(self, url: str, user_agent: str, asks: Mapping[str, str]) -> outbound.Response:
+        return await outbound.request(
+            self.client, "GET", url, timeout=self.timeout, limits=self.limits,
+            headers={"User-Agent": user_agent, "Accept": ACCEPT, **asks})
+
+
+def refused(verdict: Verdict) -> Poll | None:
+    """How a poll ends that robots.txt forbids; None when it does not."""
+    if verdict.allowed:
+        return None
+    if verdict.fault is not None:
+        return unanswered(verdict.fault, verdict.error)
+    if verdict.retry_after is not None:
+        return Poll(Outcome.SERVER_ERROR, error=verdict.error, retry_after=verdict.retry_after)
+    return Poll(Outcome.ROBOTS, error=verdict.error)
+
+
+def unanswered(error: OutboundError, words: str = "") -> Poll:
+    """How a poll ends that brought no response. words: instead of the error's own."""
+    outcome = Outcome.BLOCKED if error.fault is Fault.REFUSED else Outcome.NO_ANSWER
+    return Poll(outcome, error=f"{words or error}{_HINTS.get(error.fault, '')}")
 
 
 def user_agent(contact: str, sources: int) -> str:
@@ -83,12 +113,19 @@ def _sorted(answer: outbound.Response, state: SourceState | None, now: Millis, c
     outcome = schedule.outcome_of(answer.status, wait)
     fresh_for = schedule.max_age(answer.headers, now)
     etag, last_modified = schedule.validators(answer.headers)
+    moved_to = _moved(answer)
     if outcome is Outcome.OK:
         return Fetched(answer.body, answer.headers.get("content-type", ""), answer.url, etag, last_modified, fresh_for,
-                       not conditional)
+                       not conditional, moved_to)
     if outcome is Outcome.NOT_MODIFIED and state is not None and conditional:
-        return Poll(outcome, asked=fresh_for, etag=etag or state.etag,
+        return Poll(outcome, asked=fresh_for, etag=etag or state.etag, url=answer.url, moved_to=moved_to,
                     last_modified=last_modified or state.last_modified)
     if outcome is Outcome.NOT_MODIFIED:
         outcome = Outcome.BAD_STATUS                    # an answer to a question that was not asked
-    return Poll(outcome, error=_STATUS[outcome].format(status=answer.status), retry_after=wait)
+    return Poll(outcome, error=_STATUS[outcome].format(status=answer.status), retry_after=wait, url=answer.url)
+
+
+def _moved(answer: outbound.Response) -> str:
+    """Where permanent redirects alone led."""
+    permanent = answer.redirects and all(status in (301, 308) for status, _ in answer.redirects)
+    return answer.url if permanent else ""
