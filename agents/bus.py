@@ -70,14 +70,17 @@ def session_seconds(settings: Settings) -> int:
     return 10 if settings.embedded else 45
 
 
-def consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
+def consumer(
+    settings: Settings, *names: str, group: str | None, session: int | None = None, **options: Any
+) -> AIOKafkaConsumer:
     """A consumer that commits by hand and starts at the beginning. Without a group, assign partitions yourself.
 
+    session: seconds, by default `session_seconds`.
     The embedded broker holds a fetch back for all of `fetch_max_wait_ms`, whatever arrives meanwhile: hence the 100.
     """
     options.setdefault("fetch_max_wait_ms", 100)
     return AIOKafkaConsumer(
         *names, bootstrap_servers=settings.bootstrap, group_id=group, enable_auto_commit=False,
         auto_offset_reset="earliest", isolation_level="read_committed", max_poll_interval_ms=300_000,
-        session_timeout_ms=session_seconds(settings) * 1000, heartbeat_interval_ms=3_000,
+        session_timeout_ms=(session or session_seconds(settings)) * 1000, heartbeat_interval_ms=3_000,
         **({"group_instance_id": f"{settings.pod_name}-{group}"} if settings.pod_name and group else {}), **options)

@@ -262,7 +262,8 @@ class _Work:
             found = warm.sources(connection, self._now)
             while some := await asyncio.to_thread(_take, found, 20):
                 for state in some:
-                    await self._post(topics.COLLECTOR_STATE, state.source_id, state, f"warm-{state.source_id}")
+                    where = topics.partition_of_host(state.url, self._bus.partitions(topics.COLLECTOR_STATE))
+                    await self._post(topics.COLLECTOR_STATE, state.source_id, state, f"warm-{state.source_id}", where)
                     self.sent.sources += 1
 
     # ---------------------------------------------------------------- plumbing
@@ -274,8 +275,10 @@ class _Work:
 
         return await asyncio.to_thread(ask)
 
-    async def _post(self, topic: str, key: str, record: codec.Value, ident: str) -> None:
-        self._pending.append(await self._bus.post(topic, key, record, ident=ident))
+    async def _post(
+        self, topic: str, key: str, record: codec.Value, ident: str, partition: int | None = None
+    ) -> None:
+        self._pending.append(await self._bus.post(topic, key, record, ident=ident, partition=partition))
         if len(self._pending) >= 100:
             await self._flush()
 

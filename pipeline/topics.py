@@ -68,7 +68,12 @@ def partition_of(key: str, partitions: int) -> int:
 
 def partition_of_host(url: str, partitions: int) -> int:
     """The partition of `polls` and `collector.state` of a source: all sources of a host are one collector's."""
-    return partition_of(urlsplit(url).netloc.lower().rpartition("@")[2], partitions)
+    return partition_of(host_of(url), partitions)
+
+
+def host_of(url: str) -> str:
+    """What counts as one host: name and port, as the URL writes them, in lower case."""
+    return urlsplit(url).netloc.lower().rpartition("@")[2]
 
 
 def partitions_of(name: str, installation: int) -> int:

@@ -1,17 +1,21 @@
-"""When which source is polled."""
+"""When which source is polled: those of the live rule book whose partition this collector has."""
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from agents.collector.alarms import Alarms
+from agents.collector.hosts import AT_ONCE
 from agents.collector.poll import Poller
+from agents.collector.turns import Turns
 from agents.deps import Deps
+from pipeline import topics
 from pipeline.collect.schedule import Outcome
+from pipeline.ids import digest
 from pipeline.model import Millis, SourceState
 from pipeline.rulebook.schema import DAY, RuleBook, Source
 
@@ -19,19 +23,37 @@ log = logging.getLogger("wenxun.collect")
 
 LOOK_SECONDS = 0.25
 """Real seconds after which a new rule book is seen at the latest."""
+SEND_SECONDS = 10.0
+"""Real seconds that polls already sending have to end when their partitions are given up."""
+CROWD = AT_ONCE
+"""So many sources due at the same moment would stay together: their second turns are spread over their interval."""
+PER_SOURCE = ("feed_last_success_timestamp_seconds", "feed_consecutive_failures")
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A poll under way."""
+
+    task: asyncio.Task[None]
+    host: str
+    partition: int
 
 
 class Collector:
-    """Polls every enabled source of the live rule book."""
+    """Polls what it was given with `take`, until `give_up`. states: what is known of sources of these partitions."""
 
-    def __init__(self, deps: Deps, poller: Poller, alarms: Alarms, states: dict[str, SourceState]) -> None:
-        self._deps, self._poller, self._alarms, self.states = deps, poller, alarms, states
+    def __init__(self, deps: Deps, poller: Poller, alarms: Alarms, *, send_seconds: float = SEND_SECONDS) -> None:
+        self._deps, self._poller, self._alarms, self._send_seconds = deps, poller, alarms, send_seconds
+        self.states: dict[str, SourceState] = {}
+        self._owned: set[int] = set()
         self._book: RuleBook | None = None
+        self._polled = 0
         self._sources: dict[str, Source] = {}
-        self._due: list[tuple[Millis, int, str]] = []
-        self._turn: dict[str, int] = {}
-        self._turns = itertools.count(1)
-        self._polling: dict[str, asyncio.Task[None]] = {}
+        self._turns = Turns()
+        self._crowd: set[str] = set()
+        self._polling: dict[str, _Work] = {}
+        self._ended: list[str] = []
+        self._wake = asyncio.Event()
 
     async def run(self) -> None:
         """Until cancelled, or until the broker refuses for good."""
@@ -40,75 +62,169 @@ class Collector:
                 self._adopt(self._deps.rules.book)
                 self._start_due()
                 await self._alarms.tell(self._deps.clock.now())
-                await asyncio.sleep(self._pause())
+                await self._pause()
                 self._finish()
         finally:
-            for task in self._polling.values():
+            tasks = [work.task for work in self._polling.values()]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*self._polling.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------ partitions
+
+    def take(self, partitions: Collection[int], states: Mapping[str, SourceState]) -> None:
+        """Begin with the sources of these partitions. states: all that the broker has of them."""
+        self._owned |= set(partitions)
+        self.states.update(states)
+        if self._book is not None:
+            self._choose()
+        self._wake.set()
+
+    async def give_up(self, partitions: Collection[int]) -> None:
+        """Nothing of these partitions is polled when this returns. A request is broken off; what is on its way to the
+        broker gets a little time, so that whoever polls next knows of it, and is never broken off."""
+        self._owned -= set(partitions)
+        self._choose()
+        ending = []
+        for source_id, work in self._polling.items():
+            if work.partition in partitions:
+                ending.append(work.task)
+                if source_id not in self._poller.sending:
+                    work.task.cancel()
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=self._send_seconds)
+            if late:
+                log.warning("%d polls still wait for the broker to take their items: they end later", len(late))
+        self.states = {source_id: state for source_id, state in self.states.items()
+                       if self._partition(state.url) not in partitions}
+
+    def ask(self, source_id: str) -> str:
+        """A person wants this source polled now. Says why it is not, empty if it is or was just polled."""
+        source, state, now = self._sources.get(source_id), None, self._deps.clock.now()
+        if source is None:
+            return "no such source is polled here"
+        if source_id in self._polling:
+            return ""
+        if (state := self._known(source)) is not None:
+            if state.outcome == Outcome.RATE_LIMITED and state.next_poll_at > now:
+                return f"its site asked us to wait for another {(state.next_poll_at - now) // 1000} s"
+            now = max(now, state.polled_at + source.min_interval)
+        planned = self._turns.planned(source_id)
+        if planned is None or planned > now:
+            self._plan(source, now)
+            self._wake.set()
+        return ""
+
+    def _partition(self, url: str) -> int:
+        settings = self._deps.settings
+        return topics.partition_of_host(url, topics.partitions_of(topics.POLLS, settings.partitions))
 
     # ------------------------------------------------------------ schedule
 
     def _adopt(self, book: RuleBook) -> None:
         """Sources of a new book: new or changed ones are due at once, those that left are not polled again."""
-        if book is self._book:
-            return
-        self._book, now = book, self._deps.clock.now()
-        before, self._sources = self._sources, {each.id: each for each in book.sources if each.polled}
-        for gone in before.keys() - self._sources.keys():
-            self._turn.pop(gone, None)
-            self._poller.forget(gone)
-            for name in ("feed_last_success_timestamp_seconds", "feed_consecutive_failures"):
-                with suppress(KeyError):
-                    self._deps.metrics[name].remove(gone)
-        for source in self._sources.values():
-            if before.get(source.id) != source:
-                self._plan(source, self._first_due(source, now))
+        if book is not self._book:
+            first, self._book = self._book is None, book
+            self._choose(edited=not first)
 
-    def _first_due(self, source: Source, now: Millis) -> Millis:
-        """A known source keeps its turn, but no longer than its interval asks now; any other is due."""
-        state = self.states.get(source.id)
-        if state is None or state.url != source.url:
+    def _choose(self, *, edited: bool = False) -> None:
+        """Plan what is ours now and was not; drop what was and is not. edited: because people changed the book."""
+        polled = [each for each in self._book.sources if each.polled] if self._book is not None else []
+        before, self._polled = self._sources, len(polled)
+        self._sources = {each.id: each for each in polled if self._partition(each.url) in self._owned}
+        for gone in before.keys() - self._sources.keys():
+            self._drop(gone)
+        now = self._deps.clock.now()
+        new = [each for each in self._sources.values() if before.get(each.id) != each]
+        self._plan_all(((each, self._first_due(each, now, edited=edited)) for each in new), now)
+        self._deps.metrics["feed_polls_assigned"].set(len(self._sources))
+
+    def _plan_all(self, turns: Iterable[tuple[Source, Millis]], now: Millis) -> None:
+        at_once = set()
+        for source, at in turns:
+            self._plan(source, at)
+            if at <= now:
+                at_once.add(source.id)
+        if len(at_once) > CROWD:
+            self._crowd |= at_once
+
+    def _drop(self, source_id: str) -> None:
+        self._turns.drop(source_id)
+        self._crowd.discard(source_id)
+        self._poller.forget(source_id)
+        for name in PER_SOURCE:
+            with suppress(KeyError):
+                self._deps.metrics[name].remove(source_id)
+
+    def _first_due(self, source: Source, now: Millis, *, edited: bool) -> Millis:
+        """A known source keeps its turn, one whose rules were edited no longer than its interval asks now; any other
+        is due."""
+        state = self._known(source)
+        if state is None:
             return now
         told_to_wait = state.outcome in (Outcome.RATE_LIMITED, Outcome.GONE, Outcome.REFUSED_BY_SITE)
-        return min(state.next_poll_at, now + (2 * DAY if told_to_wait else source.interval))
+        longest = 2 * DAY if told_to_wait else source.interval if edited else max(source.interval, source.max_interval)
+        return min(state.next_poll_at, now + longest)
 
     def _plan(self, source: Source, at: Millis) -> None:
-        """This turn replaces any earlier one of the source: the heap's older entries are passed over."""
-        self._turn[source.id] = next(self._turns)
-        heapq.heappush(self._due, (at, self._turn[source.id], source.id))
+        self._turns.plan(source.id, topics.host_of(source.url), at)
 
     def _start_due(self) -> None:
-        now = self._deps.clock.now()
-        while self._due and self._due[0][0] <= now:
-            _, turn, source_id = heapq.heappop(self._due)
-            if self._turn.get(source_id) != turn or source_id in self._polling:
+        for source_id, host, due in self._turns.ready(self._deps.clock.now()):
+            if source_id in self._polling:              # it is planned again when this poll ends
+                self._turns.done(host)
                 continue
-            self._polling[source_id] = asyncio.create_task(self._poll(self._sources[source_id]), name=source_id)
+            source = self._sources[source_id]
+            task = asyncio.create_task(self._poll(source, due), name=source_id)
+            self._polling[source_id] = _Work(task, host, self._partition(source.url))
+            task.add_done_callback(self._note_end)
 
-    def _pause(self) -> float:
-        """Real seconds until the next source is due, at most LOOK_SECONDS."""
-        if not self._due:
-            return LOOK_SECONDS
-        clock = self._deps.clock
-        return min(LOOK_SECONDS, max(0.005, (self._due[0][0] - clock.now()) / 1000 / clock.factor))
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._ended.append(task.get_name())
+        self._wake.set()
+
+    async def _pause(self) -> None:
+        """Until a poll ends or the next source is due, at most LOOK_SECONDS."""
+        clock, at = self._deps.clock, self._turns.next_at()
+        seconds = LOOK_SECONDS if at is None else max(0.005, (at - clock.now()) / 1000 / clock.factor)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOK_SECONDS, seconds)):
+                await self._wake.wait()
+        self._wake.clear()
 
     def _finish(self) -> None:
         """Plan the next turn of sources whose poll is over. A broker that refuses for good ends the role."""
-        for source_id in [source_id for source_id, task in self._polling.items() if task.done()]:
-            self._polling.pop(source_id).result()
-            source, state = self._sources.get(source_id), self.states.get(source_id)
-            if source is not None:
-                known = state is not None and state.url == source.url
-                self._plan(source, state.next_poll_at if known and state else self._deps.clock.now())
+        ended, self._ended = self._ended, []
+        for source_id in ended:
+            work = self._polling.pop(source_id)
+            self._turns.done(work.host)
+            if not work.task.cancelled():
+                work.task.result()
+            if (source := self._sources.get(source_id)) is not None:
+                self._plan(source, self._next_turn(source))
+
+    def _next_turn(self, source: Source) -> Millis:
+        now, state = self._deps.clock.now(), self._known(source)
+        if state is None:                               # broken off, or its URL was edited meanwhile
+            return now
+        at = state.next_poll_at
+        if source.id in self._crowd:
+            self._crowd.discard(source.id)
+            if Outcome(state.outcome).good and at <= now + 1.2 * source.interval:
+                share = int(digest(source.id, size=4), 16) / 0xFFFFFFFF
+                at = now + min(at - now, source.min_interval + round(share * max(0, at - now - source.min_interval)))
+        return at
 
     # ------------------------------------------------------------ one poll
 
-    async def _poll(self, source: Source) -> None:
+    async def _poll(self, source: Source, due: Millis) -> None:
         """Raises only KafkaErrors that no waiting mends."""
-        state = await self._poller.poll(source, self._known(source), len(self._sources))
-        self.states[source.id] = state
-        self._alarms.watch(source, state, self._deps.clock.now())
+        state = await self._poller.poll(source, self._known(source), self._polled, due)
+        if self._partition(source.url) in self._owned:  # else it is somebody else's by now
+            known = self._known(source)
+            if known is None or known.polled_at <= state.polled_at:
+                self.states[source.id] = state
+            self._alarms.watch(source, state, self._deps.clock.now())
         self._measure(source, state)
 
     def _known(self, source: Source) -> SourceState | None:

@@ -16,7 +16,7 @@ from agents.feeds.parsing import ParsePool
 from agents.feeds.worker import Job
 from pipeline.collect import identity
 from pipeline.collect.schedule import Outcome, Poll, next_state
-from pipeline.model import RawItem, SourceState
+from pipeline.model import Millis, RawItem, SourceState
 from pipeline.rulebook.schema import Source
 
 log = logging.getLogger("wenxun.collect")
@@ -32,15 +32,19 @@ class Poller:
         self._deps, self._fetcher, self._parser, self._publisher = deps, fetcher, parser, publisher
         self._gate, self._hosts = gate, hosts or Hosts()
         self._ids: dict[str, set[str]] = {}
+        self.sending: set[str] = set()
+        """Sources whose items or state are on their way to the broker: such a poll is not broken off."""
 
-    async def poll(self, source: Source, before: SourceState | None, sources: int) -> SourceState:
+    async def poll(self, source: Source, before: SourceState | None, sources: int, due: Millis) -> SourceState:
         """The source's new state, acknowledged by the broker. before: of this URL, None if there is none.
 
-        sources: how many this installation polls, for the User-Agent. Raises only KafkaErrors that no waiting mends.
+        sources: how many this installation polls, for the User-Agent. due: when this poll should have begun.
+        Raises only KafkaErrors that no waiting mends.
         """
         try:
             await self._gate.open()
-            poll, fresh, ids = await self._read(source, before, sources)
+            poll, fresh, ids = await self._read(source, before, sources, due)
+            self.sending.add(source.id)
             now = self._deps.clock.now()
             if fresh:
                 await self._publisher.items(source.id, now, fresh)
@@ -56,6 +60,8 @@ class Poller:
             await self._publisher.state(state)
         else:
             self._count(source, poll, fresh, ids)
+        finally:
+            self.sending.discard(source.id)
         return state
 
     def forget(self, source_id: str) -> None:
@@ -63,11 +69,13 @@ class Poller:
         self._ids.pop(source_id, None)
 
     async def _read(
-        self, source: Source, before: SourceState | None, sources: int
+        self, source: Source, before: SourceState | None, sources: int, due: Millis
     ) -> tuple[Poll, Sequence[RawItem], set[str]]:
         """How the poll ended, the items not seen before (oldest first), and the ids of all."""
         now = self._deps.clock.now()
         async with self._hosts.turn(source.url):
+            late = max(0, self._deps.clock.now() - due) / 1000
+            self._deps.metrics["feed_lateness_seconds"].observe(late)
             fetched = await self._fetcher.fetch(source, before, now, user_agent(self._deps.settings.contact, sources))
         if isinstance(fetched, Poll):
             return fetched, (), set()

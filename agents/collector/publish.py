@@ -40,11 +40,15 @@ class Publisher:
             await self._until_acknowledged(self._sending(topics.ITEMS_RAW, source_id, batch, ident))
 
     async def state(self, state: SourceState) -> None:
+        """To the partition of the source's host, where the collector that polls it next reads it."""
         ident = digest(state.source_id, state.polled_at)
-        await self._until_acknowledged(self._sending(topics.COLLECTOR_STATE, state.source_id, state, ident))
+        where = topics.partition_of_host(state.url, self._bus.partitions(topics.COLLECTOR_STATE))
+        await self._until_acknowledged(self._sending(topics.COLLECTOR_STATE, state.source_id, state, ident, where))
 
-    def _sending(self, topic: str, key: str, record: codec.Value, ident: str) -> Callable[[], Awaitable[None]]:
-        return lambda: self._bus.send(topic, key, record, ident=ident)
+    def _sending(
+        self, topic: str, key: str, record: codec.Value, ident: str, partition: int | None = None
+    ) -> Callable[[], Awaitable[None]]:
+        return lambda: self._bus.send(topic, key, record, ident=ident, partition=partition)
 
     async def _until_acknowledged(self, send: Callable[[], Awaitable[None]]) -> None:
         wait = self._first_wait

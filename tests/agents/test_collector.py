@@ -55,6 +55,9 @@ class RememberingBus:
         codec.decode(codec.encode(record), codec.encode_headers(record, source="collect", at=NOON, ident=ident))
         self.sent.append((topic, key, record))
 
+    def partitions(self, topic: str) -> int:
+        return topics.partitions_of(topic, 4)
+
     def items(self) -> list[RawItem]:
         return [item for topic, _, record in self.sent if topic == topics.ITEMS_RAW for item in record.items]
 
@@ -110,7 +113,8 @@ async def collecting(
         publisher = Publisher(bus, OpenGate(), deps.metrics, first_wait=0.01)  # type: ignore[arg-type]
         alarms = Alarms(deps, bus, note)  # type: ignore[arg-type]
         poller = Poller(deps, Fetcher(client, timeout, limits or Limits()), parser, publisher, OpenGate())
-        collector = Collector(deps, poller, alarms, dict(states or {}))
+        collector = Collector(deps, poller, alarms)
+        collector.take(range(deps.settings.partitions), states or {})
         task = asyncio.create_task(collector.run())
         try:
             yield Rig(deps, bus, collector, notices, task)

@@ -105,11 +105,13 @@ async def test_states_written_before_the_start_are_honoured() -> None:
             async with Bus(deps.settings, deps.clock, "warmup") as bus:
                 for number in range(40):                # other sources, so that every partition has records
                     other = SourceState(source_id=f"s{number}", url="u", polled_at=1, next_poll_at=number)
-                    await bus.send(topics.COLLECTOR_STATE, other.source_id, other, ident=str(number))
+                    await bus.send(topics.COLLECTOR_STATE, other.source_id, other, ident=str(number),
+                                   partition=number % 4)
                 warm = SourceState(
                     source_id="news", url=here.url("/news"), polled_at=NOON, next_poll_at=NOON, backfilled=True)
-                await bus.send(topics.COLLECTOR_STATE, "news", warm, ident="warm")
-            states = await read_states(deps.settings)
+                await bus.send(topics.COLLECTOR_STATE, "news", warm, ident="warm",
+                               partition=topics.partition_of_host(warm.url, 4))
+            states = await read_states(deps.settings, range(4))
             assert len(states) == 41 and states["news"] == warm and states["s7"].next_poll_at == 7
             async with collecting(deps) as task:
                 await until(lambda: fetched(deps, "ok"), task)
@@ -125,7 +127,7 @@ async def test_a_state_that_cannot_be_read_does_not_stop_the_start() -> None:
             await bus.send(topics.COLLECTOR_STATE, "a", good, ident="1")
             assert bus._producer is not None
             await bus._producer.send_and_wait(topics.COLLECTOR_STATE, b"{not json", key=b"b", partition=0)
-        assert await read_states(settings) == {"a": good}
+        assert await read_states(settings, range(4)) == {"a": good}
 
 
 async def test_only_the_embedded_broker_makes_the_collector_measure() -> None:
