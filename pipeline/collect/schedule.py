@@ -242,7 +242,7 @@ class Poll:
     """What one poll of a source brought, whatever way it ended. seen: hashes of the document's entries, None if unread.
 
     etag and last_modified are what to send next time, from the answer of `url`; asked_all: no validators were sent with
-    this request. moved_to: where only permanent redirects led, empty when there were none.
+    this request. moved_to: where only permanent redirects led, empty when there were none. by_link: as in SourceState.
     """
 
     outcome: Outcome
@@ -257,6 +257,7 @@ class Poll:
     kind: str = ""
     url: str = ""
     moved_to: str = ""
+    by_link: bool = False
 
 
 def next_state(source: Source, before: SourceState | None, poll: Poll, now: Millis) -> SourceState:
@@ -296,7 +297,8 @@ def _after_success(source: Source, known: SourceState, poll: Poll, now: Millis) 
         unconditional_at=now if poll.asked_all else known.unconditional_at)
     if poll.seen is None:
         return state
-    return msgspec.structs.replace(state, seen=poll.seen, backfilled=True, kind=poll.kind or known.kind)
+    return msgspec.structs.replace(
+        state, seen=poll.seen, by_link=poll.by_link, backfilled=True, kind=poll.kind or known.kind)
 
 
 def _moved(known: SourceState, poll: Poll) -> tuple[str, int]:
