@@ -79,23 +79,22 @@ class Poller:
             fetched = await self._fetcher.fetch(source, before, now, user_agent(self._deps.settings.contact, sources))
         if isinstance(fetched, Poll):
             return fetched, (), set()
-        done = await self._parser.parse(self._job(source, fetched, backfill=before is None or not before.backfilled))
+        done = await self._parser.parse(self._job(source, fetched, before))
         if done.error:
             return Poll(Outcome.NOT_A_FEED, error=done.error), (), set()
-        seen = before.seen if before else b""
-        old = frozenset(identity.unpack_seen(seen))
-        fresh = [item for item in done.items if identity.seen_hash(item.id, item.revision) not in old]
-        current = identity.pack_seen((item.id, item.revision) for item in reversed(done.items))
+        sifted = identity.sift(done.items, before.seen if before else b"", bool(before and before.by_link))
         asked = max(done.ttl or 0, fetched.fresh_for or 0) or None
         return Poll(
-            Outcome.OK, asked=asked, etag=fetched.etag, last_modified=fetched.last_modified, fresh=bool(fresh),
-            seen=identity.remember(current, seen), asked_all=fetched.asked_all), fresh, {item.id for item in done.items}
+            Outcome.OK, asked=asked, etag=fetched.etag, last_modified=fetched.last_modified,
+            fresh=bool(sifted.fresh), seen=sifted.seen, by_link=sifted.by_link, asked_all=fetched.asked_all
+        ), sifted.fresh, {item.id for item in done.items}
 
-    def _job(self, source: Source, fetched: Fetched, *, backfill: bool) -> Job:
+    def _job(self, source: Source, fetched: Fetched, before: SourceState | None) -> Job:
         book = self._deps.rules.book
         return Job(
             body=fetched.body, content_type=fetched.content_type, form=str(source.format), source_id=source.id,
-            url=fetched.url, zone=source.timezone or book.timezone, now=self._deps.clock.now(), backfill=backfill)
+            url=fetched.url, zone=source.timezone or book.timezone, now=self._deps.clock.now(),
+            backfill=before is None or not before.backfilled, by_link=before is not None and before.by_link)
 
     def _count(self, source: Source, poll: Poll, fresh: Sequence[RawItem], ids: set[str]) -> None:
         known = self._ids.get(source.id, set())
