@@ -1,4 +1,4 @@
-"""python -m bench [score] [chain] [latency] [memory] [archive] [--quick]"""
+"""python -m bench [score] [chain] [latency] [memory] [archive] [feeds] [--quick]"""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from bench import archive, chain, latency, memory, score
+from bench import archive, chain, feeds, latency, memory, score
 
 ALL = {"score": score.measure, "chain": chain.measure, "latency": latency.measure, "memory": memory.measure,
-       "archive": archive.measure}
+       "archive": archive.measure, "feeds": feeds.measure}
 
 
 def main() -> None:
