@@ -195,10 +195,12 @@ def sources(connection: Connection) -> list[SourceRow]:
     return [SourceRow(**row) for row in rows]
 
 
-def source_states(connection: Connection) -> dict[str, SourceState]:
-    """Every source that was ever polled, by id, as the collector knows it, without `seen` and validators."""
-    rows = connection.execute(select(schema.sources)).mappings()
-    return {row["id"]: _source_state(row) for row in rows}
+def source_states(connection: Connection, only: Sequence[str] = ()) -> dict[str, SourceState]:
+    """Every source that was ever polled (or these), by id, as the collector knows it, without `seen` and validators."""
+    query = select(schema.sources)
+    if only:
+        query = query.where(schema.sources.c.id.in_(only))
+    return {row["id"]: _source_state(row) for row in connection.execute(query).mappings()}
 
 
 def dead_letters(connection: Connection, *, limit: int = 100, waiting: bool = False) -> list[DeadRow]:
