@@ -18,6 +18,7 @@ import msgspec
 
 from pipeline.collect.entries import Reading
 from pipeline.collect.feed import parse_feed
+from pipeline.collect.fulltext import article
 from pipeline.errors import NotAFeed
 from pipeline.model import Millis, RawItem
 from pipeline.rulebook.schema import JsonList, SourceFormat
@@ -26,8 +27,13 @@ MEMORY_BYTES = 512 * 1024**2
 TOO_HARD = "内容过大或嵌套过深，无法解析。请联系发布方，或换一个订阅地址"
 
 
+PAGE = "page"
+"""`form` of a page whose article is wanted."""
+
+
 class Job(msgspec.Struct, frozen=True, array_like=True):
-    """A body and how to read it. rules: of a `json` source. by_link: links name the entries, guids do not."""
+    """A body and how to read it. form: a SourceFormat, or PAGE. rules: of a `json` source. by_link: links name the
+    entries, guids do not."""
 
     body: bytes
     content_type: str
@@ -42,7 +48,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True):
-    """What was read (as in entries.Parsed), or in `error` why nothing was."""
+    """What was read (as in entries.Parsed; `text`: a page's article), or in `error` why nothing was."""
 
     items: tuple[RawItem, ...] = ()
     kind: str = ""
@@ -53,10 +59,13 @@ class Done(msgspec.Struct, frozen=True, array_like=True):
     undated: int = 0
     title: str = ""
     charset: str = ""
+    text: str = ""
 
 
 def handle(job: Job) -> Done:
     """Never raises: a parser that fails on a document says so as an error of that document."""
+    if job.form == PAGE:
+        return _page(job)
     how = Reading(job.source_id, job.url, ZoneInfo(job.zone), job.now, job.backfill, job.by_link)
     try:
         parsed = parse_feed(job.body, how, content_type=job.content_type, form=SourceFormat(job.form), rules=job.rules)
@@ -69,6 +78,13 @@ def handle(job: Job) -> Done:
     except Exception as error:                          # feedparser raises whatever its insides raise
         print(f"parser failed on {job.source_id}: {type(error).__name__}: {error}", file=sys.stderr)
         return Done(error=f"解析失败（{type(error).__name__}）。请把这个地址报告给 Wenxun 的维护者")
+
+
+def _page(job: Job) -> Done:
+    try:
+        return Done(text=article(job.body, job.content_type))
+    except Exception as error:                          # lxml and trafilatura raise whatever their insides raise
+        return Done(error=type(error).__name__)
 
 
 def main() -> None:
