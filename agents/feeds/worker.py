@@ -7,6 +7,7 @@ stdin ends the worker, so it never outlives its parent.
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import sys
@@ -89,6 +90,7 @@ def _page(job: Job) -> Done:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is for the parent
+    os.nice(10)                                         # the parent's loop comes first where cores are few
     with suppress(ValueError, OSError):                 # macOS knows the limit and refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     decode, encode = msgspec.msgpack.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
