@@ -141,7 +141,7 @@ async def test_a_first_poll_is_backfill_and_its_state_follows_its_items() -> Non
     assert all(item.backfill and item.source_id == "news" for item in rig.bus.items())
     assert rig.bus.order() == [topics.ITEMS_RAW, topics.COLLECTOR_STATE]
     state = rig.bus.states()[0]
-    assert state.backfilled and state.etag == '"v1"' and len(state.seen) == 24 and state.outcome == "ok"
+    assert state.backfilled and state.etag == '"v1"' and len(state.seen) == 48 and state.outcome == "ok"
     assert rig.metric("items_collected_total", kind="backfill") == 3
     assert rig.metric("feed_fetches_total", outcome="ok") == 1
 
@@ -164,7 +164,7 @@ async def test_a_known_source_sends_only_what_it_has_not_seen() -> None:
         async with collecting(source(here), allow=here.allow) as rig:
             await rig.until(rig.bus.states)
         seen = rig.bus.states()[0].seen
-        warmed = {"news": known(source(here), seen=seen[8:], unconditional_at=None)}
+        warmed = {"news": known(source(here), seen=seen[16:], unconditional_at=None)}
         async with collecting(source(here), allow=here.allow, states=warmed) as rig:
             await rig.until(rig.bus.states)
     assert [item.title for item in rig.bus.items()] == [TITLES[0]] and not rig.bus.items()[0].backfill
