@@ -141,13 +141,13 @@ def commands(connection: Connection, since: Millis) -> list[Any]:
     return [codec.decode_as(codec.TYPES[kind], record.encode()) for kind, record in rows]
 
 
-def _seen(connection: Connection, source_id: str) -> list[tuple[str, str]]:
+def _seen(connection: Connection, source_id: str) -> list[tuple[str, str, str]]:
     item, scored = schema.items.c, schema.scored.c
     done = exists().where(and_(scored.item_id == item.id, scored.revision == item.revision))
     rows = connection.execute(
-        select(item.id, item.revision).where(item.source_id == source_id, done)
+        select(item.id, item.revision, item.url).where(item.source_id == source_id, done)
         .order_by(item.seen_at.desc(), item.id).limit(REMEMBERED))
-    return [(ident, revision) for ident, revision in rows]
+    return [(ident, revision, url) for ident, revision, url in rows]
 
 
 def _after(query: Select[Any], place: Any, last: tuple[Any, ...] | None, newest_first: bool) -> Select[Any]:

@@ -94,9 +94,7 @@ def sift(items: Sequence[RawItem], seen: bytes, by_link: bool = False) -> Sifted
             renamed += 1
         else:
             fresh.append(item)
-    current = b"".join(dict.fromkeys(
-        each for item in reversed(items)
-        for each in (seen_hash(item.id, item.revision), content_hash(item.url, item.revision))))
+    current = pack_seen((item.id, item.revision, item.url) for item in reversed(items))
     return Sifted(tuple(fresh), remember(current, seen), by_link or renamed > same)
 
 
@@ -110,9 +108,10 @@ def content_hash(url: str, content: str) -> bytes:
     return bytes.fromhex(digest("content", canonical(url), content, size=HASH_BYTES))
 
 
-def pack_seen(pairs: Iterable[tuple[str, str]]) -> bytes:
-    """`SourceState.seen` for these (item id, revision) pairs, newest first."""
-    return b"".join(dict.fromkeys(seen_hash(item, content) for item, content in pairs))
+def pack_seen(entries: Iterable[tuple[str, str, str]]) -> bytes:
+    """`SourceState.seen` for these (item id, revision, link), newest first."""
+    return b"".join(dict.fromkeys(
+        each for item, content, url in entries for each in (seen_hash(item, content), content_hash(url, content))))
 
 
 def unpack_seen(seen: bytes) -> tuple[bytes, ...]:

@@ -19,7 +19,7 @@ from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.store import schema
 from pipeline import codec, topics
-from pipeline.collect.identity import seen_hash
+from pipeline.collect.identity import pack_seen
 from pipeline.escalate.escalator import Escalator
 from pipeline.ids import digest
 from pipeline.model import (
@@ -338,7 +338,8 @@ async def test_a_source_remembers_only_what_was_scored_and_is_polled_at_once_wit
     bus, sent = await warm(deps, store)
     states = {state.source_id: state for state in bus.records(SourceState)}
     state = states["xinwen"]
-    assert state.seen == seen_hash("a1", "0" * 16), "a2's edit and a3 were not scored: they must come again"
+    scored = ("a1", "0" * 16, raw_item("a1").url)
+    assert state.seen == pack_seen([scored]), "a2's edit and a3 were not scored: they must come again"
     assert (state.etag, state.last_modified, state.unconditional_at, state.next_poll_at) == ("", "", None, NOON)
     assert (state.url, state.backfilled, state.failures) == ("http://xinwen.example/rss", True, 2)
     assert (states["leer"].backfilled, states["leer"].seen) == (False, b"")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline import codec, topics
 from pipeline.collect.entries import batches
-from pipeline.collect.identity import REMEMBERED, pack_seen, remember, seen_hash, sift, unpack_seen
+from pipeline.collect.identity import REMEMBERED, content_hash, pack_seen, remember, seen_hash, sift, unpack_seen
 from pipeline.collect.links import canonical
 from pipeline.model import RawItem
 from tests.builders import NOON, raw_item
@@ -64,21 +64,22 @@ def test_a_guid_that_all_entries_share_names_nothing() -> None:
 
 
 def test_what_was_seen_is_packed_in_eight_bytes_each() -> None:
-    packed = pack_seen([("a", "1"), ("b", "2"), ("a", "1")])
-    assert unpack_seen(packed) == (seen_hash("a", "1"), seen_hash("b", "2"))
+    packed = pack_seen([("a", "1", "http://a.example/"), ("b", "2", ""), ("a", "1", "https://a.example")])
+    assert unpack_seen(packed) == (seen_hash("a", "1"), content_hash("http://a.example/", "1"),
+                                   seen_hash("b", "2"), content_hash("", "2"))
     assert unpack_seen(packed + b"xyz") == unpack_seen(packed)
     assert unpack_seen(b"") == ()
 
 
 def test_entries_that_left_the_document_are_remembered_for_a_while() -> None:
-    old = pack_seen((str(number), "r") for number in range(2 * REMEMBERED + 50))
-    kept = unpack_seen(remember(pack_seen([("new", "r")]), old))
+    old = pack_seen((str(number), "r", f"http://a.example/{number}") for number in range(REMEMBERED + 50))
+    kept = unpack_seen(remember(pack_seen([("new", "r", "")]), old))
     assert kept[0] == seen_hash("new", "r") and seen_hash("0", "r") in kept
-    assert len(kept) == 2 * REMEMBERED + 1
+    assert len(kept) == 2 * (REMEMBERED + 1)
 
 
 def test_a_whole_document_is_remembered_however_long() -> None:
-    current = pack_seen((str(number), "r") for number in range(2 * REMEMBERED + 50))
+    current = pack_seen((str(number), "r", "") for number in range(2 * REMEMBERED + 50))
     assert remember(current, b"12345678").startswith(current)
 
 
