@@ -211,7 +211,7 @@ _LINES = re.compile(r" ?\n[ \n]*")
 def to_text(markup: str) -> str:
     """HTML as plain text: tags gone, blocks on lines of their own, references resolved, white space collapsed."""
     if "<" in markup:
-        markup = _without_tags(_without_comments(markup))
+        markup = _without_tags(without_comments(markup))
     return tidy(html.unescape(markup))
 
 
@@ -225,7 +225,7 @@ def one_line(text: str) -> str:
     return _SPACES.sub(" ", text.replace("\n", " ")).strip()
 
 
-def _without_comments(markup: str) -> str:
+def without_comments(markup: str) -> str:
     for begin, end in (("<!--", "-->"), ("<![CDATA[", "]]>"), ("<!", ">"), ("<?", ">")):
         keep = begin == "<![CDATA["
         out, at = [], 0
