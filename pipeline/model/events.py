@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from pipeline.model.base import Millis, Record
-from pipeline.model.items import Span
+from pipeline.model.items import CountsRow, Span
 
 FINAL_REASONS = ("不相关", "重复")
 """An event closed with a reason that begins so does not come back when new items join it."""
@@ -40,13 +40,14 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class LevelDecision(msgspec.Struct, frozen=True):
-    """level and previous are ranks: 0 is none, 1 the lowest level of levels.yml."""
+    """level and previous are ranks: 0 is none, 1 the lowest level of levels.yml. ref: of REPORTED, the ticket's number."""
     level: int
     previous: int
     why: Why
     evidence: Evidence
     at: Millis
     name: str = ""
+    ref: str = ""
 
 
 class EventStatus(StrEnum):
@@ -146,6 +147,10 @@ class Close(Record, frozen=True):
 
 
 class WarmEvent(Record, frozen=True):
-    """An event as the archive knew it, for a tracker that starts with empty tables. Topic items.scored."""
+    """An event as the archive knew it, for a tracker that starts with empty tables. Topic items.scored.
+
+    counts: of its items, in order of time.
+    """
     head: EventHead
     rows: tuple[MemberRow, ...]
+    counts: tuple[CountsRow, ...] = ()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from typing import Final
 
 import msgspec
 
 from pipeline.ids import digest
 from pipeline.model import (
+    CountsRow,
     EventHead,
     EventStatus,
     Evidence,
@@ -20,13 +22,16 @@ from pipeline.model import (
     Why,
 )
 from pipeline.rulebook.schema import EventRules
-from pipeline.track.heat import Heat
+from pipeline.track.growth import begun, decode_series, encode_series, extended
+from pipeline.track.level import Signs
 
 MUTE: Final = 1        # backfill, or too old at first sight: never raises a level
 NEGATIVE: Final = 2
 QUESTION: Final = 4
 OFFICIAL: Final = 8    # the office's own words are no spread
 FOUNDER: Final = 16    # the item that the event is named after
+REPORT: Final = 32     # filed by a department or a clerk: people see where it went
+URGENT: Final = 64     # and it asks for an answer at once
 
 MAX_VOICES = 16
 MAX_ORIGIN_BYTES = 32
@@ -61,7 +66,8 @@ def event_time(item: ScoredItem, rules: EventRules) -> Millis:
     return published
 
 
-def member_row(item: ScoredItem, rules: EventRules) -> MemberRow:
+def member_row(item: ScoredItem, rules: EventRules, *, report: bool) -> MemberRow:
+    """report: its source is a desk where people file reports."""
     raw = item.item
     old = raw.published_at is not None and raw.first_seen_at - raw.published_at > rules.page_max_age
     flags = (
@@ -69,6 +75,8 @@ def member_row(item: ScoredItem, rules: EventRules) -> MemberRow:
         | (NEGATIVE if item.sentiment.polarity is Polarity.NEGATIVE else 0)
         | (QUESTION if item.question else 0)
         | (OFFICIAL if item.official else 0)
+        | (REPORT if report else 0)
+        | (URGENT if report and raw.urgent else 0)
     )
     long = len(item.origin.encode()) > MAX_ORIGIN_BYTES
     return MemberRow(raw.id, event_time(item, rules), digest(item.origin) if long else item.origin, flags, item.terms)
@@ -94,18 +102,22 @@ def excerpt(item: ScoredItem, at: Millis) -> Excerpt:
 class Cluster:
     """An event and its members. `head` is replaced, never changed; its totals are of all members there ever were.
 
-    members: item id -> encoded row, of those not yet aged; heat and likeness are sums over exactly these.
+    members: item id -> encoded row, of those not yet aged; signs and likeness are sums over exactly these.
+    series: item id -> encoded counts, of members whose feed gives any. reports: how many members people filed.
     founder: the first member, announced with every change, so that a lost emission cannot lose it.
     voices: members whose terms say what the event is about. They are few, so that an item costs the same however
     large the event it joins.
     """
 
-    __slots__ = ("head", "heat", "members", "founder", "voices")
+    __slots__ = ("head", "home", "signs", "members", "series", "founder", "voices", "reports")
 
     def __init__(self, head: EventHead) -> None:
         self.head = head
-        self.heat = Heat()
+        self.home = ((head.key, head.id),)
+        self.signs = Signs()
         self.members: dict[str, bytes] = {}
+        self.series: dict[str, bytes] = {}
+        self.reports = 0
         self.founder: MemberRow | None = None
         self.voices = 0
 
@@ -116,22 +128,71 @@ class Cluster:
         self.voices += bool(row.terms)
         self.members[row.item_id] = encode_row(row)
         if not row.flags & (MUTE | OFFICIAL):
-            self.heat.add(row.at, row.origin)
+            self.signs.heat.add(row.at, row.origin)
+        if row.flags & REPORT:
+            self.reports += 1
+            if row.flags & URGENT and not row.flags & MUTE:
+                insort(self.signs.reports, row.at)
         if row.flags & FOUNDER:
             self.founder = row
         return row
+
+    def make_urgent(self, row: MemberRow) -> MemberRow:
+        """A report that was filed already now asks for an answer at once; returns its row as it is kept."""
+        row = msgspec.structs.replace(row, flags=row.flags | URGENT)
+        self.members[row.item_id] = encode_row(row)
+        insort(self.signs.reports, row.at)
+        if row.flags & FOUNDER:
+            self.founder = row
+        return row
+
+    def grow(self, row: CountsRow, resolution: Millis) -> int | None:
+        """Take a member's counts; by how much they grew, 0 at first sight, None if they say nothing new."""
+        known = self.series.get(row.item_id)
+        if known is None:
+            series = begun(row.counts, row.at)
+            if series is None:
+                return None
+            self.series[row.item_id] = encode_series(series)
+            return 0
+        before = decode_series(known)
+        after = extended(before, row.counts, row.at, resolution)
+        if after is None:
+            return None
+        self.series[row.item_id] = encode_series(after)
+        member = decode_member(self.members[row.item_id])
+        if not member.flags & (MUTE | OFFICIAL):
+            self.signs.growth.shift(before, after, member.origin)
+        return after.total - before.total
+
+    def load_series(self, item_id: str, encoded: bytes) -> None:
+        """A member's series as its row had it."""
+        self.series[item_id] = encoded
+        member = decode_member(self.members[item_id])
+        if not member.flags & (MUTE | OFFICIAL):
+            self.signs.growth.shift(None, decode_series(encoded), member.origin)
 
     def drop_before(self, horizon: Millis) -> list[MemberRow]:
         """Forget members that aged; returns them."""
         old = [row for row in map(decode_member, self.members.values()) if row.at < horizon]
         for row in old:
-            del self.members[row.item_id]
-            if self.founder == row:
-                self.founder = None
-            self.voices -= bool(row.terms)
-            if not row.flags & (MUTE | OFFICIAL):
-                self.heat.remove(row.at, row.origin)
+            self._drop(row)
         return old
+
+    def _drop(self, row: MemberRow) -> None:
+        del self.members[row.item_id]
+        if self.founder == row:
+            self.founder = None
+        self.voices -= bool(row.terms)
+        series = self.series.pop(row.item_id, None)
+        if not row.flags & (MUTE | OFFICIAL):
+            self.signs.heat.remove(row.at, row.origin)
+            if series is not None:
+                self.signs.growth.shift(decode_series(series), None, row.origin)
+        if row.flags & REPORT:
+            self.reports -= 1
+            if row.flags & URGENT and not row.flags & MUTE:
+                del self.signs.reports[bisect_left(self.signs.reports, row.at)]
 
     def near(self, at: Millis, within: Millis) -> bool:
         """Whether an item at this event time may belong here."""

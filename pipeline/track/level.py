@@ -1,39 +1,78 @@
 """Level decisions: enter and leave thresholds, hold times, each decision with its figures and its reason.
 
-Only figures of spread and speed are read here: negative sentiment cannot raise a level.
+Only figures of spread, growth and urgent reports are read here: negative sentiment cannot raise a level.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from math import ceil
 
 from pipeline.model import Evidence, LevelDecision, Millis, Why
 from pipeline.rulebook.schema import Levels, Threshold
+from pipeline.track.growth import Grown, Growth
 from pipeline.track.heat import Figures, Heat
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A level as it applies to one subject."""
+    """A level as it applies to one subject. by_report: an urgent report alone reaches it."""
 
     rank: int
     name: str
     enter: Threshold
     leave_ratio: float
     hold: Millis
+    by_report: bool = False
 
-    def holds(self, figures: Figures) -> bool:
+    def holds(self, found: Found) -> bool:
         """Not under leave. Leave is a share of enter, rounded up, so that it is never 0."""
-        return (figures.items >= ceil(self.enter.items * self.leave_ratio)
-                and figures.sources >= ceil(self.enter.sources * self.leave_ratio))
+        need, ratio = self.enter, self.leave_ratio
+        spread = found.items >= ceil(need.items * ratio) and found.sources >= ceil(need.sources * ratio)
+        grows = need.growth and (found.growth >= ceil(need.growth * ratio)
+                                 and found.growth_sources >= ceil(need.growth_sources * ratio))
+        return bool(spread or grows or (self.by_report and found.reports))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is of an event in a window: distinct items of independent sources, growth, urgent reports."""
+
+    items: int
+    sources: int
+    growth: int = 0
+    growth_sources: int = 0
+    reports: int = 0
+
+
+class Signs:
+    """What an event's level is decided on. reports: event times of its urgent reports, in order."""
+
+    __slots__ = ("heat", "growth", "reports")
+
+    def __init__(self) -> None:
+        self.heat = Heat()
+        self.growth = Growth()
+        self.reports: list[Millis] = []
+
+    def within(self, window: Millis, now: Millis, floor: Millis = 0) -> Found:
+        """Of (now - window, now], of what came after `floor`."""
+        figures, grown = self.heat.within(window, now, floor), self.growth.within(window, now, floor)
+        reports = bisect_right(self.reports, now) - bisect_right(self.reports, max(now - window, floor))
+        return Found(figures.items, figures.sources, grown.amount, grown.sources, max(0, reports))
 
 
 def ladder_for(levels: Levels, subject: str) -> tuple[Rung, ...]:
-    """The rungs of a subject, lowest first; an override names the only ones it has."""
+    """The rungs of a subject, lowest first; an override names the only ones it has.
+
+    An urgent report reaches the level that the rules name, or where the subject does not have it the next lower one.
+    """
     override = next((each.enter for each in levels.overrides if each.subject == subject), None)
+    urgent = next((rank for rank, level in enumerate(levels.ladder, 1) if level.name == levels.events.urgent_level), 0)
     return tuple(
-        Rung(rank, level.name, level.enter if override is None else override[level.name], level.leave_ratio, level.hold)
+        Rung(rank, level.name, level.enter if override is None else override[level.name], level.leave_ratio, level.hold,
+             rank <= urgent)
         for rank, level in enumerate(levels.ladder, start=1)
         if override is None or level.name in override
     )
@@ -53,6 +92,38 @@ def rise(
     return None
 
 
+def rise_by_growth(
+    signs: Signs, current: int, ladder: tuple[Rung, ...], *, at: Millis, now: Millis, floor: Millis
+) -> LevelDecision | None:
+    """The decision that growth at this time brings about, if it raises the level."""
+    for rung in reversed(ladder):
+        if rung.rank <= current:
+            return None
+        need = rung.enter
+        if not need.growth:
+            continue
+        grown = signs.growth.best_around(at, need.window, floor, need.growth, need.growth_sources)
+        if grown is not None:
+            return _decision(Why.GROWING, rung, current, signs.heat.within(need.window, at, floor), now, grown)
+    return None
+
+
+def rise_by_report(
+    signs: Signs, current: int, ladder: tuple[Rung, ...], *, ref: str, now: Millis, floor: Millis
+) -> LevelDecision | None:
+    """The decision that an urgent report brings about, if the rules give it a level above this one. ref: its ticket."""
+    rung = next((each for each in reversed(ladder) if each.by_report), None)
+    if rung is None or rung.rank <= current:
+        return None
+    decided = _decision(Why.REPORTED, rung, current, signs.heat.within(rung.enter.window, now, floor), now)
+    return LevelDecision(decided.level, current, decided.why, decided.evidence, now, rung.name, ref)
+
+
+def higher(one: LevelDecision | None, other: LevelDecision | None) -> LevelDecision | None:
+    """The decision for the higher level, the first of two for the same."""
+    return other if one is None or (other is not None and other.level > one.level) else one
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What a tick found: a decision if the level falls, else since when the figures lie under leave."""
@@ -62,39 +133,47 @@ class Standing:
 
 
 def settle(
-    heat: Heat, current: int, ladder: tuple[Rung, ...], *, now: Millis, floor: Millis, below_since: Millis | None
+    signs: Signs, current: int, ladder: tuple[Rung, ...], *, now: Millis, floor: Millis, below_since: Millis | None
 ) -> Standing:
     """A level falls when its figures have lain under leave for the hold time; then to the highest that still holds."""
     rung = next((each for each in reversed(ladder) if each.rank <= current), None)
     if rung is None:                     # the rule book no longer has a level this low: nothing holds it
-        return Standing(_fallen(ladder, current, None, heat, now, floor), None)
-    figures = heat.within(rung.enter.window, now, floor)
-    if rung.holds(figures):
+        return Standing(_fallen(ladder, current, None, signs, now, floor), None)
+    found = signs.within(rung.enter.window, now, floor)
+    if rung.holds(found):
         gone = rung.rank < current       # the rule book has no such level any more: the event has the next lower one
-        return Standing(_decision(Why.LOWERED, rung, current, figures, now) if gone else None, None)
+        return Standing(_lowered(rung, current, found, now) if gone else None, None)
     if below_since is None:
         return Standing(None, now)
     if now - below_since < rung.hold:
         return Standing(None, below_since)
-    return Standing(_fallen(ladder, current, rung, heat, now, floor), None)
+    return Standing(_fallen(ladder, current, rung, signs, now, floor), None)
 
 
 def _fallen(
-    ladder: tuple[Rung, ...], current: int, left: Rung | None, heat: Heat, now: Millis, floor: Millis
+    ladder: tuple[Rung, ...], current: int, left: Rung | None, signs: Signs, now: Millis, floor: Millis
 ) -> LevelDecision:
     for rung in reversed(ladder):
         if rung.rank < current and rung is not left:
-            figures = heat.within(rung.enter.window, now, floor)
-            if rung.holds(figures):
-                return _decision(Why.LOWERED, rung, current, figures, now)
-    window = left.enter.window if left else 0
-    figures = heat.within(window, now, floor)
-    evidence = Evidence(figures.items, figures.sources, window, now,
-                        left.enter.items if left else 0, left.enter.sources if left else 0)
-    return LevelDecision(0, current, Why.CALMED, evidence, now)
+            found = signs.within(rung.enter.window, now, floor)
+            if rung.holds(found):
+                return _lowered(rung, current, found, now)
+    need = left.enter if left else Threshold(items=0, sources=0, window=0)
+    return LevelDecision(0, current, Why.CALMED, _evidence(need, signs.within(need.window, now, floor), now), now)
 
 
-def _decision(why: Why, rung: Rung, previous: int, figures: Figures, now: Millis) -> LevelDecision:
+def _lowered(rung: Rung, previous: int, found: Found, now: Millis) -> LevelDecision:
+    return LevelDecision(rung.rank, previous, Why.LOWERED, _evidence(rung.enter, found, now), now, rung.name)
+
+
+def _decision(
+    why: Why, rung: Rung, previous: int, figures: Figures, now: Millis, grown: Grown | None = None
+) -> LevelDecision:
     need = rung.enter
-    evidence = Evidence(figures.items, figures.sources, need.window, now, need.items, need.sources)
+    evidence = Evidence(figures.items, figures.sources, need.window, now, need.items, need.sources,
+                        grown.amount if grown else 0, need.growth if grown else 0)
     return LevelDecision(rung.rank, previous, why, evidence, now, rung.name)
+
+
+def _evidence(need: Threshold, found: Found, now: Millis) -> Evidence:
+    return Evidence(found.items, found.sources, need.window, now, need.items, need.sources, found.growth, need.growth)

@@ -7,53 +7,39 @@ every event that a record touches is sent as its whole head with its version.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
 from typing import Any, assert_never
-from zlib import crc32
 
 import msgspec
 
 from pipeline.model import (
     FINAL_REASONS,
     Close,
+    CountsBatch,
+    CountsRow,
     EventHead,
     EventStatus,
     LevelDecision,
     MemberRow,
     Millis,
+    RawItem,
     ScoredBatch,
     ScoredItem,
     Tick,
     WarmEvent,
     Why,
 )
-from pipeline.rulebook.schema import HOUR, EventRules, RuleBook
+from pipeline.rulebook.schema import RuleBook
 from pipeline.topics import item_key
 from pipeline.track import cluster as clusters
 from pipeline.track import level as levels
+from pipeline.track.ageing import Ageing
 from pipeline.track.cluster import Cluster
+from pipeline.track.in_force import InForce
+from pipeline.track.places import Places
+from pipeline.track.rows import Outcome, stored
 from pipeline.track.similarity import Index
 
-Input = ScoredBatch | Tick | Close | WarmEvent
-
-_CLOCK = b"t"
-_HEAD = b"h|"
-_ITEM = b"i|"
-
-AGE_EVERY = HOUR
-"""How often an event is looked at for what has aged, each at its own minute."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """puts: table rows to write (None deletes), by key. heads: events to send on, in order.
-    changed: events whose head row is written at the end. late: ticks and commands that came too late to matter."""
-
-    puts: dict[bytes, bytes | None] = field(default_factory=dict)
-    heads: list[EventHead] = field(default_factory=list)
-    changed: dict[str, None] = field(default_factory=dict)
-    late: int = 0
+Input = ScoredBatch | CountsBatch | Tick | Close | WarmEvent
 
 
 class Tracker:
@@ -65,9 +51,9 @@ class Tracker:
         self._numbered = 0
         self._events: dict[str, Cluster] = {}
         self._indexes: dict[str, Index] = {}
-        self._event_of: dict[tuple[str, str], str] = {}
-        self._aged: Millis = 0
-        self._aging: list[tuple[Millis, str]] = []
+        self._places = Places()
+        self._rules = InForce(None)
+        self._ageing = Ageing()
         self._restored = False
         self._raised: dict[str, None] = {}
 
@@ -75,20 +61,16 @@ class Tracker:
     def restore(cls, partition: int, partitions: int, rows: Iterable[tuple[bytes, bytes]]) -> Tracker:
         """The tracker whose rows these are (keys without the table's partition prefix)."""
         self = cls(partition, partitions)
-        members: list[tuple[str, MemberRow]] = []
-        heads: list[EventHead] = []
-        for key, value in rows:
-            if key == _CLOCK:
-                self.now, self._numbered, self._aged = msgspec.msgpack.decode(value, type=tuple[int, int, int])
-            elif key.startswith(_HEAD):
-                heads.append(clusters.decode_head(value))
-            else:
-                members.append((key[len(_ITEM):].split(b"|")[0].decode(), clusters.decode_member(value)))
-        for head in heads:
+        found = stored(rows)
+        self.now, self._numbered, self._ageing.at = found.clock
+        for head in found.heads:
             self._adopt(head)
-        for event_id, row in members:
+        for event_id, row in found.members:
             if (event := self._events.get(event_id)) is not None:
                 self._enlist(event, row)
+        for event_id, item_id, series in found.counts:
+            if (event := self._events.get(event_id)) is not None and item_id in event.members:
+                event.load_series(item_id, series)
         self._restored = True
         return self
 
@@ -98,73 +80,94 @@ class Tracker:
 
     def event_of(self, key: str, item_id: str) -> str:
         """The event that an item of this key belongs to, empty if none is held."""
-        return self._event_of.get((key, item_id), "")
+        return self._places.event(key, item_id) or ""
 
     def handle(self, record: Input, book: RuleBook) -> Outcome:
         out = Outcome()
+        if book is not self._rules.book:
+            self._rules = InForce(book)
         match record:
             case ScoredBatch():
-                self._batch(record, book, out)
+                self._batch(record, out)
+            case CountsBatch():
+                self._counted(record, out)
             case Tick():
-                self._tick(record, book, out)
+                self._tick(record, out)
             case Close():
-                self._close(record, book, out)
+                self._close(record, out)
             case WarmEvent():
                 self._warm(record, out)
             case _:
                 assert_never(record)
         for event_id in out.changed:
             if (event := self._events.get(event_id)) is not None:
-                out.puts[_HEAD + event_id.encode()] = clusters.encode_row(event.head)
+                out.put_head(event)
         return out
 
     # ---------------------------------------------------------------- items
 
-    def _batch(self, batch: ScoredBatch, book: RuleBook, out: Outcome) -> None:
+    def _batch(self, batch: ScoredBatch, out: Outcome) -> None:
         touched: dict[str, list[MemberRow]] = {}
         for item in batch.items:
             self.now = max(self.now, item.item.first_seen_at)
-            row = clusters.member_row(item, book.levels.events)
-            event, row = self._join(item, row, batch.subject, book, out)
-            touched.setdefault(event.head.id, []).append(row)
-            self._judge(event, row, book, touched, out)
+            report = self._rules.is_report(item.item.source_id)
+            row = clusters.member_row(item, self._rules.events, report=report)
+            event, row, news = self._join(item, row, batch.subject, out)
+            joined = touched.setdefault(event.head.id, [])
+            joined.append(row)
+            if news:
+                self._judge(event, row, item.item, joined, out)
+            if item.item.counts is not None:
+                self._grow(event, CountsRow(row.item_id, item.item.first_seen_at, item.item.counts), out)
         for event_id, rows in touched.items():
             self._emit(self._events[event_id], tuple(rows), out)
         self._put_clock(out)
 
     def _join(
-        self, item: ScoredItem, row: MemberRow, subject: str, book: RuleBook, out: Outcome
-    ) -> tuple[Cluster, MemberRow]:
-        """The item's event and its row there: where it is already, the most similar near one, or a new one."""
+        self, item: ScoredItem, row: MemberRow, subject: str, out: Outcome
+    ) -> tuple[Cluster, MemberRow, bool]:
+        """The item's event and its row there: where it is already, the most similar near one, or a new one.
+
+        And whether it is news: an item that comes again raises no level, or an event that calmed down would be back.
+        """
         key = item_key(item, subject)
-        known = self._event_of.get((key, row.item_id))
+        known = self._places.event(key, row.item_id)
         if known is not None:
-            event = self._events[known]
-            return event, clusters.decode_member(event.members[row.item_id])
-        nearest = self._nearest(key, row, book.levels.events)
+            return self._again(self._events[known], row, out)
+        nearest = self._nearest(key, row)
         if nearest is None:
             event_id, row = clusters.founding(item, key, row)
-            event = clusters.founded(event_id, key, subject, item, row, self.now, book.hash)
+            event = clusters.founded(event_id, key, subject, item, row, self.now, self._rules.hash)
             self._events[event_id] = event
-            self._look_later(event_id)
+            self._ageing.look_later(event_id)
         else:
             event = self._events[nearest]
         row = self._enlist(event, row, out)
         event.quote(item, row.at)
-        self._count(event, row, book, out)
-        return event, row
+        self._count(event, row, out)
+        return event, row, True
 
-    def _count(self, event: Cluster, row: MemberRow, book: RuleBook, out: Outcome) -> None:
+    def _again(self, event: Cluster, seen: MemberRow, out: Outcome) -> tuple[Cluster, MemberRow, bool]:
+        """An item that the event has. All that an edit can change is that a report becomes urgent."""
+        row = clusters.decode_member(event.members[seen.item_id])
+        if not seen.flags & ~row.flags & clusters.URGENT or row.flags & clusters.MUTE:
+            return event, row, False
+        row = event.make_urgent(row)
+        out.put_item(event, row.item_id)
+        self._touch(event, out)
+        return event, row, True
+
+    def _count(self, event: Cluster, row: MemberRow, out: Outcome) -> None:
         head = event.head
         self._touch(
-            event, book, out, items=head.items + 1,
-            sources=max(head.sources, event.heat.total().sources),
+            event, out, items=head.items + 1,
+            sources=max(head.sources, event.signs.heat.total().sources),
             negative=head.negative + bool(row.flags & clusters.NEGATIVE),
             questions=head.questions + bool(row.flags & clusters.QUESTION),
             first_item_at=min(head.first_item_at, row.at), last_item_at=max(head.last_item_at, row.at))
 
-    def _nearest(self, key: str, row: MemberRow, rules: EventRules) -> str | None:
-        index = self._indexes.get(key)
+    def _nearest(self, key: str, row: MemberRow) -> str | None:
+        index, rules = self._indexes.get(key), self._rules.events
         if index is None:
             return None
         return index.nearest(row.terms, rules.similarity,
@@ -173,28 +176,68 @@ class Tracker:
     def _enlist(self, event: Cluster, row: MemberRow, out: Outcome | None = None) -> MemberRow:
         """Make the item a member. Without `out` its row is in the table already."""
         row = event.add(row)
-        self._event_of[event.head.key, row.item_id] = event.head.id
+        self._places.put(row.item_id, event.home)
         self._indexes.setdefault(event.head.key, Index()).add(event.head.id, row.terms)
         if out is not None:
-            out.puts[_item(event, row.item_id)] = event.members[row.item_id]
+            out.put_item(event, row.item_id)
         return row
 
     def _judge(
-        self, event: Cluster, row: MemberRow, book: RuleBook, touched: dict[str, list[MemberRow]], out: Outcome
+        self, event: Cluster, row: MemberRow, item: RawItem, joined: list[MemberRow], out: Outcome
     ) -> None:
-        """Raise the level if this member completes a window; each raise is sent on at once."""
-        head = event.head
-        if head.muted or row.flags & (clusters.MUTE | clusters.OFFICIAL) or row.at <= head.floor_at:
+        """Raise the level if this member completes a window or asks for an answer; each raise is sent on at once."""
+        head, decision = event.head, None
+        if head.muted or row.flags & clusters.MUTE:
             return
-        ladder = levels.ladder_for(book.levels, head.subject)
-        decision = levels.rise(event.heat, head.level, ladder, at=row.at, now=self.now, floor=head.floor_at)
+        ladder = self._rules.ladder(head.subject)
+        if not row.flags & clusters.OFFICIAL and row.at > head.floor_at:
+            decision = levels.rise(
+                event.signs.heat, head.level, ladder, at=row.at, now=self.now, floor=head.floor_at)
+        if row.flags & clusters.URGENT and item.first_seen_at > head.floor_at:
+            decision = levels.higher(decision, levels.rise_by_report(
+                event.signs, head.level, ladder, ref=item.ref, now=self.now, floor=head.floor_at))
         if decision is not None:
-            self._decide(event, decision, book, out)
-            self._emit(event, tuple(touched.get(head.id, ())), out)
+            self._decide(event, decision, out)
+            self._emit(event, tuple(joined), out)
+
+    # ---------------------------------------------------------------- counts
+
+    def _counted(self, batch: CountsBatch, out: Outcome) -> None:
+        """Counts of items of which most may be held elsewhere, or nowhere any more."""
+        touched: dict[str, list[MemberRow]] = {}
+        for row in batch.items:
+            for _, event_id in self._places.all(row.item_id):
+                event = self._events[event_id]
+                if self._grow(event, row, out):
+                    touched.setdefault(event_id, []).append(clusters.decode_member(event.members[row.item_id]))
+        for event_id, rows in touched.items():
+            self._emit(self._events[event_id], tuple(rows), out)
+        if out.puts:
+            self._put_clock(out)
+
+    def _grow(self, event: Cluster, row: CountsRow, out: Outcome) -> bool:
+        """Take a member's counts, and raise the level if the growth reaches one. Whether the event is to be sent on."""
+        growth = event.grow(row, self._rules.resolution)
+        if growth is None:                              # it may be a repeat whose event was not sent
+            return row.at <= event.head.changed_at
+        out.put_counts(event, row.item_id)
+        if not growth:
+            return False
+        self.now = max(self.now, row.at)
+        self._touch(event, out, growth=event.head.growth + growth)
+        head, member = event.head, clusters.decode_member(event.members[row.item_id])
+        if head.muted or member.flags & (clusters.MUTE | clusters.OFFICIAL) or row.at <= head.floor_at:
+            return True
+        decision = levels.rise_by_growth(event.signs, head.level, self._rules.ladder(head.subject),
+                                         at=row.at, now=self.now, floor=head.floor_at)
+        if decision is not None:
+            self._decide(event, decision, out)
+            self._emit(event, (member,), out)
+        return True
 
     # ---------------------------------------------------------------- time
 
-    def _tick(self, tick: Tick, book: RuleBook, out: Outcome) -> None:
+    def _tick(self, tick: Tick, out: Outcome) -> None:
         if tick.at <= self.now:
             out.late += 1
         self.now = max(self.now, tick.at)
@@ -202,8 +245,8 @@ class Tracker:
             self._say_again(tick.at, out)
         if not tick.behind:
             for event_id in sorted(self._raised):
-                self._settle(self._events[event_id], book, out)
-            self._age(book, out)
+                self._settle(self._events[event_id], out)
+            self._age(out)
         self._put_clock(out)
 
     def _say_again(self, since: Millis, out: Outcome) -> None:
@@ -213,49 +256,38 @@ class Tracker:
             if event.head.changed_at >= since:
                 self._emit(event, (), out)
 
-    def _settle(self, event: Cluster, book: RuleBook, out: Outcome) -> None:
+    def _settle(self, event: Cluster, out: Outcome) -> None:
         head = event.head
-        ladder = levels.ladder_for(book.levels, head.subject)
-        standing = levels.settle(event.heat, head.level, ladder, now=self.now, floor=head.floor_at,
-                                 below_since=head.below_since)
+        standing = levels.settle(event.signs, head.level, self._rules.ladder(head.subject), now=self.now,
+                                 floor=head.floor_at, below_since=head.below_since)
         if standing.decision is not None:
-            self._decide(event, standing.decision, book, out)
+            self._decide(event, standing.decision, out)
         elif standing.below_since != head.below_since:
-            self._touch(event, book, out, below_since=standing.below_since)
+            self._touch(event, out, below_since=standing.below_since)
         else:
             return
         self._emit(event, (), out)
 
-    def _age(self, book: RuleBook, out: Outcome) -> None:
+    def _age(self, out: Outcome) -> None:
         """Drop what is past: members older than any window, and events that nothing joined for long."""
-        past: dict[str, None] = {}
-        while self._aging and self._aging[0][0] <= self.now:
-            past[heappop(self._aging)[1]] = None
-        self._aged = self.now
-        for event_id in past:
+        for event_id in self._ageing.due(self.now):
             event = self._events.get(event_id)
             if event is None:
                 continue
-            if self._due(event, book.levels.events) <= self.now and not event.head.level:
+            if self._due(event) <= self.now and not event.head.level:
                 self._forget(event, out)
             else:
-                self._thin(event, book, out)
-                self._look_later(event_id)
+                self._thin(event, out)
+                self._ageing.look_later(event_id)
 
-    def _look_later(self, event_id: str) -> None:
-        """At the event's next minute after the last ageing: of a restored tracker the same as if it had gone on."""
-        own = crc32(event_id.encode()) % AGE_EVERY
-        heappush(self._aging, (self._aged + AGE_EVERY - (self._aged - own) % AGE_EVERY, event_id))
-
-    def _thin(self, event: Cluster, book: RuleBook, out: Outcome) -> None:
-        widest = max((level.enter.window for level in book.levels.ladder), default=0)
-        for row in event.drop_before(self.now - max(widest, book.levels.events.join_within)):
-            self._release(event, row.item_id)
-            out.puts[_item(event, row.item_id)] = None
+    def _thin(self, event: Cluster, out: Outcome) -> None:
+        for row in event.drop_before(self.now - max(self._rules.widest, self._rules.events.join_within)):
+            self._release(event, row.item_id, out)
             self._indexes[event.head.key].take_out(event.head.id, row.terms)
 
-    def _due(self, event: Cluster, rules: EventRules) -> Millis:
+    def _due(self, event: Cluster) -> Millis:
         """When an event without a level may be forgotten."""
+        rules = self._rules.events
         wait = rules.join_within if event.head.status is EventStatus.WATCHING else rules.calm_after
         return max(event.head.last_item_at, event.head.changed_at) + wait
 
@@ -263,24 +295,22 @@ class Tracker:
         head = event.head
         del self._events[head.id]
         self._raised.pop(head.id, None)
-        out.puts[_HEAD + head.id.encode()] = None
+        out.drop_head(event)
         for item_id in event.members:
-            self._release(event, item_id)
-            out.puts[_item(event, item_id)] = None
+            self._release(event, item_id, out)
         index = self._indexes[head.key]
         index.drop(head.id)
         if not index:
             del self._indexes[head.key]
 
-    def _release(self, event: Cluster, item_id: str) -> None:
-        """The item may join an event again, unless it is in another one too (a warm-up can bring it twice)."""
-        place = (event.head.key, item_id)
-        if self._event_of.get(place) == event.head.id:
-            del self._event_of[place]
+    def _release(self, event: Cluster, item_id: str, out: Outcome) -> None:
+        """The item's rows go, and it may join an event again."""
+        self._places.drop(item_id, event.home)
+        out.drop_item(event, item_id)
 
     # ---------------------------------------------------------------- people, warm-up
 
-    def _close(self, command: Close, book: RuleBook, out: Outcome) -> None:
+    def _close(self, command: Close, out: Outcome) -> None:
         event = self._events.get(command.event_id)
         if event is None:
             out.late += 1
@@ -290,7 +320,7 @@ class Tracker:
             self.now = max(self.now, command.at)
             evidence = msgspec.structs.replace(head.decision.evidence, at=self.now)
             decision = LevelDecision(0, head.level, Why.CLOSED, evidence, self.now)
-            self._decide(event, decision, book, out, closed_by=command.by, closed_reason=command.reason,
+            self._decide(event, decision, out, closed_by=command.by, closed_reason=command.reason,
                          floor_at=self.now, muted=command.reason.startswith(FINAL_REASONS))
         self._emit(event, (), out)
         self._put_clock(out)
@@ -304,9 +334,12 @@ class Tracker:
             self._forget(known, out)
         self._adopt(head)
         event = self._events[head.id]
-        out.puts[_HEAD + head.id.encode()] = clusters.encode_row(head)
+        out.put_head(event)
         for row in record.rows:
             self._enlist(event, row, out)
+        for counts in record.counts:
+            if counts.item_id in event.members and event.grow(counts, self._rules.resolution) is not None:
+                out.put_counts(event, counts.item_id)
         self._put_clock(out)
 
     def _adopt(self, head: EventHead) -> None:
@@ -315,11 +348,11 @@ class Tracker:
             self._raised[head.id] = None
         self._numbered = max(self._numbered, -(-head.number // self._partitions))
         self.now = max(self.now, head.changed_at)
-        self._look_later(head.id)
+        self._ageing.look_later(head.id)
 
     # ---------------------------------------------------------------- heads
 
-    def _decide(self, event: Cluster, decision: LevelDecision, book: RuleBook, out: Outcome, **more: Any) -> None:
+    def _decide(self, event: Cluster, decision: LevelDecision, out: Outcome, **more: Any) -> None:
         head = event.head
         rising = decision.level > head.level
         if rising:
@@ -329,7 +362,7 @@ class Tracker:
             self._raised.pop(head.id, None)
         number = head.number or (self._next_number() if decision.level else 0)
         status = {Why.CLOSED: EventStatus.CLOSED, Why.CALMED: EventStatus.CALM}.get(decision.why, EventStatus.OPEN)
-        self._touch(event, book, out, decision=decision, level=decision.level, level_name=decision.name, status=status,
+        self._touch(event, out, decision=decision, level=decision.level, level_name=decision.name, status=status,
                     peak=max(head.peak, decision.level), raises=head.raises + rising, number=number,
                     level_since=self.now, below_since=None, **more)
 
@@ -337,16 +370,19 @@ class Tracker:
         self._numbered += 1
         return (self._numbered - 1) * self._partitions + self._partition + 1
 
-    def _touch(self, event: Cluster, book: RuleBook, out: Outcome, **changes: Any) -> None:
+    def _touch(self, event: Cluster, out: Outcome, **changes: Any) -> None:
         """A new version of the head."""
         event.head = msgspec.structs.replace(
-            event.head, version=event.head.version + 1, changed_at=self.now, book=book.hash, **changes)
+            event.head, version=event.head.version + 1, changed_at=self.now, book=self._rules.hash, **changes)
         out.changed[event.head.id] = None
 
     def _emit(self, event: Cluster, joined: tuple[MemberRow, ...], out: Outcome) -> None:
-        """Send the head, unless it is a lone item nobody needs to hear of; each version of a record once."""
+        """Send the head, unless it is a lone item nobody needs to hear of; each version of a record once.
+
+        Who filed a report sees where it went, however alone it is.
+        """
         head = event.head
-        if len(event.members) < 2 and not head.number:
+        if len(event.members) < 2 and not head.number and not event.reports:
             return
         if out.heads and out.heads[-1].id == head.id and out.heads[-1].version == head.version:
             out.heads.pop()
@@ -354,8 +390,4 @@ class Tracker:
         out.heads.append(msgspec.structs.replace(head, joined=(*founder, *joined)))
 
     def _put_clock(self, out: Outcome) -> None:
-        out.puts[_CLOCK] = msgspec.msgpack.encode((self.now, self._numbered, self._aged))
-
-
-def _item(event: Cluster, item_id: str) -> bytes:
-    return _ITEM + f"{event.head.id}|{item_id}".encode()
+        out.put_clock(self.now, self._numbered, self._ageing.at)

@@ -153,7 +153,7 @@ def test_warm_ups_and_restarts_leave_one_entry_in_the_ageing_of_each_event():
     for version in range(2, 30):
         table(WarmEvent(head=replace(head, version=head.version + version), rows=head.joined))
     table(Tick(at=NOON + 2 * HOUR), Tick(at=NOON + 3 * HOUR))
-    assert len(table.tracker._aging) == 1
+    assert len(table.tracker._ageing) == 1
 
 
 def test_a_close_from_a_desk_whose_clock_is_ahead_decides_at_its_own_time():

@@ -1,0 +1,178 @@
+"""How comments, forwards and likes grow: a short series per item, and its sums by minute per event.
+
+Counts come as totals, so a total that is not above the last one changes nothing: repeats and decreases cannot add up.
+Views are left out: they are nobody speaking.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+import msgspec
+
+from pipeline.model import Counts, Millis
+from pipeline.rulebook.schema import MINUTE
+
+MAX_STEPS = 20
+"""Of an item: with each step a twentieth of the widest window, they reach past that window."""
+MAX_TOTAL = 2**32 - 1
+
+
+class Series(msgspec.Struct, frozen=True, array_like=True):
+    """An item's totals as they grew; its row takes at most 200 bytes.
+
+    said: which counts the feed gave at first (bits of `_FIELDS`). Only these are summed ever after, so that a feed
+    which begins to give likes is not taken for growth. minute, base: when, and the total, at the first sight.
+    steps: (minutes since the step before, growth since it), oldest first.
+    """
+
+    said: int
+    minute: int
+    base: int
+    steps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def total(self) -> int:
+        return self.base + sum(growth for _, growth in self.steps)
+
+    def marks(self) -> Iterator[tuple[int, int]]:
+        """(minute, growth) of each step."""
+        minutes = accumulate((gap for gap, _ in self.steps), initial=self.minute)
+        next(minutes)
+        return zip(minutes, (growth for _, growth in self.steps), strict=True)
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_SERIES = msgspec.msgpack.Decoder(Series)
+
+
+def encode_series(series: Series) -> bytes:
+    return _ENCODER.encode(series)
+
+
+def decode_series(row: bytes) -> Series:
+    return _SERIES.decode(row)
+
+
+def begun(counts: Counts, at: Millis) -> Series | None:
+    """The series that these first counts begin; None if they give nothing that is summed."""
+    said = sum(1 << bit for bit, each in enumerate(_summed(counts)) if each is not None)
+    return Series(said, at // MINUTE, _total(counts, said)) if said else None
+
+
+def extended(series: Series, counts: Counts, at: Millis, resolution: Millis) -> Series | None:
+    """The series with this record, or None if it says nothing new: no growth, or older than what is known.
+
+    Growth less than `resolution` after the last step becomes part of that step, and so counts as a little older than it
+    is, never younger. What no longer fits the row is the oldest step.
+    """
+    growth, minute = _total(counts, series.said) - series.total, at // MINUTE
+    last = series.minute + sum(gap for gap, _ in series.steps)
+    if growth <= 0 or minute < last:
+        return None
+    steps, base, start = series.steps, series.base, series.minute
+    if steps and (minute - last) * MINUTE < resolution:
+        steps = (*steps[:-1], (steps[-1][0], steps[-1][1] + growth))
+    else:
+        steps = (*steps, (minute - last, growth))
+    if len(steps) > MAX_STEPS:
+        start, base, steps = start + steps[0][0], base + steps[0][1], steps[1:]
+    return Series(series.said, start, base, steps)
+
+
+def _summed(counts: Counts) -> tuple[int | None, ...]:
+    return counts.comments, counts.forwards, counts.likes
+
+
+def _total(counts: Counts, said: int) -> int:
+    known = (max(0, each or 0) for bit, each in enumerate(_summed(counts)) if said >> bit & 1)
+    return min(sum(known), MAX_TOTAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """amount: comments, forwards and likes that came. sources: independent ones on whose items they came."""
+
+    amount: int
+    sources: int
+
+
+class _Sums:
+    """Growth by minute."""
+
+    __slots__ = ("_minutes", "_sums")
+
+    def __init__(self) -> None:
+        self._minutes: list[int] = []
+        self._sums: dict[int, int] = {}
+
+    def add(self, minute: int, growth: int) -> None:
+        """Negative takes out again."""
+        new = self._sums.get(minute, 0) + growth
+        if minute not in self._sums:
+            insort(self._minutes, minute)
+        if new:
+            self._sums[minute] = new
+        else:
+            del self._minutes[bisect_left(self._minutes, minute)]
+            del self._sums[minute]
+
+    def minutes(self, after: Millis, until: Millis) -> list[int]:
+        """Those of (after, until] in which anything grew."""
+        first, last = (bisect_right(self._minutes, at // MINUTE) for at in (after, until))
+        return self._minutes[first:last]
+
+    def between(self, after: Millis, until: Millis) -> int:
+        return sum(self._sums[minute] for minute in self.minutes(after, until))
+
+    def __bool__(self) -> bool:
+        return bool(self._minutes)
+
+
+class Growth:
+    """The growth of an event's items, of those that count. It costs by minutes and sources, not by items."""
+
+    __slots__ = ("_all", "_origins")
+
+    def __init__(self) -> None:
+        self._all = _Sums()
+        self._origins: dict[str, _Sums] = {}
+
+    def shift(self, before: Series | None, after: Series | None, origin: str) -> None:
+        """An item's series became another one: only steps that changed are counted anew."""
+        old = dict(before.marks()) if before is not None else {}
+        new = dict(after.marks()) if after is not None else {}
+        own = self._origins.setdefault(origin, _Sums())
+        for minute in old.keys() | new.keys():
+            if more := new.get(minute, 0) - old.get(minute, 0):
+                self._all.add(minute, more)
+                own.add(minute, more)
+        if not own:
+            del self._origins[origin]
+
+    def within(self, window: Millis, now: Millis, floor: Millis = 0) -> Grown:
+        """Growth of (now - window, now], of what came after `floor`. Times are minutes, begun ones included."""
+        after = max(now - window, floor)
+        if not self._all or now <= after:
+            return Grown(0, 0)
+        sources = sum(bool(own.minutes(after, now)) for own in self._origins.values())
+        return Grown(self._all.between(after, now), sources)
+
+    def best_around(self, at: Millis, window: Millis, floor: Millis, amount: int, sources: int) -> Grown | None:
+        """Growth of the earliest window of this length that holds `at` and reaches both needs; None without one."""
+        found = self.within(window, at, floor)
+        if _reaches(found, amount, sources):
+            return found
+        last = at + window - 1
+        for minute in self._all.minutes(at, last):
+            found = self.within(window, minute * MINUTE, floor)
+            if _reaches(found, amount, sources):
+                return found
+        return None
+
+
+def _reaches(found: Grown, amount: int, sources: int) -> bool:
+    return found.amount >= amount and found.sources >= sources

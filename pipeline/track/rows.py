@@ -1,0 +1,78 @@
+"""The tracker's rows in its table: keys, what a record writes, and all of them read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pipeline.model import EventHead, MemberRow, Millis
+from pipeline.track import cluster as clusters
+
+_CLOCK = b"t"
+_HEAD = b"h|"
+_ITEM = b"i|"
+_COUNTS = b"c|"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """puts: table rows to write (None deletes), by key. heads: events to send on, in order.
+    changed: events whose head row is written at the end. late: ticks and commands that came too late to matter."""
+
+    puts: dict[bytes, bytes | None] = field(default_factory=dict)
+    heads: list[EventHead] = field(default_factory=list)
+    changed: dict[str, None] = field(default_factory=dict)
+    late: int = 0
+
+    def put_clock(self, now: Millis, numbered: int, aged: Millis) -> None:
+        self.puts[_CLOCK] = msgspec.msgpack.encode((now, numbered, aged))
+
+    def put_head(self, event: clusters.Cluster) -> None:
+        self.puts[_HEAD + event.head.id.encode()] = clusters.encode_row(event.head)
+
+    def put_item(self, event: clusters.Cluster, item_id: str) -> None:
+        self.puts[_key(_ITEM, event, item_id)] = event.members[item_id]
+
+    def put_counts(self, event: clusters.Cluster, item_id: str) -> None:
+        self.puts[_key(_COUNTS, event, item_id)] = event.series[item_id]
+
+    def drop_head(self, event: clusters.Cluster) -> None:
+        self.puts[_HEAD + event.head.id.encode()] = None
+
+    def drop_item(self, event: clusters.Cluster, item_id: str) -> None:
+        """And its counts, if it has any."""
+        self.puts[_key(_ITEM, event, item_id)] = None
+        self.puts[_key(_COUNTS, event, item_id)] = None
+
+
+@dataclass(slots=True)
+class Stored:
+    """What the rows of a partition hold. clock: (now, numbers given, last ageing). counts: (event, item, series)."""
+
+    clock: tuple[Millis, int, Millis] = (0, 0, 0)
+    heads: list[EventHead] = field(default_factory=list)
+    members: list[tuple[str, MemberRow]] = field(default_factory=list)
+    counts: list[tuple[str, str, bytes]] = field(default_factory=list)
+
+
+def stored(rows: Iterable[tuple[bytes, bytes]]) -> Stored:
+    """Keys are without the table's partition prefix; rows come in no order."""
+    found = Stored()
+    for key, value in rows:
+        if key == _CLOCK:
+            found.clock = msgspec.msgpack.decode(value, type=tuple[int, int, int])
+        elif key.startswith(_HEAD):
+            found.heads.append(clusters.decode_head(value))
+        else:
+            _, event_id, item_id = key.decode().split("|", 2)
+            if key.startswith(_COUNTS):
+                found.counts.append((event_id, item_id, value))
+            else:
+                found.members.append((event_id, clusters.decode_member(value)))
+    return found
+
+
+def _key(kind: bytes, event: clusters.Cluster, item_id: str) -> bytes:
+    return kind + f"{event.head.id}|{item_id}".encode()
