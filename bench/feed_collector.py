@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from agents.rule_files import load_book, starter_dir
 from agents.settings import Settings
 from pipeline import topics
 from pipeline.model import SourceState
-from pipeline.rulebook.schema import Source
+from pipeline.rulebook.schema import MINUTE, Source
 
 BEAT = 0.01
 
@@ -39,6 +40,7 @@ class Plan(msgspec.Struct):
     """What to do: seconds of measuring, and the states that make a warm start."""
 
     bootstrap: str
+    made_at: int
     seconds: float
     allow: tuple[str, ...]
     sources: tuple[Source, ...]
@@ -101,7 +103,7 @@ async def run(plan: Plan) -> dict[str, Any]:
         poller = Poller(deps, Fetcher(client), pool, Publisher(bus, gate, metrics), gate)
         collector = Collector(deps, poller, Alarms(deps, bus))
         collector.take(range(topics.partitions_of(topics.POLLS, settings.partitions)),
-                       {state.source_id: state for state in plan.states})
+                       {state.source_id: state for state in _states(plan, deps.clock.now())})
         watching = [asyncio.create_task(_heartbeat(lags)), asyncio.create_task(_children(pool, found))]
         polling = asyncio.create_task(collector.run())
         await asyncio.sleep(2)                          # adopting the book is a start's cost, not a poll's
@@ -121,13 +123,20 @@ async def run(plan: Plan) -> dict[str, Any]:
         "late": sorted(late.seen), "lag": sorted(lags), "outcomes": _outcomes(metrics, plan, collector)}
 
 
+def _states(plan: Plan, now: int) -> Iterator[SourceState]:
+    """As if the plan had been made this very moment."""
+    for state in plan.states:
+        yield msgspec.structs.replace(
+            state, next_poll_at=state.next_poll_at + now - plan.made_at, polled_at=state.polled_at + now - plan.made_at)
+
+
 def _outcomes(metrics: Metrics, plan: Plan, collector: Collector) -> dict[str, dict[str, int]]:
     all_of = {sample.labels["outcome"]: int(sample.value) for family in metrics.registry.collect()
               if family.name == "wenxun_feed_fetches" for sample in family.samples if sample.name.endswith("_total")}
     polled = {state.source_id: state.polled_at for state in plan.states}
     hostile = Counter(f"{source_id.rpartition('.')[0]}: {state.outcome}"
                       for source_id, state in collector.states.items()
-                      if source_id.startswith("hostile.") and state.polled_at != polled[source_id])
+                      if source_id.startswith("hostile.") and state.polled_at > polled[source_id] + 5 * MINUTE - 1)
     return {"all": all_of, "hostile": dict(sorted(hostile.items()))}
 
 

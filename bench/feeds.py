@@ -84,7 +84,7 @@ def _plan(bootstrap: str, port: int, feeds: int, hosts: int, seconds: float) -> 
         sources.append(Source(id=f"hostile.{kind}.{number}", name=kind, url=url, **every))
         states.append(_state(sources[-1], chance, now, chance.uniform(3_000, 500 * seconds)))
     allow = tuple(f"{host_of(number)}:{port}" for number in range(hosts))
-    return Plan(bootstrap, seconds, allow, tuple(sources), tuple(states))
+    return Plan(bootstrap, now, seconds, allow, tuple(sources), tuple(states))
 
 
 def _state(source: Source, chance: random.Random, now: Millis, wait: float, feed: int | None = None) -> SourceState:
