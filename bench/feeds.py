@@ -92,8 +92,7 @@ def _state(source: Source, chance: random.Random, now: Millis, wait: float, feed
     seen = b""
     if feed is not None and is_lively(feed):
         how = Reading(source.id, source.url, ZoneInfo("Asia/Shanghai"), now)
-        parsed = parse_feed(document(feed, 0), how)
-        seen = identity.pack_seen((item.id, item.revision) for item in parsed.items)
+        seen = identity.sift(parse_feed(document(feed, 0), how).items, b"", False).seen
     at = now + int(wait)
     return SourceState(
         source_id=source.id, url=source.url, polled_at=at - 5 * MINUTE, next_poll_at=at, backfilled=True, etag='"v0"',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -37,6 +38,8 @@ def feed_client(settings: Settings, *, resolver: Resolver | None = None) -> http
 
 
 def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)       # at INFO they log URLs, and these carry keys
     return httpx.AsyncClient(
         transport=transport, trust_env=False, follow_redirects=False,
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
