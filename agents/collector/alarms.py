@@ -15,6 +15,7 @@ from agents.collector.vitals import Vitals
 from agents.deps import Deps
 from agents.notices import notice
 from pipeline.collect.health import HEARD, Health, HealthState, health, length, moment
+from pipeline.collect.redact import shown
 from pipeline.collect.schedule import Outcome
 from pipeline.ids import digest
 from pipeline.model import Millis, SourceState
@@ -163,16 +164,17 @@ def _place(url: str) -> Millis:
 
 
 def _one(news: _News, now: Millis, zone: ZoneInfo) -> tuple[str, Millis, str, str]:
-    source, state = news.source, news.state
+    source, state, url = news.source, news.state, shown(news.source.url)
     about = f"来源“{source.name}”（{source.id}）"
     times = f"连续 {state.failures} 次采集失败" if state.failures > 1 else "采集失败"
     began = f"自 {moment(news.episode, now, zone)} 起约{length(now - news.episode)}" if news.episode else "此前一直"
     text = {
-        Kind.BLIND: f"{about}{times}，现在听不到它的消息。原因：{state.error}。网址：{source.url}",
+        Kind.BLIND: f"{about}{times}，现在听不到它的消息。原因：{state.error}。网址：{url}",
         Kind.HEARD: f"{about}又能听到了，{began}听不到。还留在订阅里的内容会补上，其余的可能没有收到。",
-        Kind.SILENT: f"{about}{news.health.why}。{news.health.advice}。网址：{source.url}",
-        Kind.GONE: f"{about}已停用，每天只再看一次。原因：{state.error}。网址：{source.url}",
-        Kind.MOVED: f"{about}已永久搬到 {news.health.moved_to}，现在按新地址采集。请改 sources.yml。原网址：{source.url}",
+        Kind.SILENT: f"{about}{news.health.why}。{news.health.advice}。网址：{url}",
+        Kind.GONE: f"{about}已停用，每天只再看一次。原因：{state.error}。网址：{url}",
+        Kind.MOVED: f"{about}已永久搬到 {shown(news.health.moved_to)}，现在按新地址采集。请改 sources.yml。"
+                    f"原网址：{url}",
     }[news.kind]
     key = f"{news.kind}:{source.id}:{digest(source.url, size=4)}"
     return key, news.episode, f"{_TITLES[news.kind]}：{source.name}", text
@@ -196,5 +198,5 @@ def _many(found: list[_News]) -> tuple[str, Millis, str, str]:
 def _line(news: _News) -> str:
     name = f"{news.source.name}（{news.source.id}）"
     if news.kind is Kind.MOVED:
-        return f"{name}：{news.health.moved_to}"
+        return f"{name}：{shown(news.health.moved_to)}"
     return name if news.kind in (Kind.HEARD, Kind.SILENT) else f"{name}：{news.state.error}"

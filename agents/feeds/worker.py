@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+import traceback
 from contextlib import suppress
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
@@ -77,7 +78,9 @@ def handle(job: Job) -> Done:
     except (MemoryError, RecursionError):
         return Done(error=TOO_HARD)
     except Exception as error:                          # feedparser raises whatever its insides raise
-        print(f"parser failed on {job.source_id}: {type(error).__name__}: {error}", file=sys.stderr)
+        where = traceback.extract_tb(error.__traceback__)[-1]       # its words may quote the document
+        print(f"parser failed on {job.source_id}: {type(error).__name__} in {where.filename}:{where.lineno}",
+              file=sys.stderr)
         return Done(error=f"解析失败（{type(error).__name__}）。请把这个地址报告给 Wenxun 的维护者")
 
 
