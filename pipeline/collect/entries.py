@@ -13,6 +13,7 @@ from pipeline.collect import identity
 from pipeline.collect.dates import HOUR, date_in, is_relative
 from pipeline.collect.links import public_link
 from pipeline.collect.privacy import mask
+from pipeline.collect.sanitize import safe_html
 from pipeline.collect.text import cut, one_line, tidy, to_text
 from pipeline.model import Counts, Millis, RawBatch, RawItem
 
@@ -26,7 +27,10 @@ TITLE_FROM_TEXT = 40
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry, unread: title and body are markup unless `plain`. There is no author here, and none is read."""
+    """One entry, unread: title and body are markup unless `plain`. There is no author here, and none is read.
+
+    base: what links in the body are relative to, where that is neither the entry's link nor the document's address.
+    """
 
     guid: str = ""
     link: str = ""
@@ -35,6 +39,7 @@ class Entry:
     date: str = ""
     plain: bool = False
     counts: Counts | None = None
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,8 @@ def _item(entry: Entry, name: str, stated: Millis | None, how: Reading) -> RawIt
     return RawItem(
         id=ident, revision=identity.revision(title, text), source_id=how.source_id, title=title, text=text, url=url,
         first_seen_at=how.now, published_at=None if stated is None else min(stated, how.now + HOUR),
-        backfill=how.backfill, truncated=early or late or len(entry.body) > MAX_MARKUP, counts=entry.counts)
+        backfill=how.backfill, truncated=early or late or len(entry.body) > MAX_MARKUP, counts=entry.counts,
+        html="" if entry.plain else safe_html(entry.body[:MAX_MARKUP], entry.base or url or how.url))
 
 
 def _markup(entry: Entry) -> tuple[str, str]:
@@ -158,7 +164,9 @@ def batches(source_id: str, polled_at: Millis, items: Sequence[RawItem], *, max_
 
 
 def _fitting(item: RawItem, room: int) -> tuple[RawItem, int]:
-    """The item, its text cut until it fits (escapes can double its length), and its encoded size with a comma."""
+    """The item and its encoded size with a comma; too large, it loses its html, then the end of its text."""
+    if item.html and len(msgspec.json.encode(item)) >= room:
+        item = msgspec.structs.replace(item, html="")
     while (size := len(msgspec.json.encode(item)) + 1) > room and item.text:
         keep = min(len(item.text.encode()) * room // size, len(item.text.encode()) - 1024)
         item = msgspec.structs.replace(item, text=cut(item.text, max(0, keep))[0], truncated=True)
