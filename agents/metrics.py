@@ -33,6 +33,7 @@ TABLE: tuple[Metric, ...] = (
     Metric("sources", Gauge, "Sources polled here by state of health.", ("state",)),
     Metric("source_blind_since_timestamp_seconds", Gauge, "Since when a source cannot be heard, and why.",
            ("source", "outcome")),
+    Metric("feed_pages_total", Counter, "Linked pages asked for their full text, by how that ended.", ("outcome",)),
     Metric("counts_changed_total", Counter, "Changes of comment, forward, like and view counts sent on."),
     Metric("intake_reports_total", Counter, "Reports filed by people.", ("via",)),
     Metric("feed_waiting", Gauge, "1 while the collector waits because a partition has too many unread bytes."),

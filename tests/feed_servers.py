@@ -34,10 +34,12 @@ Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Site:
-    """A running server. answers: path -> answers in turn, the last one for ever after. asked: what came, in order."""
+    """A running server. answers: path -> answers in turn, the last one for ever after. asked: what came, in order,
+    but for requests of /robots.txt: those are in `robots`."""
 
     answers: dict[str, list[Answer]]
     asked: list[Asked] = field(default_factory=list)
+    robots: list[Asked] = field(default_factory=list)
     port: int = 0
     connections: int = 0
     busiest: int = 0
@@ -68,7 +70,7 @@ class Site:
         asked = Asked(head, b"")
         length = int(asked.header("content-length") or b"0")
         asked = Asked(head, await reader.readexactly(length))
-        self.asked.append(asked)
+        (self.robots if asked.path == "/robots.txt" else self.asked).append(asked)
         self._busy += 1
         self.busiest = max(self.busiest, self._busy)
         try:
@@ -88,10 +90,13 @@ class Site:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
+_PATHS = {"root": "/", "robots": "/robots.txt"}
+
+
 @asynccontextmanager
 async def site(tls: ssl.SSLContext | None = None, **paths: Answer | list[Answer]) -> AsyncIterator[Site]:
-    """A server on 127.0.0.1; `feed=...` answers at /feed, `root=...` at /."""
-    answers = {"/" if name == "root" else "/" + name: turns if isinstance(turns, list) else [turns]
+    """A server on 127.0.0.1; `feed=...` answers at /feed, `root=...` at /, `robots=...` at /robots.txt."""
+    answers = {_PATHS.get(name, "/" + name): turns if isinstance(turns, list) else [turns]
                for name, turns in paths.items()}
     running = Site(answers)
     server = await asyncio.start_server(running.serve, "127.0.0.1", 0, limit=2**20, ssl=tls)

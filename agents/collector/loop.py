@@ -14,7 +14,7 @@ from agents.collector.poll import Poller
 from agents.collector.turns import Turns
 from agents.deps import Deps
 from pipeline import topics
-from pipeline.collect.schedule import Outcome
+from pipeline.collect.schedule import TOLD_TO_WAIT, Outcome
 from pipeline.ids import digest
 from pipeline.model import Millis, SourceState
 from pipeline.rulebook.schema import DAY, RuleBook, Source
@@ -136,6 +136,8 @@ class Collector:
             self._drop(gone)
         now = self._deps.clock.now()
         new = [each for each in self._sources.values() if before.get(each.id) != each]
+        for each in new:
+            self._alarms.watch(each, self._known(each), now)
         self._plan_all(((each, self._first_due(each, now, edited=edited)) for each in new), now)
         self._deps.metrics["feed_polls_assigned"].set(len(self._sources))
 
@@ -152,6 +154,7 @@ class Collector:
         self._turns.drop(source_id)
         self._crowd.discard(source_id)
         self._poller.forget(source_id)
+        self._alarms.forget(source_id)
         for name in PER_SOURCE:
             with suppress(KeyError):
                 self._deps.metrics[name].remove(source_id)
@@ -162,8 +165,8 @@ class Collector:
         state = self._known(source)
         if state is None:
             return now
-        told_to_wait = state.outcome in (Outcome.RATE_LIMITED, Outcome.GONE, Outcome.REFUSED_BY_SITE)
-        longest = 2 * DAY if told_to_wait else source.interval if edited else max(source.interval, source.max_interval)
+        most = source.interval if edited else max(source.interval, source.max_interval)
+        longest = 2 * DAY if state.outcome in TOLD_TO_WAIT else most
         return min(state.next_poll_at, now + longest)
 
     def _plan(self, source: Source, at: Millis) -> None:
@@ -237,6 +240,5 @@ class Collector:
             metrics["feed_consecutive_failures"].labels(source.id).set(state.failures)
             if state.succeeded_at is not None:
                 metrics["feed_last_success_timestamp_seconds"].labels(source.id).set(state.succeeded_at / 1000)
-        metrics["feed_fetches_total"].labels(state.outcome).inc()
         if state.error:
             log.warning("source %s: %s (%d in a row): %s", source.id, state.outcome, state.failures, state.error)

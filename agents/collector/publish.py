@@ -14,7 +14,7 @@ from agents.metrics import Metrics
 from pipeline import codec, topics
 from pipeline.collect.entries import batches
 from pipeline.ids import digest
-from pipeline.model import Millis, RawItem, SourceState
+from pipeline.model import CountsBatch, CountsRow, Millis, RawItem, SourceState
 
 log = logging.getLogger("wenxun.collect")
 
@@ -39,9 +39,16 @@ class Publisher:
             ident = digest(source_id, *(f"{item.id}:{item.revision}" for item in batch.items))
             await self._until_acknowledged(self._sending(topics.ITEMS_RAW, source_id, batch, ident))
 
+    async def counts(self, source_id: str, at: Millis, rows: Sequence[CountsRow]) -> None:
+        """Counts that changed, behind the items they are of."""
+        batch = CountsBatch(source_id=source_id, at=at, items=tuple(rows))
+        await self._gate.admit(len(codec.encode(batch)))
+        await self._until_acknowledged(
+            self._sending(topics.ITEMS_RAW, source_id, batch, digest("counts", source_id, at)))
+
     async def state(self, state: SourceState) -> None:
         """To the partition of the source's host, where the collector that polls it next reads it."""
-        ident = digest(state.source_id, state.polled_at)
+        ident = digest(state.source_id, state.polled_at, state.next_poll_at)
         where = topics.partition_of_host(state.url, self._bus.partitions(topics.COLLECTOR_STATE))
         await self._until_acknowledged(self._sending(topics.COLLECTOR_STATE, state.source_id, state, ident, where))
 

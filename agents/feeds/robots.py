@@ -92,6 +92,11 @@ class Robots:
         self._sites.move_to_end(place)
         return await self._judge(site, url, now)
 
+    def delay(self, url: str) -> float:
+        """Real seconds that the site wants between requests, as far as it was asked."""
+        site = self._sites.get(_site_of(url))
+        return 0.0 if site is None else site.delay
+
     async def _fetch(self, place: str, known: _Site | None, now: Millis, user_agent: str) -> _Site:
         answer = await outbound.request(
             self._client, "GET", f"{place}/robots.txt", timeout=self._timeout, limits=Limits(decoded=5 * 1024**2),
@@ -115,7 +120,7 @@ class Robots:
         if path not in site.said:
             small = len(site.rules) <= SMALL
             found = _read(site.rules, url) if small else await asyncio.to_thread(_read, site.rules, url)
-            site.said[path] = found
+            site.said[path], site.delay = found, found.delay
             if len(site.said) > REMEMBERED:
                 site.said.popitem(last=False)
             return found

@@ -331,11 +331,12 @@ async def test_a_blind_source_is_told_once_per_episode_and_again_after_it_was_he
     page = reply(200, county_news().encode(), RSS)
     async with site(feed=[reply(500)] * 5 + [page] + [reply(502)] * 50) as here:
         async with collecting(source(here), allow=here.allow, factor=20_000) as rig:
-            await rig.until(lambda: len(rig.notices) >= 2)
-            await rig.until(lambda: len(here.asked) >= 11)
-    first, second = rig.notices[:2]
-    assert len(rig.notices) == 2 and first["key"] == second["key"] and first["key"].startswith("source:news:")
+            await rig.until(lambda: len(rig.notices) >= 3)
+            await rig.until(lambda: len(here.asked) >= 14)
+    first, heard, second = rig.notices
+    assert first["key"] == second["key"] and first["key"].startswith("source:news:")
     assert first["episode"] == 0 and second["episode"] == rig.bus.states()[5].succeeded_at
+    assert heard["title"] == "来源恢复：来源news" and "此前一直听不到" in heard["text"]
     assert "来源news" in first["text"] and "500" in first["text"] and first["tell"] == ("ops",)
 
 
