@@ -12,7 +12,7 @@ from agents.deps import Deps
 from agents.stream import Out, consume
 from pipeline import codec, topics
 from pipeline.ids import digest
-from pipeline.model import OPEN_SUBJECT, RawBatch, RawItem, ScoredBatch, ScoredItem
+from pipeline.model import OPEN_SUBJECT, CountsBatch, RawBatch, RawItem, ScoredBatch, ScoredItem
 from pipeline.rulebook.schema import RuleBook
 from pipeline.score.score import Scorer
 
@@ -63,15 +63,17 @@ async def _build(book: RuleBook) -> tuple[Scorer, str]:
 
 
 class Score:
-    """The agent's body: a raw batch in, a scored batch per key out."""
+    """The agent's body: a raw batch in, a scored batch per key out; counts go on as they are."""
 
     def __init__(self, deps: Deps, out: Out) -> None:
         self._deps, self._out = deps, out
         self._scorers = ScorerOfBook(deps)
 
-    async def __call__(self, record: RawBatch, partition: int) -> None:
+    async def __call__(self, record: RawBatch | CountsBatch, partition: int) -> None:
+        if isinstance(record, CountsBatch):
+            return await self._pass_on(record)
         if not isinstance(record, RawBatch):
-            raise TypeError(f"{topics.ITEMS_RAW} holds raw batches only, this is a {type(record).__name__}")
+            raise TypeError(f"{topics.ITEMS_RAW} holds no {type(record).__name__}")
         scorer, book = await self._scorers.get()
         groups = topics.Groups(self._deps.settings.partitions)
         for item in record.items:
@@ -80,6 +82,12 @@ class Score:
             for batch in split(subject, book, items):
                 ident = digest(key, book, *(f"{one.item.id}{one.item.revision}" for one in batch.items))
                 await self._out.post(topics.ITEMS_SCORED, key, batch, ident=ident)
+
+    async def _pass_on(self, counts: CountsBatch) -> None:
+        """To every partition of items.scored: nobody knows here which tracker holds the items."""
+        ident = digest("counts", counts.source_id, counts.at, counts.items[0].item_id if counts.items else "")
+        for each in range(topics.partitions_of(topics.ITEMS_SCORED, self._deps.settings.partitions)):
+            await self._out.post(topics.ITEMS_SCORED, counts.source_id, counts, ident=ident, partition=each)
 
     async def _score(self, scorer: Scorer, item: RawItem, partition: int) -> dict[str, ScoredItem]:
         try:

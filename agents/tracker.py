@@ -8,11 +8,11 @@ from agents.deps import Deps
 from agents.stream import Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
-from pipeline.model import Close, EventHead, ScoredBatch, Tick, WarmEvent, Why
+from pipeline.model import Close, CountsBatch, EventHead, ScoredBatch, Tick, WarmEvent, Why
 from pipeline.track.tracker import Tracker
 
 ROLE = "track"
-INPUTS = (ScoredBatch, Tick, Close, WarmEvent)
+INPUTS = (ScoredBatch, CountsBatch, Tick, Close, WarmEvent)
 
 
 class Track:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pipeline import topics
 from pipeline.codec import Value
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import AlertState, Escalation, EventHead, RawBatch, ScoredBatch, Tick
+from pipeline.model import AlertState, CountsBatch, Escalation, EventHead, RawBatch, ScoredBatch, Tick
 from pipeline.rulebook.schema import RuleBook
 from pipeline.score.score import Scorer
 from pipeline.track.tracker import Tracker
@@ -50,6 +50,10 @@ class Replay:
                 if topics.ITEMS_SCORED not in self._recorded:
                     for key, scored in self.score(batch):
                         yield from self._track(topics.partition_of(key, self._partitions), scored)
+            case topics.ITEMS_RAW, CountsBatch() as counts:
+                if topics.ITEMS_SCORED not in self._recorded:
+                    for partition in range(self._partitions):
+                        yield from self._track(partition, counts)
             case topics.ITEMS_SCORED, record:
                 for partition in self._places(each):
                     yield from self._track(partition, record)

@@ -27,7 +27,8 @@ from pipeline.model import (
 )
 
 Row = dict[str, Any]
-_CHANGES = (Why.RAISED, Why.LOWERED, Why.CALMED, Why.CLOSED)
+_RISES = (Why.RAISED, Why.GROWING, Why.REPORTED)
+_CHANGES = (*_RISES, Why.LOWERED, Why.CALMED, Why.CLOSED)
 
 
 def of_head(head: EventHead) -> Iterator[Row]:
@@ -35,7 +36,7 @@ def of_head(head: EventHead) -> Iterator[Row]:
     decision = head.decision
     if decision.why in _CHANGES and (head.number or decision.why is Why.CLOSED):
         ref = digest(str(decision.why), decision.previous, decision.level, decision.at)
-        if decision.why is Why.RAISED and head.raises == 1:
+        if decision.why in _RISES and head.raises == 1:
             yield _line(head.id, "opened", decision.at, Kind.OPENED, {"number": head.number, "subject": head.subject})
         if decision.level != decision.previous:
             yield _line(head.id, f"level:{ref}", decision.at, Kind.LEVEL, msgspec.to_builtins(decision))
@@ -76,7 +77,7 @@ def _status(head: EventHead, decision: LevelDecision) -> Row | None:
         return {"status": str(EventStatus.CLOSED), "by": head.closed_by, "reason": head.closed_reason}
     if decision.why is Why.CALMED:
         return {"status": str(EventStatus.CALM)}
-    if decision.why is Why.RAISED and decision.previous == 0 and head.raises > 1:
+    if decision.why in _RISES and decision.previous == 0 and head.raises > 1:
         return {"status": str(EventStatus.OPEN)}
     return None
 

@@ -152,9 +152,23 @@ def _calmed(decision: LevelDecision, levels: Levels) -> str:
     return f"{figures(decision.evidence)}，热度已回落{before}，事件平息"
 
 
+def _growing(decision: LevelDecision, levels: Levels) -> str:
+    found = decision.evidence
+    need = f"（门槛 {found.need_growth:,}）" if found.need_growth else ""
+    within = f"{duration(found.window)}内" if found.window else "当前"
+    return f"{within}评论、转发、点赞增加 {found.growth:,}{need}，达到{_name(decision, levels)}"
+
+
+def _reported(decision: LevelDecision, levels: Levels) -> str:
+    ticket = f"（工单号 {decision.ref}）" if decision.ref else ""
+    return f"部门加急上报{ticket}，定为{_name(decision, levels)}"
+
+
 _SENTENCES: dict[Why, Callable[[LevelDecision, Levels], str]] = {
     Why.BELOW: _below,
     Why.RAISED: _raised,
+    Why.GROWING: _growing,
+    Why.REPORTED: _reported,
     Why.LOWERED: _lowered,
     Why.CALMED: _calmed,
 }

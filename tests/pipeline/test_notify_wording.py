@@ -3,6 +3,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.model import (
     AlertStatus,
@@ -25,10 +26,17 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
     (Why.LOWERED, 1, 2, "2 小时内 12 条、5 个独立来源，已低于较大并过了保持时间，降为一般"),
     (Why.CALMED, 0, 2, "2 小时内 12 条、5 个独立来源，热度已回落，由较大降级，事件平息"),
     (Why.CLOSED, 0, 2, "人工关闭"),
+    (Why.GROWING, 2, 1, "2 小时内评论、转发、点赞增加 1,230（门槛 500），达到较大"),
+    (Why.REPORTED, 1, 0, "部门加急上报，定为一般"),
 ])
 def test_every_reason_is_a_sentence_with_its_figures(why: Why, level: int, previous: int, sentence: str) -> None:
-    said = wording.why(decision(why, level=level, previous=previous), levels())
+    said = wording.why(decision(why, level=level, previous=previous, growth=1230, need_growth=500), levels())
     assert said == (sentence if why is not Why.CLOSED else f"由{sentence}")
+
+
+def test_a_report_is_named_by_its_ticket_and_nothing_else() -> None:
+    reported = replace(decision(Why.REPORTED, level=1, previous=0), ref="12345-0601")
+    assert wording.why(reported, levels()) == "部门加急上报（工单号 12345-0601），定为一般"
 
 
 def test_no_reason_is_left_without_a_sentence() -> None:
