@@ -18,9 +18,8 @@ MAX_PAGE = 512 * 1024
 MAX_FOUND = 12
 MAX_TITLE = 60
 
-_TAG = re.compile(r"<(link|base|meta|a)\s((?:[^<>\"']|\"[^\"<]{0,2000}\"|'[^'<]{0,2000}')*)>", re.IGNORECASE)
+_TAG = re.compile(r"<(link|base|meta|a)\s((?:[^<>\"']|\"[^\"<]{0,2000}\"|'[^'<]{0,2000}')*+)>", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"([A-Za-z][\w:-]{0,40})\s{0,9}=\s{0,9}(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _PAGE = re.compile(r"<!doctype\s+html|<html[\s>]|<head[\s>]|<body[\s>]", re.IGNORECASE)
 _TYPES = {"application/rss+xml": "RSS", "application/atom+xml": "Atom", "application/feed+json": "JSON Feed",
           "application/rdf+xml": "RSS 1.0", "text/xml": "XML"}
@@ -58,12 +57,20 @@ def feeds_of(text: str, url: str) -> tuple[Found, ...]:
     text = text[:MAX_PAGE]
     if not is_page(text):
         return ()
-    page = _page(_COMMENT.sub("", text), url)
+    page = _page(_uncommented(text), url)
     found: dict[str, Found] = {}
     for each in (*_advertised(page), *_known(page)):
         if _usable(each.url):
             found.setdefault(_same(each.url), each)
     return tuple(found.values())[:MAX_FOUND]
+
+
+def _uncommented(text: str) -> str:
+    out, at = [], 0
+    while (start := text.find("<!--", at)) != -1 and (stop := text.find("-->", start + 4)) != -1:
+        out.append(text[at:start])
+        at = stop + 3
+    return "".join(out) + text[at:]
 
 
 def _page(text: str, url: str) -> _Page:
@@ -166,11 +173,16 @@ def _phpbb(page: _Page) -> Iterator[tuple[str, str]]:
 
 
 def _wordpress(page: _Page) -> Iterator[tuple[str, str]]:
-    folder = re.search(r"https?://[^\s\"'<>]{1,300}?(?=/wp-(?:content|includes|json)/)", page.text)
-    if folder and urlsplit(folder[0]).netloc == urlsplit(page.here).netloc:
-        yield f"{folder[0]}/feed/", "WordPress 网站的 RSS"
-    else:
-        yield _joined(page.here, "/feed/"), "WordPress 网站的 RSS"
+    """In the folder that WordPress lives in, if the page's own files show it."""
+    root = _joined(page.here, "/")
+    for mark in ("/wp-content/", "/wp-includes/", "/wp-json/"):
+        at = page.text.find(mark)
+        begin = page.text.rfind("http", max(0, at - 300), at) if at != -1 else -1
+        folder = page.text[begin:at].replace("\\/", "/") + "/"
+        if begin != -1 and folder.partition("://")[2].startswith(root.partition("://")[2]):
+            root = _joined(page.here, folder)
+            break
+    yield _joined(root, "feed/"), "WordPress 网站的 RSS"
 
 
 _SOFTWARE = (
