@@ -17,9 +17,9 @@ from rich.table import Table
 
 from agents.rule_files import load_book, starter_dir
 from bench.eval_events import events
+from pipeline.fold import fold
 from pipeline.model import Polarity
 from pipeline.rulebook.schema import SentimentEngine, SentimentRules
-from pipeline.score.fold import fold
 from pipeline.score.sentiment import LexiconSentiment, SnowNLPSentiment
 
 Row = tuple[str, str, str]

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
+from pipeline.fold import Folded, fold_term
 from pipeline.model import Millis, Span
 from pipeline.rulebook.schema import RuleBook, Subject
-from pipeline.score.fold import Folded, fold_term
 
 MAX_SPANS = 16
 """Kept per item and subject: enough to show why, small enough for a record."""

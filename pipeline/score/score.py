@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.fold import Folded, fold
 from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
 from pipeline.rulebook.schema import RuleBook, Source
-from pipeline.score.fold import Folded, fold
 from pipeline.score.kind import is_question
 from pipeline.score.matcher import Match, Matcher
 from pipeline.score.segment import Segmenter

@@ -16,8 +16,8 @@ from math import log
 from pathlib import Path
 from typing import Any
 
+from pipeline.fold import fold_term
 from pipeline.rulebook.schema import RuleBook
-from pipeline.score.fold import fold_term
 from pipeline.score.stopwords import STOPWORDS
 
 MAX_TERMS = 16

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
+from pipeline.fold import fold, fold_term
 from pipeline.model import Polarity, Sentiment
 from pipeline.rulebook.schema import SentimentEngine, SentimentRules
-from pipeline.score.fold import fold, fold_term
 
 MAX_CHARS = 400
 SNOWNLP_CHARS = 120

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agents.rule_files import load_book
+from pipeline.fold import fold
 from pipeline.model import Polarity, Sentiment
 from pipeline.rulebook.schema import SentimentEngine, SentimentRules
-from pipeline.score.fold import fold
 from pipeline.score.kind import is_question
 from pipeline.score.segment import MAX_TERMS, Segmenter
 from pipeline.score.sentiment import LexiconSentiment, SnowNLPSentiment, engine_for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.fold import fold, fold_term
 from pipeline.model import OPEN_SUBJECT, Span
 from pipeline.rulebook.schema import RuleBook, Subject, Term
-from pipeline.score.fold import fold, fold_term
 from pipeline.score.matcher import MAX_SPANS, Match, Matcher
 from pipeline.score.score import Scorer
 from tests import builders
