@@ -170,7 +170,6 @@ def _one(news: _News, now: Millis, zone: ZoneInfo) -> tuple[str, Millis, str, st
     about = f"来源“{source.name}”（{source.id}）"
     times = f"连续 {state.failures} 次采集失败" if state.failures > 1 else "采集失败"
     began = f"自 {moment(news.episode, now, zone)} 起约{length(now - news.episode)}" if news.episode else "此前一直"
-    moved = f"{about}已永久搬到 {news.health.moved_to}，现在按新地址采集。请改 sources.yml。原网址：{source.url}"
     text = {
         Kind.BLIND: f"{about}{times}，现在听不到它的消息。原因：{state.error}。网址：{url}",
         Kind.HEARD: f"{about}又能听到了，{began}听不到。还留在订阅里的内容会补上，其余的可能没有收到。",
