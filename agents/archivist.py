@@ -29,7 +29,7 @@ from agents.store.expiry import expire
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
 from pipeline.errors import CodecError
-from pipeline.model import DeadLetter, Millis, RawBatch, RawItem, ScoredBatch
+from pipeline.model import CountsBatch, DeadLetter, Millis, RawBatch, RawItem, ScoredBatch
 from pipeline.rulebook.schema import DAY, HOUR
 
 log = logging.getLogger("wenxun.archive")
@@ -140,7 +140,9 @@ class Archivist:
             if message.value is None and message.topic in _COMPACTED:
                 continue                                # a key that was deleted: the archive keeps what it was
             try:
-                decoded.append((message, Entry(codec.decode(message.value, message.headers), self._at(message))))
+                record = codec.decode(message.value, message.headers)
+                if message.topic != topics.ITEMS_SCORED or not isinstance(record, CountsBatch):
+                    decoded.append((message, Entry(record, self._at(message))))     # counts: items.raw has them once
             except CodecError as error:
                 refusals.append(Refusal(message, Reason.UNDECODABLE, str(error)))
             except Exception as error:                  # whatever bytes can do, they stop nobody else

@@ -170,15 +170,20 @@ class _Work:
         since = self._now - max([levels.events.join_within, *(level.enter.window for level in levels.ladder)])
         for head in heads:
             rows = await self._read(partial(warm.members, event_id=head.id, since=since))
-            await self._event(head, rows, states.get(head.id))
+            await self._event(head, rows, states.get(head.id), since)
 
-    async def _event(self, head: EventHead, rows: Sequence[MemberRow], state: AlertState | None) -> None:
+    async def _event(
+        self, head: EventHead, rows: Sequence[MemberRow], state: AlertState | None, since: Millis = 0,
+    ) -> None:
         if state is not None and state.event_version > head.version:
             head = msgspec.structs.replace(head, version=state.event_version)   # so that the next one is news
         partition = topics.partition_of(head.key, self._bus.partitions(topics.ITEMS_SCORED))
         bare = len(codec.encode(head))
-        kept = _fitting(rows, min(EVENT_BYTES, self._room[partition] - bare))
-        record = WarmEvent(head=head, rows=kept)
+        room = min(EVENT_BYTES, self._room[partition] - bare)
+        kept = _fitting(rows, room)
+        counts = await self._read(partial(warm.counts, item_ids=[row.item_id for row in kept], since=since))
+        grown = _fitting(counts[::-1], room - len(msgspec.json.encode(kept)))[::-1]
+        record = WarmEvent(head=head, rows=kept, counts=grown)
         self._room[partition] -= len(codec.encode(record))
         await self._post(topics.ITEMS_SCORED, head.key, record, f"warm-{head.id}-{head.version}")
         self.sent.events += 1
@@ -322,7 +327,7 @@ class _Batches:
         return topics.item_key(items[0], place[1]), batch
 
 
-def _fitting(rows: Sequence[MemberRow], room: int) -> tuple[MemberRow, ...]:
+def _fitting(rows: Sequence[T], room: int) -> tuple[T, ...]:
     """As many of the first rows as fit."""
     kept = []
     for row in rows:

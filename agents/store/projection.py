@@ -20,6 +20,7 @@ from pipeline import model
 from pipeline.rulebook.schema import RuleBook
 
 _JSON = msgspec.json.Encoder()
+_MAX_COUNT = 2**63 - 1
 _DELIVERY_RANK = {"pending": 0, "suppressed": 1, "dead": 2, "confirmed": 3}
 
 
@@ -194,8 +195,9 @@ def _item(item: model.RawItem) -> Row:
 
 
 def _counts(item_id: str, at: model.Millis, counts: model.Counts) -> Row:
-    return {"item_id": item_id, "at": at, "comments": counts.comments, "forwards": counts.forwards,
-            "likes": counts.likes, "views": counts.views}
+    row: Row = {"item_id": item_id, "at": at, "comments": counts.comments, "forwards": counts.forwards,
+                "likes": counts.likes, "views": counts.views}
+    return {name: min(value, _MAX_COUNT) if isinstance(value, int) else value for name, value in row.items()}
 
 
 def _scored(scored: model.ScoredItem, batch: model.ScoredBatch) -> Row:

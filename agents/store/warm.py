@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Select, and_, exists, func, select, tuple_
 
 from agents.store import schema
+from agents.store.item_reads import counts_of, counts_since
 from pipeline import codec
 from pipeline.collect.identity import REMEMBERED, pack_seen
 from pipeline.ids import digest
 from pipeline.model import (
     AlertState,
     AlertStatus,
+    CountsRow,
     Escalation,
     EventHead,
     EventStatus,
@@ -65,6 +67,11 @@ def members(connection: Connection, event_id: str, since: Millis) -> list[Member
     return [msgspec.json.decode(row, type=MemberRow) for row in rows.scalars()]
 
 
+def counts(connection: Connection, item_ids: Sequence[str], since: Millis) -> list[CountsRow]:
+    """How the counts of an event's items grew, in order of time."""
+    return counts_since(connection, item_ids, since)
+
+
 def alerts(connection: Connection) -> list[tuple[AlertState, EventHead]]:
     """Alerts not ended, each with the event as the archive has it, by event id."""
     alert, event = schema.alerts.c, schema.events.c
@@ -88,7 +95,8 @@ def lone_items(
 ) -> Iterator[tuple[str, str, ScoredItem]]:
     """(subject, book, item) of items first seen since then that are in no event of their subject, by first sight.
 
-    Texts are cut to what the tracker quotes. Read in pieces: the caller may stop at any.
+    Texts are cut to what the tracker quotes; counts are the latest, so that what grew before the start is not taken for
+    growth of now. Read in pieces: the caller may stop at any.
     """
     table, member, event = schema.scored.c, schema.members.c, schema.events.c
     joined = exists().where(member.item_id == table.item_id, event.id == member.event_id,
@@ -100,8 +108,12 @@ def lone_items(
              .where(table.expired.is_(False), table.first_seen_at >= since, ~joined).order_by(*order).limit(CHUNK))
     last: tuple[Any, ...] | None = None
     while rows := connection.execute(_after(query, place, last, newest_first)).all():
+        latest = counts_of(connection, [row.item_id for row in rows])
         for row in rows:
-            yield row.subject, row.book, _cut(msgspec.json.decode(row.detail, type=ScoredItem))
+            scored = _cut(msgspec.json.decode(row.detail, type=ScoredItem))
+            if (now := latest.get(row.item_id)) is not None:
+                scored = msgspec.structs.replace(scored, item=msgspec.structs.replace(scored.item, counts=now.counts))
+            yield row.subject, row.book, scored
         last = tuple(rows[-1][:3])
 
 

@@ -100,6 +100,9 @@ def threshold(value: schema.Threshold, path: str, place: Place) -> None:
     if value.sources > value.items:
         place.problem(_path(path, "sources"), f"独立来源数 {value.sources} 多于条数 {value.items}，条数因此形同虚设。",
                       f"写成 sources: {value.items} 或更少")
+    if value.growth_sources > 1 and not value.growth:
+        place.problem(_path(path, "growth_sources"), "没有写 growth，growth_sources 不起作用。",
+                      "补上 growth:，或删去 growth_sources")
 
 
 def levels(value: schema.Levels, path: str, place: Place) -> None:
@@ -115,7 +118,7 @@ def levels(value: schema.Levels, path: str, place: Place) -> None:
 
 
 def _rising(steps: list[tuple[str, str, schema.Threshold]], place: Place) -> None:
-    """Each level's enter lies above the one below: more items, and not fewer sources."""
+    """Each level's enter lies above the one below: more items, and not fewer sources; likewise growth, if written."""
     for (_, below_name, below), (path, name, above) in zip(steps, steps[1:], strict=False):
         if above.items <= below.items:
             place.problem(f"{path}.items", f"{name} 的 {above.items} 条应多于下一级 {below_name} 的 {below.items} 条。",
@@ -124,6 +127,16 @@ def _rising(steps: list[tuple[str, str, schema.Threshold]], place: Place) -> Non
             place.problem(f"{path}.sources",
                           f"{name} 的 {above.sources} 个来源不应少于下一级 {below_name} 的 {below.sources} 个。",
                           f"写成 sources: {below.sources} 或更多")
+    growing = [step for step in steps if step[2].growth]
+    for (_, below_name, below), (path, name, above) in zip(growing, growing[1:], strict=False):
+        if above.growth <= below.growth:
+            place.problem(f"{path}.growth", f"{name} 的 {above.growth} 应多于 {below_name} 的 {below.growth}。",
+                          f"写成 growth: {below.growth + 1} 或更多")
+        least = below.growth_sources
+        if above.growth_sources < least:
+            place.problem(f"{path}.growth_sources",
+                          f"{name} 的 {above.growth_sources} 个来源不应少于 {below_name} 的 {least} 个。",
+                          f"写成 growth_sources: {least} 或更多")
 
 
 def roster(value: schema.Roster, path: str, place: Place) -> None:

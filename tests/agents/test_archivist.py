@@ -28,7 +28,7 @@ from agents.settings import Settings
 from agents.store.engine import open_store
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
-from pipeline.model import DeadLetter, Escalation
+from pipeline.model import Counts, CountsBatch, CountsRow, DeadLetter, Escalation
 from tests.agents import store_fakes as fakes
 from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
 
@@ -304,8 +304,11 @@ async def test_on_a_broker_every_topic_reaches_sql_and_a_restart_adds_nothing(tm
     with embedded_broker() as address:
         settings = Settings(bootstrap=address, data_dir=tmp_path, embedded=True)
         deps = Deps(settings, Clock(), Metrics())
+        grown = CountsBatch(source_id="xinwen", at=NOON + 1, items=(CountsRow("a1", NOON + 1, Counts(comments=2)),))
         async with Bus(settings, deps.clock, "test") as bus:
-            await bus.send(topics.ITEMS_RAW, "xinwen", raw_batch(raw_item()), ident="1")
+            await bus.send(topics.ITEMS_RAW, "xinwen", raw_batch(raw_item(counts=Counts(comments=1))), ident="1")
+            for topic in (topics.ITEMS_RAW, topics.ITEMS_SCORED):
+                await bus.send(topic, "xinwen", grown, ident="9")
             await bus.send(topics.ITEMS_SCORED, "polling", scored_batch(scored_item()), ident="2")
             await bus.send(topics.EVENTS, "e1", fakes.head(7, "a1"), ident="3")
             await bus.send(topics.ESCALATIONS, "e1", fakes.alert(), ident="4")
