@@ -15,11 +15,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from agents.desk import actions, api, pages, reads, web
+from agents.desk import actions, api, api_call, intake_pages, item_pages, pages, reads, source_pages, test_pages, web
 from agents.desk.accounts import Role
 from agents.desk.guard import BodyTooLarge, Guard
 from agents.desk.render import STATIC
-from agents.desk.web import Desk, posted, signed_in
+from agents.desk.web import Desk, posted, posted_async, signed_in
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +39,26 @@ def create_app(desk: Desk) -> Starlette:
 
 def _routes() -> list[BaseRoute]:
     return [
-        Route("/", signed_in(pages.duty)),
+        Route("/", signed_in(pages.duty, None)),
         Route("/events", signed_in(pages.events)),
         Route("/events/{ref}", signed_in(pages.event)),
         Route("/events/{event_id}/ack", posted(actions.ack, Role.DUTY), methods=["POST"]),
         Route("/events/{event_id}/snooze", posted(actions.snooze, Role.DUTY), methods=["POST"]),
         Route("/events/{event_id}/close", posted(actions.close, Role.DUTY), methods=["POST"]),
-        Route("/sources", signed_in(pages.sources)),
+        Route("/items/{item_id}", signed_in(item_pages.item)),
+        Route("/sources", signed_in(source_pages.sources)),
+        Route("/sources/test", posted_async(test_pages.test_url, Role.DUTY), methods=["POST"]),
+        Route("/sources/{source_id}", signed_in(source_pages.source)),
+        Route("/sources/{source_id}/poll", posted(source_pages.poll, Role.DUTY), methods=["POST"]),
+        Route("/intake", signed_in(intake_pages.intake_page, Role.REPORTER), methods=["GET"]),
+        Route("/intake", posted(intake_pages.file_report, Role.REPORTER), methods=["POST"]),
         Route("/rules", signed_in(pages.rules)),
         Route("/deliveries", signed_in(pages.deliveries)),
         Route("/audit", signed_in(pages.audit_page, Role.ADMIN)),
-        Route("/levels.css", signed_in(pages.levels_css)),
+        Route("/levels.css", signed_in(pages.levels_css, None)),
         Route("/login", actions.login_page, methods=["GET"]),
         Route("/login", actions.login, methods=["POST"]),
-        Route("/logout", posted(actions.logout, Role.VIEWER), methods=["POST"]),
+        Route("/logout", posted(actions.logout, None), methods=["POST"]),
         Route("/livez", livez),
         Route("/readyz", readyz),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -102,7 +108,7 @@ async def _store_error(request: Request, error: Exception) -> Response:
     what = "没有提交：" if request.method == "POST" else ""
     words = f"{what}数据库暂时不能读写。请检查磁盘空间和 WENXUN_DATA_DIR、WENXUN_DATABASE_URL，恢复后刷新即可。"
     if request.url.path.startswith("/api/"):
-        return api.problem_response(503, "store_unavailable", words)
+        return api_call.problem_response(503, "store_unavailable", words)
     return PlainTextResponse(words + "\n", 503, headers={"Retry-After": "10"})
 
 
@@ -111,14 +117,15 @@ async def _server_error(request: Request, error: Exception) -> Response:
     desk = web.desk_of(request)
     desk.deps.metrics["agent_errors_total"].labels("desk").inc()
     if request.url.path.startswith("/api/"):
-        return api.problem_response(500, "internal", "服务器出错，已写入日志")
+        return api_call.problem_response(500, "internal", "服务器出错，已写入日志")
     what = "没有提交成功" if request.method == "POST" else "页面出错了"
     return PlainTextResponse(f"{what}，错误已写入日志。请刷新重试；仍不行时请联系管理员。\n", 500)
 
 
 async def _answer(request: Request, status: int, title: str, words: str) -> Response:
     if request.url.path.startswith("/api/"):
-        return api.problem_response(status, {404: "not_found", 405: "bad_method"}.get(status, "bad_request"), title)
+        code = {404: "not_found", 405: "bad_method"}.get(status, "bad_request")
+        return api_call.problem_response(status, code, title)
     session = await web.session_of(request)
     if session is None:
         return PlainTextResponse(title + "\n", status)

@@ -163,10 +163,15 @@ def poll(engine: Engine, book: RuleBook | None, order: Order, source_id: str) ->
     table = schema.sources
     with engine.begin() as connection:
         last = connection.execute(select(table.c.polled_at).where(table.c.id == source_id)).scalar() or 0
-        ident = digest("poll", source_id, last)
+        ident = poll_ident(source_id, last)
         about = replace(order, event_id=poll_key(source_id))
         record = PollRequest(id=ident, source_id=source_id, by=order.by, at=order.at)
         return accept(connection, about, record, ident, "source.poll", "", shown=source_id)
+
+
+def poll_ident(source_id: str, polled_at: Millis) -> str:
+    """One request per poll: polled_at is of the last one, 0 for none."""
+    return digest("poll", source_id, polled_at)
 
 
 def poll_key(source_id: str) -> str:

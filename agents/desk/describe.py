@@ -1,4 +1,4 @@
-"""Chinese sentences for what the desk shows and messages do not: sources, alerts' next step, lines of a timeline."""
+"""Chinese sentences for what the desk shows and messages do not: alerts' next step, lines of a timeline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from agents.store.readmodel import Kind, Line, SourceRow
+from agents.store.readmodel import Kind, Line
 from pipeline.model import (
     AlertState,
     AlertStatus,
@@ -21,10 +21,7 @@ from pipeline.model import (
     Why,
 )
 from pipeline.notify import wording
-from pipeline.rulebook.schema import Level, Levels, RouteMode, RuleBook, Source, Threshold
-
-LATE = 5 * 60_000
-"""A source this far (ms) past its next poll is overdue: collect may have stopped."""
+from pipeline.rulebook.schema import Level, Levels, RouteMode, RuleBook, Threshold
 
 NO_LEVELS = Levels(ladder=())
 
@@ -65,23 +62,28 @@ def why(head: EventHead, names: Names) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What is missing for a level. items and sources: (there are, are needed)."""
+    """What is missing for a level. items, sources, growth: (there are, are needed); a level without growth needs 0."""
 
     rank: int
     name: str
     items: tuple[int, int]
     sources: tuple[int, int]
+    growth: tuple[int, int]
     window: Millis
     same_window: bool
 
     @property
     def missing(self) -> str:
-        """`还差 3 条、1 个独立来源`; only what can be said: figures of another window are another count."""
+        """`还差 3 条、1 个独立来源，或评论、转发和点赞再增 40`; figures of another window are another count."""
         short = [f"{need - have} {unit}" for (have, need), unit in (
             (self.items, "条"), (self.sources, "个独立来源")) if have < need]
         if not self.same_window:
             return "按这一级的时间窗口另行统计"
-        return f"还差 {'、'.join(short)}" if short else "条件已满足，等待下一次判定"
+        have, need = self.growth
+        if not short or 0 < need <= have:
+            return "条件已满足，等待下一次判定"
+        grown = f"，或评论、转发和点赞再增 {need - have}" if need else ""
+        return f"还差 {'、'.join(short)}{grown}"
 
 
 def next_level(head: EventHead, names: Names) -> Gap | None:
@@ -92,8 +94,8 @@ def next_level(head: EventHead, names: Names) -> Gap | None:
         return None
     rank, level, need = found
     have = head.decision.evidence
-    return Gap(rank, level.name, (have.items, need.items), (have.sources, need.sources), need.window,
-               have.window == need.window)
+    return Gap(rank, level.name, (have.items, need.items), (have.sources, need.sources), (have.growth, need.growth),
+               need.window, have.window == need.window)
 
 
 def ladder(levels: Levels, subject: str) -> list[tuple[int, Level, Threshold]]:
@@ -147,7 +149,8 @@ def _opened(detail: Mapping[str, Any], names: Names) -> Told:
 
 def _level(detail: Mapping[str, Any], names: Names) -> Told:
     decision = msgspec.convert(dict(detail), LevelDecision)
-    verb = {Why.RAISED: "升级", Why.LOWERED: "降级", Why.CALMED: "平息"}.get(decision.why, "级别")
+    verb = {Why.RAISED: "升级", Why.GROWING: "升级", Why.REPORTED: "升级", Why.LOWERED: "降级",
+            Why.CALMED: "平息"}.get(decision.why, "级别")
     return Told(f"{verb}：{wording.change(decision, names.levels)}", wording.why(decision, names.levels),
                 f"level-{decision.level}" if decision.level else "quiet")
 
@@ -195,62 +198,3 @@ _LINES: dict[Kind, Callable[[Mapping[str, Any], Names], Told]] = {
     Kind.OPENED: _opened, Kind.LEVEL: _level, Kind.STATUS: _status, Kind.STATEMENT: _statement, Kind.ACK: _ack,
     Kind.SNOOZE: _snooze, Kind.CLOSE: _close, Kind.ESCALATION: _escalation, Kind.DELIVERY: _delivery,
 }
-
-
-# ---------------------------------------------------------------- sources
-
-
-@dataclass(frozen=True, slots=True)
-class SourceLine:
-    """A configured source with where its polling stands. tone: good, bad, wait, off."""
-
-    source: Source
-    row: SourceRow | None
-    state: str
-    tone: str
-    fresh: int = 0
-
-
-def source_lines(book: RuleBook | None, rows: Mapping[str, SourceRow], fresh: Mapping[str, int],
-                 now: Millis) -> list[SourceLine]:
-    """Every configured source, by group, those in trouble first within it."""
-    found = [SourceLine(each, rows.get(each.id), *source_state(each, rows.get(each.id), now), fresh.get(each.id, 0))
-             for each in (book.sources if book else ())]
-    trouble = {"bad": 0, "wait": 1, "good": 2, "off": 3}
-    return sorted(found, key=lambda one: (one.source.group, trouble[one.tone], one.source.name))
-
-
-def source_state(source: Source, row: SourceRow | None, now: Millis) -> tuple[str, str]:
-    """How a source stands, in plain words, and the tone of it."""
-    if not source.enabled:
-        return "已停用", "off"
-    if row is None:
-        return "等待首次采集", "wait"
-    if row.failures:
-        return f"连续失败 {row.failures} 次", "bad"
-    if now > row.next_poll_at + LATE:
-        return f"采集已超期 {wording.duration(now - row.next_poll_at)}", "bad"
-    return "正常", "good"
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """How collecting stands over all sources, for the foot of the duty page."""
-
-    total: int
-    good: int
-    bad: int
-    waiting: int
-    last_poll: Millis | None
-
-    @property
-    def blind(self) -> bool:
-        """No source works: that no event is open means nothing then."""
-        return self.total > 0 and self.good == 0 and self.waiting < self.total
-
-
-def intake(lines: list[SourceLine]) -> Intake:
-    active = [one for one in lines if one.tone != "off"]
-    count = {tone: sum(one.tone == tone for one in active) for tone in ("good", "bad", "wait")}
-    polls = [one.row.polled_at for one in active if one.row]
-    return Intake(len(active), count["good"], count["bad"], count["wait"], max(polls, default=None))

@@ -6,13 +6,12 @@ from datetime import datetime
 
 from starlette.responses import RedirectResponse, Response
 
-from agents.desk import describe, reads, render
+from agents.desk import reads, render
 from agents.desk.accounts import Role, accounts
 from agents.desk.commands import REASONS
 from agents.desk.web import Visit
 from agents.store import readmodel
 from pipeline.model import DeliveryStatus, EventStatus, Millis
-from pipeline.rulebook.schema import RuleBook
 
 DAY = 86_400_000
 
@@ -23,20 +22,27 @@ MESSAGES = {
     "snooze-again": "这次暂缓之前已经提交过，正在等待生效。",
     "close": "已提交关闭。",
     "close-again": "这次关闭之前已经提交过，正在等待生效。",
+    "poll": "已请求立即采集，采集程序收到后马上去取。",
+    "poll-again": "立即采集已经请求过，正在等待采集程序。",
+    "filed": "已收到，正在入库。",
+    "filed-masked": "已收到，正在入库。工单号像是电话、证件号等个人信息，已遮盖；同一工单的后续上报不会并到一起。",
+    "filed-again": "这份上报之前已经收到，没有重复登记。",
 }
 """What a page says after a form; the address carries only the code."""
 
 
 def duty(visit: Visit) -> Response:
-    """值班: what is open now, who was told, what comes next."""
+    """值班: what is open now, who was told, what comes next. Who only reports is sent to where that is done."""
+    if not visit.session.role.may(Role.VIEWER):
+        return RedirectResponse("/intake", 303)
     engine, book = visit.desk.engine, visit.desk.book()
     events = reads.open_events(engine, visit.desk.real.now())
     settled = reads.settled_events(engine, visit.now - DAY)
     visit.write_read("duty.read", "duty", " ".join(one.head.short or one.head.id for one in events)[:500])
     return visit.page(
-        "duty.html", book=book, events=events, settled=settled, intake=describe.intake(_source_lines(visit, book)),
+        "duty.html", book=book, events=events, settled=settled, survey=visit.survey(),
         urgent=sum(one.urgent for one in events), waiting=sum(one.waits for one in events),
-        can_act=visit.session.role.may(Role.DUTY), done=_done(visit))
+        can_act=visit.can_act, done=done(visit))
 
 
 def event(visit: Visit) -> Response:
@@ -53,7 +59,7 @@ def event(visit: Visit) -> Response:
     visit.write_read("event.read", head.short or head.id, "" if found.page == 1 else f"第 {found.page} 页")
     return visit.page(
         "event.html", found=found, event=found.event, head=head, alert=found.event.alert, reasons=REASONS,
-        can_act=visit.session.role.may(Role.DUTY), done=_done(visit), origins=_origins(found.times))
+        can_act=visit.can_act, done=done(visit), origins=_origins(found.times))
 
 
 def _origins(times: list[tuple[Millis, str]]) -> list[tuple[str, int, Millis]]:
@@ -81,17 +87,6 @@ def event_filter(visit: Visit) -> reads.EventFilter:
         status=status if status in list(EventStatus) else "",
         level=int(level) if level.isdecimal() and len(level) < 3 else 0,
         subject=visit.query("subject"), text=visit.query("q"))
-
-
-def sources(visit: Visit) -> Response:
-    """来源: what is collected and how it goes."""
-    book = visit.desk.book()
-    lines = _source_lines(visit, book)
-    groups: dict[str, list[describe.SourceLine]] = {}
-    for each in lines:
-        groups.setdefault(each.source.group, []).append(each)
-    return visit.page("sources.html", book=book, groups=groups, intake=describe.intake(lines),
-                      rules_dir=str(visit.desk.deps.settings.rules_dir))
 
 
 def rules(visit: Visit) -> Response:
@@ -137,12 +132,5 @@ def levels_css(visit: Visit) -> Response:
                     headers={"Cache-Control": "private, max-age=86400"})
 
 
-def _source_lines(visit: Visit, book: RuleBook | None) -> list[describe.SourceLine]:
-    engine = visit.desk.engine
-    with engine.connect() as connection:
-        rows = {row.id: row for row in readmodel.sources(connection)}
-    return describe.source_lines(book, rows, reads.new_items(engine, visit.now - DAY), visit.now)
-
-
-def _done(visit: Visit) -> str:
+def done(visit: Visit) -> str:
     return MESSAGES.get(visit.query("done"), "")

@@ -5,14 +5,14 @@ Every function blocks: from a coroutine use `asyncio.to_thread`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, func, or_, select
 
-from agents.desk.commands import read_command
+from agents.desk.commands import poll_ident, read_command
 from agents.store import readmodel, schema
 from agents.store.readmodel import EventCard
 from pipeline import codec
@@ -27,6 +27,7 @@ from pipeline.model import (
     EventStatus,
     MemberRow,
     Millis,
+    PollRequest,
     Snooze,
 )
 
@@ -91,10 +92,11 @@ class EventPage:
     member_count: int
     page: int
     times: list[tuple[Millis, str]]
+    counts: Mapping[str, readmodel.CountsNow] = field(default_factory=dict)
 
     @property
     def pages(self) -> int:
-        return _pages(self.member_count, ITEMS)
+        return page_count(self.member_count, ITEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class EventList:
 
     @property
     def pages(self) -> int:
-        return _pages(self.total)
+        return page_count(self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +155,13 @@ def event_page(engine: Engine, ref: str, real: Millis, number: int = 1) -> Event
         table = schema.members
         count = connection.execute(
             select(func.count()).select_from(table).where(table.c.event_id == view.head.id)).scalar() or 0
-        number = min(max(1, number), _pages(count, ITEMS))
+        number = min(max(1, number), page_count(count, ITEMS))
         found = readmodel.members(
             connection, view.head.id, subject=view.head.subject, limit=ITEMS, offset=(number - 1) * ITEMS)
         card = EventCard(view.head, view.alert, view.expired)
         event, = _desk_events(connection, [card], real)
-        return EventPage(event, view, found, count, number, _member_times(connection, view.head.id))
+        return EventPage(event, view, found, count, number, _member_times(connection, view.head.id),
+                         readmodel.counts_of(connection, [each.item_id for each in found]))
 
 
 def event_id(engine: Engine, ref: str) -> str | None:
@@ -172,7 +175,7 @@ def list_events(engine: Engine, wanted: EventFilter, number: int = 1) -> EventLi
     where = _conditions(wanted)
     with engine.connect() as connection:
         total = connection.execute(select(func.count()).select_from(table).where(*where)).scalar() or 0
-        number = min(max(1, number), _pages(total))
+        number = min(max(1, number), page_count(total))
         ids = connection.execute(
             select(table.c.id).where(*where).order_by(table.c.last_item_at.desc(), table.c.id)
             .limit(PAGE).offset((number - 1) * PAGE)).scalars().all()
@@ -240,13 +243,59 @@ def delivery_counts(engine: Engine) -> dict[str, int]:
             select(table.c.status, func.count().label("n")).group_by(table.c.status))}
 
 
-def new_items(engine: Engine, since: Millis) -> dict[str, int]:
-    """Items first seen since a time, by source."""
-    table = schema.items
+def new_items(engine: Engine, since: Millis, source_ids: Sequence[str]) -> dict[str, int]:
+    """Items of these sources that were first seen since a time, by source."""
+    table = schema.items                            # seen_at is never before first_seen_at: the index bounds the count
     with engine.connect() as connection:
         return {row.source_id: row.n for row in connection.execute(
-            select(table.c.source_id, func.count().label("n")).where(table.c.first_seen_at >= since)
+            select(table.c.source_id, func.count().label("n"))
+            .where(table.c.source_id.in_(source_ids), table.c.seen_at >= since, table.c.first_seen_at >= since)
             .group_by(table.c.source_id))}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceItem:
+    """An item in the list of its source."""
+
+    id: str
+    title: str
+    url: str
+    ref: str
+    urgent: bool
+    published_at: Millis | None
+    first_seen_at: Millis
+    revised_at: Millis | None
+    expired: bool
+    counts: readmodel.CountsNow | None
+
+
+def source_items(engine: Engine, source_id: str, limit: int = 50) -> list[SourceItem]:
+    """The items of a source that were collected last, newest first."""
+    table = schema.items.c
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(table.id, table.title, table.url, table.ref, table.urgent, table.published_at, table.first_seen_at,
+                   table.revised_at, table.expired)
+            .where(table.source_id == source_id).order_by(table.seen_at.desc(), table.id).limit(limit)).mappings().all()
+        counts = readmodel.counts_of(connection, [row["id"] for row in rows])
+        return [SourceItem(**row, counts=counts.get(row["id"])) for row in rows]
+
+
+def source_item_count(engine: Engine, source_id: str) -> int:
+    table = schema.items
+    with engine.connect() as connection:
+        return connection.execute(
+            select(func.count()).select_from(table).where(table.c.source_id == source_id)).scalar() or 0
+
+
+def poll_asked(engine: Engine, source_id: str, polled_at: Millis) -> PollRequest | None:
+    """A wish for this source to be polled now that no poll has followed yet."""
+    table = schema.commands
+    with engine.connect() as connection:
+        row = connection.execute(
+            select(table.c.type, table.c.record).where(table.c.id == poll_ident(source_id, polled_at))).first()
+    command = read_command(row.type, row.record) if row else None
+    return command if isinstance(command, PollRequest) else None
 
 
 def unsent_count(engine: Engine) -> int:
@@ -302,5 +351,5 @@ def _under_way(command: EventCommand, card: EventCard) -> bool:
     return not (isinstance(command, Snooze) and (alert.snoozed_until or 0) >= command.until)
 
 
-def _pages(total: int, size: int = PAGE) -> int:
+def page_count(total: int, size: int = PAGE) -> int:
     return max(1, -(-total // size))

@@ -21,7 +21,8 @@ from markupsafe import Markup, escape
 
 from agents.desk import audit, describe
 from agents.settings import Settings
-from pipeline.model import Millis, Span
+from pipeline.collect.health import word
+from pipeline.model import CountsRow, Millis, Span
 from pipeline.notify import wording
 from pipeline.rulebook.schema import Level, RuleBook
 
@@ -141,6 +142,49 @@ def chart(times: Sequence[tuple[Millis, str]], to: Times, bars: int = 48) -> lis
             for place, count in enumerate(counts) if count]
 
 
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A line through a series in a box of 160 x 40; points is empty for a single value."""
+
+    points: str
+    first: int
+    last: int
+
+
+def spark(rows: Sequence[CountsRow], name: str) -> Spark:
+    """How one count of an item went, over time; polls that did not say it are passed over."""
+    series = [(row.at, value) for row in rows if (value := getattr(row.counts, name)) is not None]
+    if not series:
+        return Spark("", 0, 0)
+    first, last = series[0], series[-1]
+    low, high = min(value for _, value in series), max(value for _, value in series)
+    long, tall = max(1, last[0] - first[0]), max(1, high - low)
+    points = [f"{(at - first[0]) * 156 / long + 2:.1f},{38 - (value - low) * 36 / tall:.1f}" for at, value in series]
+    return Spark(" ".join(points) if len(points) > 1 else "", first[1], last[1])
+
+
+def figure(count: int) -> str:
+    """`9876`, `1.2 万`, `3.4 亿`: a count as people read it."""
+    for size, unit in ((100_000_000, "亿"), (10_000, "万")):
+        if count >= size:
+            return f"{count / size:.1f}".removesuffix(".0") + f" {unit}"
+    return str(count)
+
+
+_KINDS = {"discourse": "Discourse", "nodebb": "NodeBB", "json": "JSON 列表", "list": "JSON 列表", "html": "网页",
+          "cdf": "CDF", "": "不明"}
+_FAMILIES = re.compile(r"(rss|atom|json)(\d)(\d*)")
+
+
+def kind_name(kind: str) -> str:
+    """What a document is, as people name it: `RSS 2.0`, `Atom 1.0`, `JSON Feed 1.1`, `Discourse`."""
+    family = _FAMILIES.fullmatch(kind)
+    if family is None:
+        return _KINDS.get(kind, kind)
+    name = {"rss": "RSS", "atom": "Atom", "json": "JSON Feed"}[family[1]]
+    return f"{name} {family[2]}.{family[3] or '0'}"
+
+
 def levels_css(ladder: Sequence[Level]) -> str:
     """Colours of the ladder as classes `level-1` … : the policy for styles forbids them inside a page."""
     rules = []
@@ -168,7 +212,8 @@ class Render:
             trim_blocks=True, lstrip_blocks=True)
         self._env.globals.update(
             highlight=highlight, excerpt=excerpt, link=link, chart=chart, wording=wording, describe=describe,
-            actions=audit.ACTIONS, banner=settings.banner, assets=self.assets)
+            spark=spark, figure=figure, kind_name=kind_name,
+            health_word=word, actions=audit.ACTIONS, banner=settings.banner, assets=self.assets)
 
     @cached_property
     def assets(self) -> str:

@@ -23,6 +23,8 @@ from agents.desk.limits import LoginLimiter
 from agents.desk.render import Render, Times
 from agents.desk.sender import CommandSender
 from agents.desk.sessions import Session
+from agents.desk.tester import Tester
+from agents.desk.watch import Survey, Watch
 from agents.store import readmodel
 from pipeline.model import Millis
 from pipeline.rulebook.schema import RuleBook
@@ -46,10 +48,14 @@ class Desk:
     poll: int = 4000
     """How often (ms) an open page asks for news; more often where the clock runs faster."""
     render: Render = field(init=False)
+    watch: Watch = field(init=False)
+    tester: Tester = field(init=False)
     _read: dict[tuple[str, str], Millis] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.render = Render(self.deps.settings)
+        self.watch = Watch(self.engine, self.deps.settings, self.real)
+        self.tester = Tester(self.deps.settings, self.real)
         if self.deps.clock.factor > 1:
             self.poll = 1500
 
@@ -94,6 +100,14 @@ class Visit:
         """Asked by live.js to refresh an open page."""
         return self.request.headers.get("x-wenxun-live") == "1"
 
+    @property
+    def can_act(self) -> bool:
+        """Whether this person decides things: answers, closes, has a source collected."""
+        return self.session.role.may(Role.DUTY)
+
+    def survey(self) -> Survey:
+        return self.desk.watch.survey(self.desk.book(), self.now)
+
     def query(self, name: str) -> str:
         return self.request.query_params.get(name, "").strip()[:200]
 
@@ -124,6 +138,7 @@ class Visit:
 
 
 Handler = Callable[[Visit], Response]
+AsyncHandler = Callable[[Visit], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -146,6 +161,15 @@ def signed_in(handler: Handler, need: Role | None = Role.VIEWER) -> Endpoint:
 def posted(handler: Handler, need: Role | None) -> Endpoint:
     """A form of people of a role (None: any): same origin, the session's CSRF token, then the handler in a thread."""
 
+    async def in_thread(visit: Visit) -> Response:
+        return await asyncio.to_thread(handler, visit)
+
+    return posted_async(in_thread, need)
+
+
+def posted_async(handler: AsyncHandler, need: Role | None) -> Endpoint:
+    """As `posted`, for a handler that waits for the network."""
+
     async def endpoint(request: Request) -> Response:
         desk = desk_of(request)
         session = await session_of(request)
@@ -159,7 +183,7 @@ def posted(handler: Handler, need: Role | None) -> Endpoint:
                 visit.message, "请求未通过校验", "请回到页面刷新后再提交一次。", 403)
         if need is not None and not session.role.may(need):
             return await asyncio.to_thread(_forbidden, visit, need)
-        response = await asyncio.to_thread(handler, visit)
+        response = await handler(visit)
         desk.sender.wake()
         return response
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, Table, insert
+from sqlalchemy import Engine, Table, delete, insert
 
 from agents.store import schema
+from agents.store.projection import _source
 from pipeline import codec
 from pipeline.ids import digest
 from pipeline.model import (
@@ -26,6 +27,7 @@ from pipeline.model import (
     RawItem,
     ScoredItem,
     Sentiment,
+    SourceState,
     Span,
     Why,
 )
@@ -167,12 +169,22 @@ def put_delivery(engine: Engine, of: EventHead, person: str, status: str, *, min
         "suppressed_by": ""})
 
 
-def put_source(engine: Engine, ident: str, *, failures: int = 0, error: str = "", minutes_ago: int = 1) -> None:
+def put_source(engine: Engine, ident: str, *, failures: int = 0, error: str = "", minutes_ago: int = 1,
+               **changes: Any) -> SourceState:
+    """Where the polling of a source stands: by default all is well, with news every ten minutes."""
     at = NOW - minutes_ago * MINUTE
-    row = {"id": ident, "polled_at": at, "next_poll_at": at + 5 * MINUTE, "outcome": "failed" if failures else "ok",
-           "error": error, "failures": failures, "succeeded_at": None if failures > 9 else at - failures * 10 * MINUTE,
-           "new_item_at": at - 7 * MINUTE, "backfilled": True}
-    _put(engine, schema.sources, row)
+    good = at - failures * 10 * MINUTE
+    news = tuple(good - (7 + 10 * place) * MINUTE for place in range(8, -1, -1))
+    values: dict[str, Any] = {
+        "source_id": ident, "url": f"https://{ident}.example/feed.xml", "polled_at": at,
+        "next_poll_at": at + 5 * MINUTE, "outcome": "server_error" if failures else "ok", "error": error, "failures": failures, "backfilled": True,
+        "succeeded_at": None if failures > 9 else good, "failed_since": good + 2 * MINUTE if failures else None,
+        "new_item_at": good - 7 * MINUTE, "arrivals": news, "kind": "rss20", **changes}
+    state = SourceState(**values)
+    with engine.begin() as connection:
+        connection.execute(delete(schema.sources).where(schema.sources.c.id == ident))
+        connection.execute(insert(schema.sources).values(**_source(state)))
+    return state
 
 
 def put_notice(engine: Engine, title: str, text: str) -> None:

@@ -5,11 +5,24 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agents.desk import describe
-from agents.desk.render import Times, chart, excerpt, highlight, levels_css, link
-from agents.store.readmodel import Kind, Line, SourceRow
-from pipeline.model import AlertStatus, EventStatus, Span
+from agents.desk import describe, diff
+from agents.desk.diff import changes
+from agents.desk.render import (
+    Times,
+    chart,
+    excerpt,
+    figure,
+    highlight,
+    kind_name,
+    levels_css,
+    link,
+    spark,
+)
+from agents.store.readmodel import Kind, Line
+from pipeline.model import AlertStatus, Counts, CountsRow, EventStatus, Span
 from pipeline.rulebook.schema import HOUR, MINUTE, LevelOverride, Levels, Threshold
 from tests import builders
 from tests.desk import seed
@@ -142,28 +155,70 @@ def test_every_kind_of_line_has_a_sentence(kind: Kind, detail: dict[str, object]
     assert says in f"{told.title} {told.text}"
 
 
-def row(**changes: object) -> SourceRow:
-    values: dict[str, object] = {
-        "id": "xinwen", "url": "", "polled_at": NOW, "next_poll_at": NOW + MINUTE, "outcome": "ok", "error": "",
-        "failures": 0, "succeeded_at": NOW, "new_item_at": NOW, "backfilled": True, "items": 3, **changes}
-    return SourceRow(**values)  # type: ignore[arg-type]
+@pytest.mark.parametrize(("have", "need", "says"), [
+    ((8, 4, 0), (10, 4, 0), "还差 2 条"), ((8, 3, 0), (10, 4, 0), "还差 2 条、1 个独立来源"),
+    ((8, 3, 80), (10, 4, 200), "还差 2 条、1 个独立来源，或评论、转发和点赞再增 120"),
+    ((8, 3, 200), (10, 4, 200), "条件已满足，等待下一次判定"),
+    ((10, 4, 0), (10, 4, 200), "条件已满足，等待下一次判定")])
+def test_the_gap_to_the_next_level_counts_growth_as_another_way(
+        have: tuple[int, int, int], need: tuple[int, int, int], says: str) -> None:
+    pairs = list(zip(have, need, strict=True))
+    assert describe.Gap(2, "较大", pairs[0], pairs[1], pairs[2], HOUR, True).missing == says
 
 
-@pytest.mark.parametrize(("changes", "tone"), [
-    ({}, "good"), ({"failures": 3}, "bad"), ({"next_poll_at": NOW - HOUR}, "bad"),
-    ({"next_poll_at": NOW - MINUTE}, "good")])
-def test_a_source_is_bad_when_it_fails_or_when_nobody_asks_it(changes: dict[str, object], tone: str) -> None:
-    assert describe.source_state(seed.book().sources[0], row(**changes), NOW)[1] == tone
+@pytest.mark.parametrize(("count", "text"), [
+    (0, "0"), (9999, "9999"), (10_000, "1 万"), (12_345, "1.2 万"), (340_000_000, "3.4 亿")])
+def test_large_counts_are_written_as_people_read_them(count: int, text: str) -> None:
+    assert figure(count) == text
 
 
-def test_the_intake_counts_what_is_switched_on() -> None:
-    sources = (seed.source("a", "甲", "新闻"), seed.source("b", "乙", "新闻"),
-               seed.source("c", "丙", "新闻", enabled=False))
-    lines = describe.source_lines(seed.book(sources=sources), {"a": row(id="a")}, {}, NOW)
-    found = describe.intake(lines)
-    assert (found.total, found.good, found.bad, found.waiting, found.blind) == (2, 1, 0, 1, False)
-    failing = {"a": row(id="a", failures=2), "b": row(id="b", failures=2)}
-    assert describe.intake(describe.source_lines(seed.book(sources=sources), failing, {}, NOW)).blind
+@pytest.mark.parametrize(("kind", "text"), [
+    ("rss20", "RSS 2.0"), ("rss091u", "rss091u"), ("atom10", "Atom 1.0"), ("json11", "JSON Feed 1.1"),
+    ("discourse", "Discourse")])
+def test_a_document_is_named_as_people_name_it(kind: str, text: str) -> None:
+    assert kind_name(kind) == text
+
+
+def test_a_line_through_counts_stays_in_its_box_and_passes_over_what_was_not_said() -> None:
+    said = [5, None, 9, 7]
+    rows = [CountsRow("a", NOW + at * MINUTE, Counts(comments=value)) for at, value in enumerate(said)]
+    drawn = spark(rows, "comments")
+    assert (drawn.first, drawn.last) == (5, 7)
+    points = [tuple(map(float, point.split(","))) for point in drawn.points.split()]
+    assert len(points) == 3 and all(0 <= x <= 160 and 0 <= y <= 40 for x, y in points)
+    assert spark([CountsRow("a", NOW, Counts(comments=5))], "comments").points == ""
+    assert spark([], "likes").last == 0
+
+
+def pieces(before: str, after: str) -> list[tuple[str, str]]:
+    return [(piece.kind, piece.text) for piece in changes(before, after)]
+
+
+@pytest.mark.parametrize(("before", "after", "found"), [
+    ("投票站三点关门", "投票站五点关门", [("same", "投票站"), ("del", "三"), ("ins", "五"), ("same", "点关门")]),
+    ("", "新的", [("ins", "新的")]), ("旧的", "", [("del", "旧的")]), ("一样", "一样", []),
+    ("at 3 pm", "at 15 pm", [("same", "at "), ("del", "3"), ("ins", "15"), ("same", " pm")])])
+def test_what_changed_is_told_by_word_and_character(before: str, after: str, found: list[tuple[str, str]]) -> None:
+    assert pieces(before, after) == found
+
+
+def test_long_stretches_that_stayed_are_left_out_with_their_length() -> None:
+    same = "不变的话" * 200
+    assert pieces(same + "三点" + same, same + "五点" + same) == [
+        ("gap", str(800 - 60)), ("same", same[-60:]), ("del", "三"), ("ins", "五"), ("same", ("点" + same)[:60]),
+        ("gap", str(801 - 60))]
+
+
+@given(st.text("ab。三五\n ", max_size=80), st.text("ab。三五\n ", max_size=80), st.sampled_from((4_000_000, 30, 4)))
+def test_both_texts_can_be_read_from_the_pieces(before: str, after: str, most: int) -> None:
+    whole = list(diff._joined(diff._pieces(before, after, most)))
+    assert "".join(piece.text for piece in whole if piece.kind != "ins") == before
+    assert "".join(piece.text for piece in whole if piece.kind != "del") == after
+
+
+def test_long_texts_without_anything_in_common_are_told_without_long_work() -> None:
+    one, other = ("".join(chr(first + n % 5000) for n in range(60_000)) for first in (0x4E00, 0x6500))
+    assert {kind for kind, _ in pieces(one, other)} <= {"del", "ins", "same", "gap"}
 
 
 def test_the_reason_of_a_closed_event_names_who_closed_it() -> None:

@@ -1,0 +1,125 @@
+"""How a call of the JSON API gets in: bearer token, scope, body; and how its answers and errors look."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agents.desk import audit, sessions, web
+from agents.desk.commands import Accepted, Order, Refused
+from agents.desk.sessions import Scope, Token
+from agents.desk.web import Desk
+
+STATUSES = {"not_found": 404, "bad_length": 400, "bad_reason": 400, "no_note": 400}
+
+
+class Problem(Exception):
+    """An answer that is an error: status, code for programs, Chinese text for people."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request with a valid token. body: the JSON object of a POST, else empty."""
+
+    desk: Desk
+    request: Request
+    token: Token
+    body: dict[str, Any]
+
+    def write_read(self, about: str, detail: str = "") -> None:
+        self.write("event.read" if detail else "events.read", detail or about)
+
+    def write(self, action: str, about: str, detail: str = "") -> None:
+        """An audit line in the name of the token's account."""
+        with self.desk.engine.begin() as connection:
+            audit.write(connection, self.desk.deps.clock.now(), self.token.account, action, about,
+                        f"API {self.token.name} {detail}".rstrip())
+
+    def query(self, name: str) -> str:
+        return self.request.query_params.get(name, "").strip()[:200]
+
+    def order(self, event_id: str = "") -> Order:
+        desk = self.desk
+        return Order(event_id, self.token.account, desk.deps.clock.now(), desk.real.now(), f"API {self.token.name}")
+
+
+def endpoint(handler: Callable[[Call], dict[str, Any]], scope: Scope) -> Callable[[Request], Awaitable[Response]]:
+    """A call with a token of this scope. The handler is plain and blocks: it runs in a thread."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            call = await _call(request, scope)
+            result = await asyncio.to_thread(handler, call)
+        except Problem as problem:
+            return problem_response(problem.status, problem.code, str(problem))
+        if request.method == "POST":
+            call.desk.sender.wake()
+        return _json(result, 202 if request.method == "POST" else 200)
+
+    return answer
+
+
+def problem_response(status: int, code: str, message: str) -> Response:
+    response = _json({"error": {"code": code, "message": message}}, status)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+async def _call(request: Request, scope: Scope) -> Call:
+    desk = web.desk_of(request)
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    found = None
+    if kind.lower() == "bearer" and secret:
+        found = await asyncio.to_thread(sessions.find_token, desk.engine, secret.strip(), desk.real.now())
+    if found is None:
+        raise Problem(401, "unauthorized", "需要有效的令牌：Authorization: Bearer …（用 wenxun token create 创建）")
+    if scope not in found.scopes or not found.role.may(scope.needs):
+        raise Problem(403, "forbidden", f"这个令牌没有 {scope} 权限")
+    return Call(desk, request, found, await _body(request) if request.method == "POST" else {})
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body() or b"{}")
+    except (ValueError, RecursionError):
+        raise Problem(400, "bad_json", "请求体要是 JSON 对象") from None
+    if not isinstance(body, dict):
+        raise Problem(400, "bad_json", "请求体要是 JSON 对象")
+    return body
+
+
+def accepted(accept: Callable[[], Accepted]) -> dict[str, Any]:
+    """The answer to a command; Problem when it was refused."""
+    try:
+        done = accept()
+    except Refused as refused:
+        raise Problem(STATUSES.get(refused.code, 409), refused.code, str(refused)) from None
+    return {"id": done.id, "accepted": True, "repeated": done.repeated, "note": done.note}
+
+
+def text(call: Call, name: str, default: str | None = None) -> str:
+    """A member of the body that is a text; Problem when it is none."""
+    value = call.body.get(name, default)
+    if not isinstance(value, str):
+        raise Problem(400, "bad_field", f"{name} 要是文字")
+    return value
+
+
+def plain(value: Any) -> Any:
+    return msgspec.to_builtins(value)
+
+
+def _json(value: Any, status: int) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
