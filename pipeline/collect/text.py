@@ -24,7 +24,8 @@ _FAMILIES = {
 }
 """Python's name of a codec -> the one that reads all of its texts as browsers do."""
 _GUESSES = ("utf-8", "gb18030", "big5hkscs", "cp1252")
-_TRUSTED = re.compile(r"utf-?(?:16|32)|cp\d|iso8859|koi8|shift|euc|johab|tis|mac|iso2022")
+_TRUSTED = re.compile(r"cp\d|iso8859|koi8|shift|euc|johab|tis|mac|iso2022")
+"""Of these a declaration is believed. UTF-16 is none of them: it shows by itself, and raises where it is not."""
 _SAMPLE = 65536
 
 _XML_DECLARATION = re.compile(r"\s*<\?xml[^>]{0,400}\?>", re.IGNORECASE)
