@@ -48,6 +48,9 @@ class Topic:
         return {**cleanup, "max.message.bytes": str(1_048_588), **self.config}
 
 
+READ_AT_ONCE = {"segment.bytes": str(8 * 1024**2), "max.compaction.lag.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+"""For a topic that is read whole before work begins: the open segment (1 GiB by default) is never compacted."""
+
 CATALOG: tuple[Topic, ...] = (
     Topic(ITEMS_RAW, "source id"),
     Topic(ITEMS_SCORED, "subject"),
@@ -55,7 +58,7 @@ CATALOG: tuple[Topic, ...] = (
     Topic(ESCALATIONS, "event id", retention_ms=30 * DAY_MS),
     Topic(DELIVERIES, "event id", retention_ms=30 * DAY_MS),
     Topic(RULES, "'book'", compact=True, partitions=1),
-    Topic(COLLECTOR_STATE, "source id; partition by host", compact=True),
+    Topic(COLLECTOR_STATE, "source id; partition by host", compact=True, config=READ_AT_ONCE),
     Topic(POLLS, "source id; partition by host", retention_ms=DAY_MS),
     Topic(DEAD_LETTERS, "source topic", retention_ms=30 * DAY_MS),
 )

@@ -36,6 +36,7 @@ STALE: Millis = 10 * MINUTE
 """A request older than this is nobody's wish any more."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 READ_MS = 500
+MAX_RECORDS = 100
 
 
 class Shared(Protocol):
@@ -128,7 +129,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def step(self, client: AIOKafkaConsumer) -> None:
         """What lies on the topic now. Errors of the broker are raised, and so are those of taking over."""
-        found: Mapping[TopicPartition, list[Any]] = await client.getmany(timeout_ms=READ_MS)
+        found: Mapping[TopicPartition, list[Any]] = await client.getmany(timeout_ms=READ_MS, max_records=MAX_RECORDS)
         taking = self._taking
         if taking is not None and (found or taking.done()):
             await asyncio.wait([taking])

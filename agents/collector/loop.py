@@ -222,10 +222,11 @@ class Collector:
 
     async def _poll(self, source: Source, due: Millis) -> None:
         """Raises only KafkaErrors that no waiting mends."""
-        state = await self._poller.poll(source, self._known(source), self._polled, due)
+        before = self._known(source)
+        state = await self._poller.poll(source, before, self._polled, due)
         if self._partition(source.url) in self._owned:  # else it is somebody else's by now
             known = self._known(source)
-            if known is None or known.polled_at <= state.polled_at:
+            if known is before or known is None or known.polled_at <= state.polled_at:
                 self.states[source.id] = state
             self._alarms.watch(source, state, self._deps.clock.now())
         self._measure(source, state)

@@ -19,6 +19,7 @@ from agents import rule_feed
 from agents.archivist import Archivist
 from agents.clock import Clock
 from agents.collector import states
+from agents.collector.assignment import Assignment
 from agents.deliverer.ledger import Ledger
 from agents.deps import Deps, RuleStore
 from agents.escalator import Escalate
@@ -31,11 +32,12 @@ from agents.tracker import Track
 from pipeline import codec, topics
 from pipeline.errors import CodecError
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import DeadLetter, Escalation, EventHead, ScoredBatch, SourceState, Tick
+from pipeline.model import DeadLetter, Escalation, EventHead, PollRequest, ScoredBatch, SourceState, Tick
 from pipeline.track.tracker import Tracker
 from tests.agents import store_fakes
 from tests.agents.test_archivist import FakeBus as ArchiveBus
 from tests.agents.test_archivist import FakeConsumer
+from tests.agents.test_collector_sharing import FakeShared, Reader
 from tests.agents.test_deliver_intake import intake
 from tests.agents.test_role_bodies import FakeStates, FakeTable
 from tests.agents.test_stream import FakeProducer
@@ -62,7 +64,7 @@ def typed(name: str, version: bytes | None = b"1") -> list[tuple[str, Any]]:
 
 KIND = {topics.ITEMS_RAW: "items.raw", topics.ITEMS_SCORED: "items.scored", topics.EVENTS: "event.head",
         topics.ESCALATIONS: "escalation", topics.DELIVERIES: "delivery", topics.RULES: "rules",
-        topics.COLLECTOR_STATE: "collector.state", topics.DEAD_LETTERS: "dead"}
+        topics.COLLECTOR_STATE: "collector.state", topics.POLLS: "poll", topics.DEAD_LETTERS: "dead"}
 POISON: dict[str, Callable[[str], Record]] = {
     "not-json": lambda kind: Record(b"{not json", typed(kind)),
     "not-text": lambda kind: Record(b"\xff\xfe\x00", typed(kind)),
@@ -227,3 +229,23 @@ def test_a_poisoned_state_makes_its_source_a_new_one_and_is_named(
         states._take(found, record.value, record.headers, b"county-news")
     assert found == {"a": good}
     assert "county-news" in caplog.text and "read as a new one" in caplog.text
+
+
+# ---------------------------------------------------------------- polls: what people want polled now
+
+
+@every_poison
+async def test_a_poisoned_request_is_set_aside_and_its_neighbours_are_heard(
+    deps: Deps, poison: Callable[[str], Record]
+) -> None:
+    shared, bus, bad = FakeShared(), ArchiveBus(), poison(KIND[topics.POLLS])
+    bad.topic, bad.offset = topics.POLLS, 1
+    wishes = [PollRequest(id=name, source_id=name, by="wang", at=NOON) for name in ("before", "after")]
+    source = FakeConsumer([sound(topics.POLLS, wishes[0], 0), bad, sound(topics.POLLS, page(), 2),  # type: ignore[list-item]
+                           sound(topics.POLLS, wishes[1], 3)])
+    group = Assignment(deps, bus, shared, Reader())  # type: ignore[arg-type]
+    await group.on_partitions_assigned([TopicPartition(topics.POLLS, 0)])
+    await group.step(source)  # type: ignore[arg-type]
+    assert shared.asked == ["before", "after"] and source.committed == {TopicPartition(topics.POLLS, 0): 4}
+    assert [(each.topic, each.offset, each.reason) for each in bus.records(DeadLetter)] == [
+        (topics.POLLS, 1, "undecodable"), (topics.POLLS, 2, "refused")]
