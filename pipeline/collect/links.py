@@ -26,13 +26,12 @@ def public_link(link: str, base: str) -> str:
     """
     try:
         parts = urlsplit(urljoin(base, link.strip()) if link.strip() else "")
-        port = parts.port
+        _ = parts.port                                  # raises when it is none
     except ValueError:
         return ""
     if parts.scheme not in ("http", "https") or not parts.hostname or len(link) > MAX_URL:
         return ""
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    place = f"{host}:{port}" if port else host
+    place = parts.netloc.rpartition("@")[2]
     path = unquote(parts.path)
     if "@" in path or _PROFILE.search(path):
         return urlunsplit((parts.scheme, place, "/", "", ""))

@@ -1,7 +1,8 @@
 """Personal data in texts, masked before anything is written.
 
-Masked: phone numbers, identity-card numbers, e-mail addresses, bank cards, messenger numbers, homes, @names. Full-width
-digits count as digits. A home is an address down to a building's unit or room, or a street number after words such as
+Masked: phone numbers, identity-card numbers, e-mail addresses, bank cards, messenger numbers, homes, @names. They
+are looked for in the folded text, so that neither full-width nor zero-width characters hide any, and cut out of the
+original. A home is an address down to a building's unit or room, or a street number after words such as
 `家住`; a street number alone stays, because it is where polling stations and offices are.
 """
 
@@ -10,14 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from pipeline.fold import fold
+
 PHONE, CARD, IDENTITY, MAIL = "[电话]", "[银行卡]", "[证件号]", "[邮箱]"
 HOME, NAME, MESSENGER = "[住址]", "@[用户]", "[账号]"
 
 ROUNDS = 4
 """A number may come to light only when its neighbour is masked; so few rounds end it, and most texts need one."""
 
-_FOLD: dict[int, str | int] = {
-    **{0xFF01 + i: 0x21 + i for i in range(94)}, 0x2010: "-", 0x2013: "-", 0x2014: "-", 0x3000: " ", 0xA0: " "}
+_DASHES = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2212), "-")
 
 _BIRTH = r"(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 _IDENTITY = re.compile(
@@ -36,8 +38,10 @@ _MESSENGER = re.compile(
     r"(?:微信(?:号码?|id)|微信 ?:|加微信?|(?<![a-z])vx)[ :=是]{0,3}([a-z0-9][a-z0-9_-]{4,19})(?![a-z0-9])"
     r"|(?<![a-z])qq(?:号码?|群)?[ :=是]{0,3}(\d{5,12})(?!\d)", re.IGNORECASE)
 _AT_NAME = re.compile(r"@(?!\[)[\w·-]{1,30}")
-_SUSPECT = re.compile(r"[0-9@\uff10-\uff19\uff20号栋幢座楼室弄组门]|微信|加微|[vV][xX]")
-"""Every pattern needs one of these; most headlines have none."""
+_SUSPECT = re.compile(
+    r"[\d@号栋幢座楼室弄组门\u00b2\u00b3\u00b9\u2070-\u2089\u2460-\u24ff\u2776-\u2793\ufe6b\uff20-\uff3a\uff41-\uff5a"
+    r"\u00ad\u034f\u061c\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]|微信|加微|[vV][xX]")
+"""Every pattern needs one of these, as it is or folded; most headlines have none."""
 _POSTED = re.compile(r"^([^\s]{1,30})(?= 发表于 ?\d{4}-)", re.MULTILINE)
 
 _NUMBER = r"(?:[A-Za-z]?\d{1,5}[A-Za-z]?|[一二三四五六七八九十百零〇]{1,5}|[甲乙丙丁东西南北A-Za-z])"
@@ -62,11 +66,12 @@ def mask(text: str) -> str:
         return text
     for _ in range(ROUNDS):
         before, text = text, _POSTED.sub("[用户]", text)
-        folded = text.translate(_FOLD)                  # of the same length, so that spans fit both
+        folded = fold(text)
         for find, label in _FINDERS:
-            spans = list(find(folded))
+            spans = [folded.span(*each) for each in find(folded.text.translate(_DASHES))]
             if spans:
-                text, folded = _replaced(text, spans, label), _replaced(folded, spans, label)
+                text = _replaced(text, spans, label)
+                folded = fold(text)
         if text == before:
             break
     return text

@@ -30,11 +30,19 @@ _SAMPLE = 65536
 
 _XML_DECLARATION = re.compile(r"\s*<\?xml[^>]{0,400}\?>", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]{0,400}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']", re.IGNORECASE)
+_META_CHARSET = re.compile(rb"<meta\s[^>]{0,300}?charset\s*=\s*[\"']?\s*([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
+_HEAD = 8192
+"""Bytes of a page in which its <meta> is looked for."""
 _HTTP_CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:-]{1,40})", re.IGNORECASE)
 _HIGH = re.compile(rb"[\x80-\xff]")
 
 _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffd\ufffe\uffff]")
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u206a-\u206f\ufeff\ufff9-\ufffb]")
+"""Directions and annotations: they make a text look otherwise than it reads. Joiners and the like stay (emoji)."""
+_WINDOWS = {code: bytes((code,)).decode("cp1252")
+            for code in (0x80, 0x82, 0x84, 0x85, 0x8B, *range(0x91, 0x98), 0x99, 0x9B)}
+"""Control characters that no text means: whoever writes them means Windows' quotation marks and dashes."""
+_C1 = re.compile("[\x80-\x84\x86-\x9f]")
 _REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,8})|([0-9]{1,9}));?")
 
 
@@ -46,19 +54,32 @@ def decode(body: bytes, content_type: str = "") -> str:
 
     content_type: the HTTP header. A character cut off at the end is dropped; a bad byte costs only itself.
     """
+    return decoded(body, content_type)[0]
+
+
+def decoded(body: bytes, content_type: str = "") -> tuple[str, str]:
+    """The text as `decode` gives it, and Python's name of the charset it was read in."""
     for bom, codec in _BOMS:
         if body.startswith(bom):
-            return clean(_read(body[len(bom):], codec))
-    return clean(_read(body, _charset(body, content_type)))
+            return clean(_read(body[len(bom):], codec)), codec
+    codec = _charset(body, content_type)
+    text = _read(body, codec)
+    return clean(resynced(body, text, _common()) if codec == "gb18030" else text), codec
 
 
 def clean(text: str) -> str:
     """Without control characters, lone surrogates, replacement characters and numeric references to such."""
-    return _ILLEGAL.sub("", _REFERENCE.sub(_legal_reference, text))
+    return _legal(_REFERENCE.sub(_legal_reference, text))
+
+
+def _legal(text: str) -> str:
+    return _ILLEGAL.sub("", text.translate(_WINDOWS) if _C1.search(text) else text)
 
 
 def _legal_reference(match: re.Match[str]) -> str:
     number = int(match[1], 16) if match[1] else int(match[2])
+    if number in _WINDOWS and number != 0x85:
+        return _WINDOWS[number]
     legal = number <= 0x10FFFF and (number >= 0x80 or not _ILLEGAL.match(chr(number)))
     return match[0] if legal and not 0xD800 <= number <= 0xDFFF else ""
 
@@ -81,8 +102,9 @@ def _charset(body: bytes, content_type: str) -> str:
 
 
 def _declared(body: bytes, content_type: str) -> Iterable[str]:
-    """Codecs that the HTTP header and the XML declaration name, if they are ones we use."""
-    header, inside = _HTTP_CHARSET.search(content_type), _XML_ENCODING.search(body[:1024])
+    """Codecs that the HTTP header and the XML declaration or a page's <meta> name, if they are ones we use."""
+    header = _HTTP_CHARSET.search(content_type)
+    inside = _XML_ENCODING.search(body[:1024]) or _META_CHARSET.search(body[:_HEAD])
     labels = ([header[1]] if header else []) + ([inside[1].decode("ascii")] if inside else [])
     for label in labels:
         try:
@@ -202,23 +224,29 @@ _SUBSET_END = re.compile(r"\]\s*>")
 _TAG = re.compile(
     r"<(/?)([A-Za-z][A-Za-z0-9:-]*)(?:[\s/](?:[^<>\"']|\"[^\"<]*\"|'[^'<]*')*)?>|<(/?)([A-Za-z][A-Za-z0-9:-]*)(?:[\s/][^<>]*)?>")
 _BLOCKS = frozenset(
-    "address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header "
-    "hr li main nav ol p pre section table td th tr ul".split())
+    "address article aside blockquote br caption dd details div dl dt fieldset figcaption figure footer form h1 h2 h3 "
+    "h4 h5 h6 header hr li main nav ol option p pre section summary table tbody tfoot thead tr ul".split())
+_CELLS = frozenset(("td", "th"))
 _SILENT = frozenset("script style head title template noscript iframe object svg math".split())
 _SPACES = re.compile(r"[ \t\r\f\v\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _LINES = re.compile(r" ?\n[ \n]*")
+_WIDE_CHARACTER = "[\u2e80-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60]"
+_WRAPPED_CHINESE = re.compile(f"(?<={_WIDE_CHARACTER})\n(?={_WIDE_CHARACTER})")
 
 
 def to_text(markup: str) -> str:
-    """HTML as plain text: tags gone, blocks on lines of their own, references resolved, white space collapsed."""
+    """HTML as plain text: each block on a line of its own, cells and wrapped lines joined by a space, tags gone.
+
+    Without any block the line breaks of the source stay: such texts were never HTML.
+    """
     if "<" in markup:
-        markup = _without_tags(without_comments(markup))
+        markup = _without_tags(without_comments(markup.replace("\r\n", "\n").replace("\r", "\n")))
     return tidy(html.unescape(markup))
 
 
 def tidy(text: str) -> str:
-    """Without control and invisible characters; single spaces; no blank lines."""
-    text = _SPACES.sub(" ", _INVISIBLE.sub("", _ILLEGAL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))))
+    """Without control characters; single spaces; no blank lines. Width and zero-width characters stay as written."""
+    text = _SPACES.sub(" ", _CONTROLS.sub("", _legal(text.replace("\r\n", "\n").replace("\r", "\n"))))
     return _LINES.sub("\n", text).strip()
 
 
@@ -240,21 +268,30 @@ def without_comments(markup: str) -> str:
 
 
 def _without_tags(markup: str) -> str:
-    out: list[str] = []
-    at, unclosed = 0, set[str]()
+    found: list[tuple[str, bool, str]] = []             # text, whether its line breaks count, what its tag leaves
+    at, pre, unclosed = 0, 0, set[str]()
     while (match := _TAG.search(markup, at)) is not None:
-        out.append(markup[at:match.start()])
         closing, name = match[1] or match[3], (match[2] or match[4]).lower()
+        found.append((markup[at:match.start()], pre > 0, "\n" if name in _BLOCKS else " " if name in _CELLS else ""))
         at = match.end()
+        if name == "pre":
+            pre = max(0, pre + (-1 if closing else 1))
         if name in _SILENT and not closing and name not in unclosed:
             stop = re.compile(rf"</{name}\s*>", re.IGNORECASE).search(markup, at)
             if stop:
                 at = stop.end()
             else:
                 unclosed.add(name)                      # looked for once: it is not there further on either
-        elif name in _BLOCKS:
-            out.append("\n")
-    return "".join(out) + markup[at:]
+    found.append((markup[at:], pre > 0, ""))
+    blocks = any(left for _, _, left in found)
+    return "".join((_unwrapped(text) if blocks and not kept else text) + left for text, kept, left in found)
+
+
+def _unwrapped(text: str) -> str:
+    """A line break in HTML's source is a space, and between Chinese characters nothing."""
+    if "\n" not in text:
+        return text
+    return _WRAPPED_CHINESE.sub("", _LINES.sub("\n", _SPACES.sub(" ", text))).replace("\n", " ")
 
 
 def cut(text: str, limit: int) -> tuple[str, bool]:

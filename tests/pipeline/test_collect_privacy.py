@@ -78,3 +78,23 @@ def test_hostile_texts_take_linear_time(hostile: str) -> None:
     began = time.perf_counter()
     mask(hostile)
     assert time.perf_counter() - began < 3
+
+
+@pytest.mark.parametrize(("text", "masked"), [
+    ("电话１３８１２３４５６７８转", "电话[电话]转"),
+    ("打138\u200b1234\u200d5678吧", "打[电话]吧"),
+    ("打1\u20603\u00ad8\ufe0f12345678", "打[电话]"),
+    ("打𝟏𝟑𝟖𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖", "打[电话]"),
+    ("打①③⑧①②③④⑤⑥⑦⑧", "打[电话]"),
+    ("打138—1234—5678", "打[电话]"),
+    ("身份证1101011990\u200b0307\u200b7571", "身份证[证件号]"),
+    ("身份证１１０１０１１９９００３０７７５７１", "身份证[证件号]"),
+    ("信箱 li\u200b.ming＠mail．example", "信箱 [邮箱]"),
+    ("找＠张\u200b三", "找@[用户]"),
+    ("加微\u200b信：ａｂｃ＿12345", "加微\u200b信：[账号]"),
+    ("👨\u200d👩\u200d👧 在家，打13812345678", "👨\u200d👩\u200d👧 在家，打[电话]"),
+    ("ＡＢＣ公司，第\u200b１名", "ＡＢＣ公司，第\u200b１名"),
+])
+def test_width_and_invisible_characters_hide_nothing(text: str, masked: str) -> None:
+    assert mask(text) == masked
+    assert mask(masked) == masked

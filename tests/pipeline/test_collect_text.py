@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.collect.text import as_utf8_xml, clean, cut, decode, to_text
+from pipeline.collect.text import as_utf8_xml, clean, cut, decode, decoded, to_text
 from tests.feed_texts import HEAD_LINES, TITLES, county_news, parsed, titles
 
 NO_DECLARATION = ""
@@ -98,8 +98,37 @@ def test_clean_keeps_ordinary_references() -> None:
     assert clean("&#x4e00;&#65;&#10;&#x110000;") == "&#x4e00;&#65;&#10;"
 
 
-def test_invisible_characters_do_not_hide_words() -> None:
-    assert to_text("投\u200b票\u200d站\u00ad") == "投票站"
+@pytest.mark.parametrize("text", ["👨\u200d👩\u200d👧 一家人", "投\u200b票站", "ＡＢＣ１２３", "❤\ufe0f", "می\u200cخ"])
+def test_width_and_joiners_stay_as_they_were_written(text: str) -> None:
+    assert to_text(f"<p>{text}</p>") == text
+
+
+@pytest.mark.parametrize("control", ["\u202e", "\u2066", "\u200f", "\u061c", "\ufeff", "\u0007", "\x9f"])
+def test_controls_of_direction_and_others_go(control: str) -> None:
+    assert to_text(f"投票{control}站") == "投票站"
+
+
+def test_windows_quotation_marks_are_not_lost_as_control_characters() -> None:
+    assert clean("don\x92t &#147;stop&#x94;") == "don’t “stop”"
+
+
+@pytest.mark.parametrize("meta", [
+    '<meta charset="gbk">', "<META http-equiv=Content-Type content='text/html; charset=gb2312'>",
+    "<!--" + "x" * 2000 + "--><meta charset=gbk>"])
+def test_a_page_is_read_in_the_charset_of_its_meta(meta: str) -> None:
+    page = f"<html><head>{meta}<title>Ф №5: 投票站</title></head></html>"
+    words, charset = decoded(page.encode("gbk"), "text/html")
+    assert words == page and charset == "gb18030"
+
+
+def test_a_meta_of_another_language_is_trusted_too() -> None:
+    page = "<head><meta charset='windows-1251'><title>Избирательный участок</title></head>"
+    assert decode(page.encode("cp1251"), "text/html") == page
+
+
+def test_the_charset_that_was_used_is_said() -> None:
+    bodies = ("投票".encode(), "投票站改址".encode("gbk"), "<a>投票</a>".encode("utf-16"))
+    assert [decoded(body)[1] for body in bodies] == ["utf-8", "gb18030", "utf-16-le"]
 
 
 # ---------------------------------------------------------------- XML
@@ -128,6 +157,12 @@ def test_a_doctype_and_its_entities_never_reach_the_parser() -> None:
     ('<a href="x" title="a>b">链接</a>', "链接"),
     ("<img src=x onerror=alert(1)>图", "图"),
     ("<li>一</li>\n\n<li>二</li>", "一\n二"),
+    ("<p>第一段有两行，\n  在源码里换行。</p>\n\n<p>Two\nwords</p>", "第一段有两行，在源码里换行。\nTwo words"),
+    ("没有标签的文字\n第二行", "没有标签的文字\n第二行"),
+    ("只有<b>粗体</b>\n第二行", "只有粗体\n第二行"),
+    ("<pre>一\n  二</pre><p>三\n四</p>", "一\n二\n三四"),
+    ("<table><tr><th>站</th><th>地点</th></tr>\n<tr><td>一号</td>\n<td>礼堂</td></tr></table>", "站 地点\n一号 礼堂"),
+    ("<div><div>一</div></div><br><br><p>二</p>", "一\n二"),
     ("", ""),
 ])
 def test_markup_becomes_plain_text(markup: str, words: str) -> None:

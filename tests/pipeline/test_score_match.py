@@ -110,6 +110,17 @@ def test_an_item_is_seen_once_per_subject_it_matches(scorer: Scorer) -> None:
     assert scored["polling"].terms == scored["queue"].terms != ()
 
 
+def test_zero_width_characters_inside_words_change_nothing_that_is_scored(scorer: Scorer) -> None:
+    title, text = "选举投票站排队太久，令人失望", "投票站又改地址了？"
+    plain = scorer.score(builders.raw_item("1", title=title, text=text))
+    hidden = scorer.score(builders.raw_item("1", title="\u200b".join(title), text="\u2060\u00ad".join(text)))
+    assert sorted(hidden) == sorted(plain) == ["polling", "queue"]
+    for name, seen in plain.items():
+        odd = hidden[name]
+        assert (odd.terms, odd.sentiment, odd.question) == (seen.terms, seen.sentiment, seen.question)
+        assert [span.term for span in odd.spans] == [span.term for span in seen.spans]
+
+
 def test_an_item_without_a_subject_belongs_to_the_open_one(scorer: Scorer) -> None:
     scored = scorer.score(builders.raw_item(title="冬小麦播种结束", text=""))
     assert list(scored) == [OPEN_SUBJECT] and scored[OPEN_SUBJECT].weight == 0.0
