@@ -32,8 +32,7 @@ pytestmark = pytest.mark.kafka
 
 PARTITIONS, HOSTS, PER_HOST = 12, 24, 3
 INTERVAL = 13_000
-"""Two of them are longer than a killed collector's session (20 s), a rebalance and a poll take, by 5 s.
-"""
+"""Two of them are longer than a killed collector's session (20 s), a rebalance and a poll take, by 5 s."""
 
 
 @dataclass
