@@ -18,7 +18,7 @@ from agents.settings import Settings
 from agents.tracker import Track
 from pipeline import codec, topics
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import Escalation, EventHead, RawBatch, ScoredBatch, Tick
+from pipeline.model import Counts, CountsBatch, CountsRow, Escalation, EventHead, RawBatch, ScoredBatch, Tick
 from pipeline.rulebook.schema import MINUTE
 from pipeline.track.tracker import Tracker
 from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
@@ -181,3 +181,22 @@ async def test_a_wait_for_the_first_scorer_that_is_given_up_does_not_end_its_mak
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert (await scorers.get())[1] == "b" * 16
+
+
+async def test_counts_go_to_every_tracker_as_they_are(deps: Deps) -> None:
+    class Places(FakeOut):
+        async def post(self, topic: str, key: str, record: Any, *, ident: str, partition: int | None = None) -> None:
+            self.sent.append((f"{topic}/{partition}", key, record))
+
+    out, counts = Places(), CountsBatch(source_id="xinwen", at=NOON, items=(CountsRow("a", NOON, Counts(likes=3)),))
+    await Score(deps, out)(counts, 2)  # type: ignore[arg-type]
+    assert out.sent == [(f"{topics.ITEMS_SCORED}/{each}", "xinwen", counts) for each in range(deps.settings.partitions)]
+
+
+async def test_growth_reaches_the_table_and_is_sent_on(deps: Deps) -> None:
+    table, out = FakeTable(), FakeOut()
+    body = Track(deps, out, table, FakeStates(Tracker(0, 4)))  # type: ignore[arg-type]
+    await body(scored_batch(*(scored_item(each, counts=Counts(comments=1)) for each in "ab")), 0)
+    await body(CountsBatch(source_id="xinwen", at=NOON, items=(CountsRow("a", NOON, Counts(comments=41)),)), 0)
+    assert [head.growth for head in out.records(EventHead)] == [0, 40]
+    assert sorted(key[:2] for key in table.rows) == [b"c|", b"c|", b"h|", b"i|", b"i|", b"t"]

@@ -27,6 +27,9 @@ from pipeline.model import (
     AlertState,
     AlertStatus,
     Close,
+    Counts,
+    CountsBatch,
+    CountsRow,
     Escalation,
     EventHead,
     EventStatus,
@@ -36,12 +39,13 @@ from pipeline.model import (
     Tick,
     WarmAlert,
     WarmEvent,
+    Why,
 )
-from pipeline.rulebook.schema import HOUR, MINUTE
+from pipeline.rulebook.schema import HOUR, MINUTE, Level, RuleBook, Threshold
 from pipeline.track.tracker import Tracker
 from tests import messages
 from tests.agents import store_fakes as fakes
-from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
+from tests.builders import NOON, book, levels, raw_batch, raw_item, scored_batch, scored_item
 
 PARTITIONS = 4
 
@@ -375,3 +379,44 @@ async def test_the_start_waits_for_an_archive_that_is_behind(tmp_path: Path) -> 
                 role.cancel()
                 await asyncio.gather(role, return_exceptions=True)
     assert sent.items == 1
+
+
+# ---------------------------------------------------------------- counts
+
+
+def grown(item_id: str, at: int, comments: int) -> CountsBatch:
+    return CountsBatch(source_id="xinwen", at=at, items=(CountsRow(item_id, at, Counts(comments=comments)),))
+
+
+def growing() -> RuleBook:
+    need = Threshold(items=90, sources=9, window=HOUR, growth=500)
+    return book(levels=levels(ladder=(Level(name="一般", response="三级响应", enter=need),), overrides=()))
+
+
+async def test_the_growth_of_an_event_survives_a_restart(deps: Deps, store: Engine) -> None:
+    deps.rules.offer(growing())
+    both = scored_batch(*(scored_item(each, origin=each, at=NOON - HOUR // 2, counts=Counts(comments=10))
+                          for each in "ab"))
+    early = [grown("a", NOON - 20 * MINUTE, 200), grown("b", NOON - 10 * MINUTE, 150)]
+    steady = Tracker(0, PARTITIONS)
+    heads = [head for record in (both, *early) for head in steady.handle(record, growing()).heads]
+    fakes.put(store, raw_batch(*(item.item for item in both.items)), both, *early, *heads)
+
+    bus, _ = await warm(deps, store)
+    fresh = Tracker(0, PARTITIONS)
+    for record in bus.records(WarmEvent, ScoredBatch):
+        assert fresh.handle(record, growing()).heads == []
+    late = grown("a", NOON, 390)
+    found = fresh.handle(late, growing()).heads
+    assert found == steady.handle(late, growing()).heads
+    assert (found[-1].decision.why, found[-1].growth) == (Why.GROWING, 520)
+
+
+async def test_what_a_lone_item_grew_by_before_the_restart_is_no_growth_of_now(deps: Deps, store: Engine) -> None:
+    deps.rules.offer(growing())
+    lone = scored_batch(scored_item("a", at=NOON - HOUR, counts=Counts(comments=10)))
+    fakes.put(store, raw_batch(lone.items[0].item), lone, grown("a", NOON - 30 * MINUTE, 800))
+    bus, _ = await warm(deps, store)
+    fresh = Tracker(0, PARTITIONS)
+    for record in (*bus.records(WarmEvent, ScoredBatch), grown("a", NOON, 900)):
+        assert fresh.handle(record, growing()).heads == []

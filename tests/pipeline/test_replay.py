@@ -22,10 +22,21 @@ from pipeline import topics
 from pipeline.collect.entries import Reading
 from pipeline.collect.feed import parse_feed
 from pipeline.errors import WenxunError
-from pipeline.model import EscalationKind, EventHead, RawBatch, RawItem, Tick
+from pipeline.model import (
+    Counts,
+    CountsBatch,
+    CountsRow,
+    EscalationKind,
+    EventHead,
+    RawBatch,
+    RawItem,
+    Tick,
+    Why,
+)
 from pipeline.replay import Input, Replay, replay
-from pipeline.rulebook.schema import DAY, MINUTE, RuleBook
+from pipeline.rulebook.schema import DAY, HOUR, MINUTE, Level, RuleBook, Threshold
 from pipeline.score.score import Scorer
+from tests.builders import NOON, book, levels, raw_batch, raw_item
 
 STARTER = Path(__file__).parent.parent.parent / "rules"
 PARTITIONS = 4
@@ -237,3 +248,13 @@ def test_a_recording_that_is_broken_says_where(header: dict[str, Any], line: Any
     with pytest.raises(WenxunError) as caught:
         command.load(lines(tmp_path / "day.jsonl", header, line), None)
     assert said in str(caught.value)
+
+
+def test_counts_raise_a_level_in_replay_whichever_partition_has_the_event() -> None:
+    need = Threshold(items=30, sources=3, window=HOUR, growth=100)
+    growing = book(levels=levels(ladder=(Level(name="一般", response="三级响应", enter=need),), overrides=()))
+    found = [decision for decision in replay([
+        Input(topics.ITEMS_RAW, raw_batch(raw_item("a", counts=Counts(comments=1)))),
+        Input(topics.ITEMS_RAW, CountsBatch(source_id="xinwen", at=NOON + HOUR, items=(
+            CountsRow("a", NOON + HOUR, Counts(comments=150)),)))], growing) if isinstance(decision, EventHead)]
+    assert [(head.level, head.decision.why, head.growth) for head in found] == [(1, Why.GROWING, 149)]
