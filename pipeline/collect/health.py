@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
 
+from pipeline.collect.redact import shown
 from pipeline.collect.schedule import (
     SIGHTINGS,
     Outcome,
@@ -93,7 +94,7 @@ def health(source: Source, state: SourceState | None, now: Millis) -> Health:
     moved = known.moved_to if known is not None and known.moves >= SIGHTINGS else ""
     if moved:
         advice = f"{advice}。" if advice else ""
-        advice += f"已永久搬到 {moved}，请改 sources.yml"
+        advice += f"已永久搬到 {shown(moved)}，请改 sources.yml"
     return Health(
         source.id, source.name, how, since, why, advice, gap, "" if gap is None else f"通常每{length(gap)}左右有新内容",
         known.outcome if known else "", moved)

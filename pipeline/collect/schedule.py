@@ -142,12 +142,12 @@ def silence_from(arrivals: tuple[Millis, ...], pause: Millis) -> Millis | None:
 
 
 def longest_pause(before: SourceState, now: Millis) -> Millis:
-    """SourceState.pause at an arrival. It fades by a third of the time that passes; a source that is not known yet
-    may sleep for a day."""
+    """SourceState.pause at an arrival. It fades by a seventh of the time that passes, so that Friday still knows the
+    last weekend; a source that is not known yet may sleep for a day."""
     if not before.arrivals:
         return DAY
     gap = max(0, now - before.arrivals[-1])
-    return max(gap, before.pause - gap // 3)
+    return max(gap, before.pause - gap // 7)
 
 
 def _by_rhythm(policy: Policy, result: Result, now: Millis) -> Millis:

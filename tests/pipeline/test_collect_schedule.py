@@ -19,18 +19,35 @@ SOURCE = Source(id="news", name="新闻网", url="http://news.example/rss")
 DATE = "Sun, 22 Nov 2026 04:00:00 GMT"
 
 
+EVERY_20 = tuple(NOON - n * 20 * MINUTE for n in range(16, 0, -1))
+EVERY_2 = tuple(NOON - n * 2 * MINUTE for n in range(9, 0, -1))
+EVERY_DAY = tuple(NOON - n * DAY for n in range(4, 0, -1))
+
+
 @pytest.mark.parametrize(("result", "minutes"), [
     (Result(Outcome.OK), 5), (Result(Outcome.NOT_MODIFIED), 5),
-    (Result(Outcome.OK, asked=30 * MINUTE), 30), (Result(Outcome.OK, asked=1), 5), (Result(Outcome.OK, asked=DAY), 360),
-    (Result(Outcome.SERVER_ERROR, 1), 5), (Result(Outcome.SERVER_ERROR, 2), 10), (Result(Outcome.NO_ANSWER, 4), 40),
+    (Result(Outcome.OK, asked=1), 5), (Result(Outcome.NOT_MODIFIED, arrivals=EVERY_20), 5),
+    (Result(Outcome.NOT_MODIFIED, arrivals=EVERY_2), 1), (Result(Outcome.OK, arrivals=EVERY_2[:3]), 5),
+    (Result(Outcome.NOT_MODIFIED, arrivals=EVERY_DAY), 30), (Result(Outcome.OK, fresh=True, arrivals=EVERY_DAY), 5),
+    (Result(Outcome.NOT_MODIFIED, arrivals=tuple(at - HOUR for at in EVERY_2)), 5),
+    (Result(Outcome.SERVER_ERROR, 1), 1.25), (Result(Outcome.SERVER_ERROR, 2), 1.25),
+    (Result(Outcome.NO_ANSWER, 3), 2.5), (Result(Outcome.NO_ANSWER, 5), 10),
     (Result(Outcome.NOT_A_FEED, 60), 360), (Result(Outcome.NO_ANSWER, 10**6), 360),
-    (Result(Outcome.REFUSED_BY_SITE, 1), 360), (Result(Outcome.GONE, 1), 24 * 60), (Result(Outcome.NOT_FOUND, 3), 20),
+    (Result(Outcome.REFUSED_BY_SITE, 1), 360), (Result(Outcome.GONE, 1), 24 * 60), (Result(Outcome.ROBOTS, 1), 24 * 60),
+    (Result(Outcome.NOT_FOUND, 3), 2.5), (Result(Outcome.RATE_LIMITED, 2), 10),
 ])
-def test_the_wait_follows_the_outcome(result: Result, minutes: int) -> None:
-    lowest, highest = minutes * MINUTE * 0.9, minutes * MINUTE * 1.1
+def test_the_wait_follows_the_outcome_and_the_rhythm(result: Result, minutes: float) -> None:
+    lowest, highest = max(MINUTE, minutes * MINUTE * 0.9), minutes * MINUTE * 1.1
     waits = [next_poll(POLICY, result, NOON, str(seed)) - NOON for seed in range(200)]
     assert all(lowest - 1 <= each <= highest + 1 for each in waits)
-    assert len(set(waits)) > 100, "polls that began together drift apart"
+    assert len(set(waits)) > 90, "polls that began together drift apart"
+
+
+@pytest.mark.parametrize(("asked", "minutes"), [(30 * MINUTE, 30), (DAY, 360)])
+def test_what_the_publisher_asks_for_is_a_floor_up_to_the_longest_interval(asked: int, minutes: int) -> None:
+    result = Result(Outcome.OK, asked=asked, fresh=True, arrivals=EVERY_2)
+    waits = [next_poll(POLICY, result, NOON, str(seed)) - NOON for seed in range(100)]
+    assert min(waits) >= minutes * MINUTE and max(waits) <= minutes * MINUTE * 1.1 + 1
 
 
 @pytest.mark.parametrize(("asked", "lowest"), [(HOUR, HOUR), (10 * DAY, DAY), (1000, 5 * MINUTE)])
@@ -138,12 +155,105 @@ def test_another_url_is_another_source() -> None:
     assert (state.failures, state.url, state.backfilled, state.etag) == (1, SOURCE.url, False, "")
 
 
-@pytest.mark.parametrize(("changes", "later", "blind"), [
-    ({"failures": 3}, 0, True), ({"failures": 2}, 0, False), ({"failures": 1}, 31 * MINUTE, True),
-    ({"failures": 0}, DAY, False), ({"failures": 1, "outcome": "gone"}, 0, True),
-    ({"failures": 1, "succeeded_at": None}, DAY, False),
+# ---------------------------------------------------------------- 404, moves, rhythm
+
+
+def polled(polls: list[Poll], before: SourceState | None = None, start: int = NOON) -> list[SourceState]:
+    """The states after polls, each at the time that the state before it says."""
+    states, now = [], start
+    for poll in polls:
+        before = next_state(SOURCE, before, poll, now)
+        states.append(before)
+        now = before.next_poll_at
+    return states
+
+
+def test_the_tenth_404_in_a_row_disables_and_anything_else_between_does_not() -> None:
+    missing = Poll(Outcome.NOT_FOUND, error="地址不存在（404）")
+    states = polled([missing] * 11)
+    assert [state.outcome for state in states[8:]] == ["not_found", "gone", "gone"]
+    assert states[9].next_poll_at - states[9].polled_at >= 0.9 * DAY and "10 次" in states[9].error
+    mixed = polled([missing] * 9 + [Poll(Outcome.NO_ANSWER)] + [missing] * 9)
+    assert mixed[-1].outcome == "not_found" and mixed[-1].missing == 9 and mixed[-1].failures == 19
+    assert polled([missing] * 5 + [Poll(Outcome.OK)])[-1].missing == 0
+
+
+def test_a_permanent_move_is_believed_at_the_third_sighting_and_forgotten_when_it_fails() -> None:
+    there = "http://new.example/rss"
+    moved = Poll(Outcome.OK, url=there, moved_to=there, etag='"n"')
+    states = polled([moved, moved, moved])
+    assert [schedule.address(SOURCE, state) for state in states] == [SOURCE.url, SOURCE.url, there]
+    stays = polled([Poll(Outcome.NOT_MODIFIED, url=there, etag='"n"')] * 3, states[-1])
+    assert {schedule.address(SOURCE, state) for state in stays} == {there} and stays[-1].etag_url == there
+    gone = polled([Poll(Outcome.NO_ANSWER)] * 3, stays[-1])
+    assert [schedule.address(SOURCE, state) for state in gone] == [there, there, SOURCE.url]
+    assert gone[-1].etag == "" and schedule.conditional(gone[-1], SOURCE.url, gone[-1].polled_at) == {}
+
+
+@pytest.mark.parametrize("polls", [
+    [("a", "a"), ("a", "a"), ("b", "b")], [("a", "a"), ("a", "a"), ("a", ""), ("a", "a")], [("a", "")] * 9,
 ])
-def test_a_source_is_blind_after_three_failures_or_half_an_hour(
-    changes: dict[str, Any], later: int, blind: bool
-) -> None:
+def test_another_target_or_a_redirect_for_now_begins_anew(polls: list[tuple[str, str]]) -> None:
+    last = polled([Poll(Outcome.OK, url=url, moved_to=moved_to) for url, moved_to in polls])[-1]
+    assert schedule.address(SOURCE, last) == SOURCE.url and last.moves <= 1
+
+
+def test_arrivals_are_polls_that_brought_something_after_the_first() -> None:
+    first, *rest = polled([Poll(Outcome.OK, fresh=True, seen=b""), *[Poll(Outcome.OK, fresh=True, seen=b"")] * 20])
+    assert first.arrivals == () and len(rest[-1].arrivals) == 16 and rest[-1].arrivals[-1] == rest[-1].polled_at
+    quiet = next_state(SOURCE, rest[-1], Poll(Outcome.NOT_MODIFIED), NOON + DAY)
+    assert quiet.arrivals == rest[-1].arrivals and quiet.failed_since is None
+
+
+def test_the_longest_pause_is_remembered_and_fades() -> None:
+    state = known(arrivals=(NOON,), pause=15 * HOUR)
+    assert schedule.longest_pause(known(), NOON) == DAY, "nobody knows yet whether it sleeps"
+    assert schedule.longest_pause(state, NOON + HOUR) == 15 * HOUR - HOUR // 7
+    assert schedule.longest_pause(state, NOON + 20 * HOUR) == 20 * HOUR
+
+
+def test_trouble_has_a_beginning() -> None:
+    first, second = polled([Poll(Outcome.NO_ANSWER)] * 2, known())
+    assert first.failed_since == second.failed_since == NOON
+    assert next_state(SOURCE, second, Poll(Outcome.OK), NOON + HOUR).failed_since is None
+
+
+# ---------------------------------------------------------------- blindness
+
+
+@pytest.mark.parametrize(("changes", "later", "blind"), [
+    ({"failures": 3}, 0, True), ({"failures": 2}, 7 * MINUTE, False), ({"failures": 2}, 8 * MINUTE, True),
+    ({"failures": 1}, 9 * MINUTE, False), ({"failures": 1}, 10 * MINUTE, True), ({"failures": 0}, DAY, False),
+    ({"failures": 1, "outcome": "gone"}, 0, True), ({"failures": 1, "outcome": "robots"}, 0, True),
+    ({"failures": 1, "next_poll_at": NOON + HOUR}, 8 * MINUTE, True),
+    ({"failures": 1, "succeeded_at": None}, DAY, False),
+    ({"failures": 1, "succeeded_at": None, "failed_since": NOON}, 10 * MINUTE, True),
+    ({"failures": 0, "failed_since": NOON + MINUTE, "next_poll_at": NOON + HOUR}, 8 * MINUTE, True),
+    ({"failures": 1, "failed_since": NOON + 2 * HOUR}, 3 * HOUR, False),
+    ({"failures": 2, "failed_since": NOON + 2 * HOUR}, 3 * HOUR, True),
+])
+def test_a_source_is_blind_within_two_of_its_intervals(changes: dict[str, Any], later: int, blind: bool) -> None:
     assert is_blind(known(**changes), POLICY, NOON + later) is blind
+
+
+@given(st.sampled_from([Outcome.NO_ANSWER, Outcome.SERVER_ERROR, Outcome.NOT_A_FEED, Outcome.NOT_FOUND,
+                        Outcome.REFUSED_BY_SITE, Outcome.RATE_LIMITED]),
+       st.integers(MINUTE, HOUR), st.integers(0, 30_000), st.booleans())
+def test_whatever_the_trouble_it_is_told_blind_two_intervals_after_the_last_good_answer(
+    outcome: Outcome, interval: int, slow: int, rhythm: bool
+) -> None:
+    source = Source(id="news", name="新闻网", url=SOURCE.url, interval=interval)
+    arrivals = tuple(NOON - n * 4 * interval for n in range(8, 0, -1)) if rhythm else ()
+    state = next_state(source, known(arrivals=arrivals), Poll(Outcome.OK), NOON)
+    usual = max(interval, state.next_poll_at - NOON + slow)
+    while state.next_poll_at + slow < NOON + 2 * usual:
+        state = next_state(source, state, Poll(outcome), state.next_poll_at + slow)
+    assert state.failures and is_blind(state, Policy.of(source), NOON + 2 * usual)
+
+
+def test_a_held_host_is_no_failure_and_yet_nothing_is_heard() -> None:
+    state = schedule.postponed(SOURCE, known(), NOON + HOUR, "同一网站要求放慢", NOON + 5 * MINUTE)
+    assert (state.failures, state.outcome, state.polled_at) == (0, "rate_limited", NOON)
+    assert NOON + HOUR <= state.next_poll_at <= NOON + HOUR + MINUTE
+    assert not is_blind(state, POLICY, NOON + 7 * MINUTE) and is_blind(state, POLICY, NOON + 8 * MINUTE)
+    assert not is_blind(next_state(SOURCE, state, Poll(Outcome.OK), NOON + HOUR), POLICY, NOON + 2 * HOUR)
