@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pipeline.collect.entries import Parsed, Reading
 from pipeline.collect.feed import parse_feed
-from pipeline.rulebook.schema import SourceFormat
+from pipeline.rulebook.schema import JsonList, SourceFormat
 from tests.builders import NOON
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -44,10 +44,10 @@ def reading(**changes: Any) -> Reading:
     return Reading(**values)
 
 
-def parsed(body: bytes | str, *, content_type: str = "", form: SourceFormat = SourceFormat.AUTO, **changes: Any
-           ) -> Parsed:
+def parsed(body: bytes | str, *, content_type: str = "", form: SourceFormat = SourceFormat.AUTO,
+           rules: JsonList | None = None, **changes: Any) -> Parsed:
     return parse_feed(body.encode() if isinstance(body, str) else body, reading(**changes), content_type=content_type,
-                      form=form)
+                      form=form, rules=rules)
 
 
 def titles(found: Parsed) -> list[str]:
