@@ -13,6 +13,7 @@ from agents.store import schema
 from agents.store.item_reads import counts_of, counts_since
 from pipeline import codec
 from pipeline.collect.identity import REMEMBERED, pack_seen
+from pipeline.collect.schedule import TOLD_TO_WAIT
 from pipeline.ids import digest
 from pipeline.model import (
     AlertState,
@@ -118,13 +119,18 @@ def lone_items(
 
 
 def sources(connection: Connection, now: Millis) -> Iterator[SourceState]:
-    """What the collector may remember: only entries that were scored count as seen, so that nothing else is skipped."""
+    """What the collector may remember: only entries that were scored count as seen, so that nothing else is skipped.
+
+    Every source is due, without validators; one whose site told us to wait keeps its turn.
+    """
     for row in connection.execute(select(schema.sources).order_by(schema.sources.c.id)).mappings().all():
-        yield SourceState(
-            source_id=row["id"], url=row["url"], polled_at=row["polled_at"], next_poll_at=now,
-            seen=pack_seen(_seen(connection, row["id"])), backfilled=row["backfilled"], failures=row["failures"],
-            outcome=row["outcome"], error=row["error"], succeeded_at=row["succeeded_at"],
-            new_item_at=row["new_item_at"])
+        state = codec.decode_as(SourceState, row["state"].encode()) if row["state"] else SourceState(
+            source_id=row["id"], url=row["url"], polled_at=row["polled_at"], next_poll_at=row["next_poll_at"],
+            backfilled=row["backfilled"], failures=row["failures"], outcome=row["outcome"], error=row["error"],
+            succeeded_at=row["succeeded_at"], new_item_at=row["new_item_at"])
+        yield msgspec.structs.replace(
+            state, seen=pack_seen(_seen(connection, row["id"])), unconditional_at=None,
+            next_poll_at=max(now, state.next_poll_at) if state.outcome in TOLD_TO_WAIT else now)
 
 
 def unledgered(connection: Connection, since: Millis) -> list[Escalation]:

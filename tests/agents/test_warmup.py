@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,11 @@ PARTITIONS = 4
 @dataclass
 class FakeBus:
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
+    where: defaultdict[str, list[int | None]] = field(default_factory=lambda: defaultdict(list))
 
     async def post(self, topic: str, key: str, record: Any, *, ident: str,
                    partition: int | None = None) -> asyncio.Future[Any]:
+        self.where[topic].append(partition)
         self.sent.append((topic, key, codec.decode_as(type(record), codec.encode(record))))
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         done.set_result(None)
@@ -348,6 +351,18 @@ async def test_a_source_remembers_only_what_was_scored_and_is_polled_at_once_wit
     assert (state.url, state.backfilled, state.failures) == ("http://xinwen.example/rss", True, 2)
     assert (states["leer"].backfilled, states["leer"].seen) == (False, b"")
     assert sent.sources == 2
+
+
+async def test_a_source_keeps_its_rhythm_and_a_wait_its_site_asked_for_over_a_start(deps: Deps, store: Engine) -> None:
+    usual = fakes.source_state(etag='"1"', arrivals=(NOON - HOUR, NOON), moved_to="http://neu.example/", moves=2)
+    told = fakes.source_state("leer", outcome="rate_limited", failures=1, next_poll_at=NOON + HOUR)
+    fakes.put(store, usual, told)
+    bus, _ = await warm(deps, store)
+    states = {state.source_id: state for state in bus.records(SourceState)}
+    assert states["xinwen"].arrivals == (NOON - HOUR, NOON) and states["xinwen"].moves == 2
+    assert states["xinwen"].etag == "" and states["leer"].next_poll_at == NOON + HOUR
+    assert bus.where[topics.COLLECTOR_STATE] == [
+        topics.partition_of_host(state.url, PARTITIONS) for state in bus.records(SourceState)]
 
 
 async def test_an_empty_store_sends_nothing(deps: Deps, store: Engine) -> None:
