@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
+from pipeline.collect.resync import resynced
+
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
@@ -64,7 +66,7 @@ def decoded(body: bytes, content_type: str = "") -> tuple[str, str]:
             return clean(_read(body[len(bom):], codec)), codec
     codec = _charset(body, content_type)
     text = _read(body, codec)
-    return clean(resynced(body, text, _common()) if codec == "gb18030" else text), codec
+    return clean(resynced(body, text) if codec == "gb18030" else text), codec
 
 
 def clean(text: str) -> str:
