@@ -135,7 +135,7 @@ def inserted(before: str, entries: Sequence[dict[str, Any]]) -> str:
 
 def _emptied(lines: list[str], key: Node, node: Node) -> int:
     """The line behind `sources:`, from which `[]`, `null` or `~` is taken away; a comment behind it stays."""
-    row = key.end_mark.line
+    row = int(key.end_mark.line)
     if node.end_mark.line == row and node.end_mark.index > node.start_mark.index:
         line = lines[row]
         lines[row] = (line[:node.start_mark.column].rstrip() + line[node.end_mark.column:]).rstrip(" ")

@@ -42,9 +42,11 @@ STYLES = {
     "entries in front": ("sources:\n  - id: a            # 第一个\n    name: 甲\n    url: https://a.example/x   # 尾\n"
                          "\n  # 下面是实例\n\nrsshub: https://rsshub.example.cn\n"),
     "flush left, spaced wide": "sources:\n-   id: a\n    name: \"甲\"\n    url: 'https://a.example/x'\n# 完",
-    "carriage returns": "sources:\r\n  - id: a\r\n    name: 甲\r\n    url: http://a.example\r\n# 尾\r\n",
+    "carriage returns": "sources:\r\n  - id: a\r\n"
+                        "    name: 甲\r\n    url: http://a.example\r\n# 尾\r\n",
     "flow inside": "sources:\n  - {id: a, name: 甲,\n     url: https://a.example/x}\n  # 尾注\n",
-    "a long text at the end": "sources:\n  - id: a\n    url: https://a.example/x\n    name: >-\n      甲\n      乙\n# 尾注\n",
+    "a long text at the end": ("sources:\n  - id: a\n    url: https://a.example/x\n    name: >-\n      甲\n      乙\n"
+                               "# 尾注\n"),
 }
 
 
