@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from agents.desk import actions, api, api_call, intake_pages, item_pages, pages, reads, source_pages, test_pages, web
+from agents.desk import actions, api, api_call, checkup_pages, intake_pages, item_pages, pages, reads, source_pages, web
 from agents.desk.accounts import Role
 from agents.desk.guard import BodyTooLarge, Guard
 from agents.desk.render import STATIC
@@ -47,7 +47,7 @@ def _routes() -> list[BaseRoute]:
         Route("/events/{event_id}/close", posted(actions.close, Role.DUTY), methods=["POST"]),
         Route("/items/{item_id}", signed_in(item_pages.item)),
         Route("/sources", signed_in(source_pages.sources)),
-        Route("/sources/test", posted_async(test_pages.test_url, Role.DUTY), methods=["POST"]),
+        Route("/sources/test", posted_async(checkup_pages.test_url, Role.DUTY), methods=["POST"]),
         Route("/sources/{source_id}", signed_in(source_pages.source)),
         Route("/sources/{source_id}/poll", posted(source_pages.poll, Role.DUTY), methods=["POST"]),
         Route("/intake", signed_in(intake_pages.intake_page, Role.REPORTER), methods=["GET"]),

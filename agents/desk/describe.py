@@ -21,7 +21,7 @@ from pipeline.model import (
     Why,
 )
 from pipeline.notify import wording
-from pipeline.rulebook.schema import Level, Levels, RouteMode, RuleBook, Threshold
+from pipeline.rulebook.schema import INTAKE, Level, Levels, RouteMode, RuleBook, Threshold
 
 NO_LEVELS = Levels(ladder=())
 
@@ -33,7 +33,7 @@ class Names:
         self.book = book
         self.levels = book.levels if book else NO_LEVELS
         self._subjects = {each.id: each.title for each in book.subjects} if book else {}
-        self._sources = {each.id: each.name for each in book.sources} if book else {}
+        self._sources = {each.id: each.name for each in (INTAKE, *(book.sources if book else ()))}
         people = {each.id: each.name for each in book.roster.people} if book else {}
         teams = {each.id: each.name for each in book.roster.teams} if book else {}
         self._who = {**people, **teams}

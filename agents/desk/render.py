@@ -171,18 +171,17 @@ def figure(count: int) -> str:
     return str(count)
 
 
-_KINDS = {"discourse": "Discourse", "nodebb": "NodeBB", "json": "JSON 列表", "list": "JSON 列表", "html": "网页",
-          "cdf": "CDF", "": "不明"}
-_FAMILIES = re.compile(r"(rss|atom|json)(\d)(\d*)")
+_KINDS = {"discourse": "Discourse", "nodebb": "NodeBB", "json": "JSON 列表", "jsonfeed": "JSON Feed", "rss": "RSS",
+          "atom": "Atom", "xml": "XML"}
+_FAMILIES = re.compile(r"(rss|atom)(\d)(\d+)[nu]?")
 
 
 def kind_name(kind: str) -> str:
-    """What a document is, as people name it: `RSS 2.0`, `Atom 1.0`, `JSON Feed 1.1`, `Discourse`."""
+    """What a document is, as people name it: `RSS 2.0`, `Atom 1.0`, `JSON Feed`, `Discourse`."""
     family = _FAMILIES.fullmatch(kind)
     if family is None:
         return _KINDS.get(kind, kind)
-    name = {"rss": "RSS", "atom": "Atom", "json": "JSON Feed"}[family[1]]
-    return f"{name} {family[2]}.{family[3] or '0'}"
+    return f"{_KINDS[family[1]]} {family[2]}.{family[3]}"
 
 
 def levels_css(ladder: Sequence[Level]) -> str:

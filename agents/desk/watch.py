@@ -74,8 +74,8 @@ class Survey:
 
     @property
     def blind(self) -> bool:
-        """No source can be heard: that no event is open means nothing then."""
-        return self.coverage.watched > 0 and self.good == 0 and self.waiting < self.coverage.watched
+        """No source can be heard: that no event is open means nothing then. Those not polled yet may still answer."""
+        return self.good == 0 and self.bad > self.waiting
 
     def groups(self) -> list[str]:
         return list(dict.fromkeys(each.source.group for each in self.views))

@@ -18,12 +18,12 @@ from agents.clock import Clock
 from agents.deps import Deps
 from agents.desk import audit, sessions
 from agents.desk.accounts import Role
+from agents.desk.checks import Checks
 from agents.desk.guard import same_origin
 from agents.desk.limits import LoginLimiter
 from agents.desk.render import Render, Times
 from agents.desk.sender import CommandSender
 from agents.desk.sessions import Session
-from agents.desk.tester import Tester
 from agents.desk.watch import Survey, Watch
 from agents.store import readmodel
 from pipeline.model import Millis
@@ -49,13 +49,13 @@ class Desk:
     """How often (ms) an open page asks for news; more often where the clock runs faster."""
     render: Render = field(init=False)
     watch: Watch = field(init=False)
-    tester: Tester = field(init=False)
+    checks: Checks = field(init=False)
     _read: dict[tuple[str, str], Millis] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.render = Render(self.deps.settings)
         self.watch = Watch(self.engine, self.deps.settings, self.real)
-        self.tester = Tester(self.deps.settings, self.real)
+        self.checks = Checks(self.deps.settings, self.real)
         if self.deps.clock.factor > 1:
             self.poll = 1500
 

@@ -55,7 +55,7 @@ def report(draft: Draft, source_id: str, now: Millis) -> RawItem:
     """
     title, text = one_line(tidy(mask(_at_most(draft.title, MAX_TITLE, "标题")))), tidy(
         mask(_at_most(draft.text, MAX_TEXT, "内容")))
-    if not title and not text:
+    if not any(ch.isprintable() and not ch.isspace() for ch in title + text):
         raise BadReport("empty", "标题和内容至少写一项。")
     if draft.at is not None and draft.at > now + AHEAD:
         raise BadReport("bad_time", "发生时间还没有到，请核对。")

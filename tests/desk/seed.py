@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, Table, delete, insert
+from sqlalchemy import Engine, Table, delete, insert, update
 
 from agents.store import schema
 from agents.store.projection import _source
@@ -15,6 +15,7 @@ from pipeline.model import (
     Ack,
     AlertState,
     AlertStatus,
+    Counts,
     Escalation,
     EscalationKind,
     EventHead,
@@ -127,11 +128,11 @@ def put_alert(engine: Engine, state: AlertState) -> AlertState:
 
 def put_item(engine: Engine, of: EventHead, number: int, title: str, text: str = "", *, source_id: str = "luntan",
              terms: tuple[str, ...] = (), minutes_ago: int = 10, url: str = "", negative: bool = False,
-             question: bool = False, official: bool = False) -> ScoredItem:
+             question: bool = False, official: bool = False, **more: Any) -> ScoredItem:
     """An item of an event with its spans found by `terms`."""
     at = NOW - minutes_ago * MINUTE
     raw = RawItem(id=digest("item", of.id, number), revision="0" * 16, source_id=source_id, title=title, text=text,
-                  url=url or f"https://{source_id}.example/t/{number}", first_seen_at=at, published_at=at)
+                  url=url or f"https://{source_id}.example/t/{number}", first_seen_at=at, published_at=at, **more)
     spans = tuple(Span("polling", term, name, place, place + len(term))
                   for name, content in (("title", title), ("text", text)) for term in terms
                   for place in [content.find(term)] if place >= 0)
@@ -140,7 +141,7 @@ def put_item(engine: Engine, of: EventHead, number: int, title: str, text: str =
                      official=official, weight=2.0, spans=spans, sentiment=sentiment, question=question)
     columns = {"id": raw.id, "source_id": source_id, "revision": raw.revision, "title": title, "text": text,
                "url": raw.url, "published_at": at, "first_seen_at": at, "backfill": False, "expired": False}
-    _put(engine, schema.items, {**columns, "seen_at": at})
+    _put(engine, schema.items, {**columns, "seen_at": at, **more})
     _put(engine, schema.scored, {
         "item_id": raw.id, "subject": of.subject, "revision": raw.revision, "origin": one.origin, "weight": 2.0,
         "polarity": str(sentiment.polarity), "confidence": 0.8, "question": question, "first_seen_at": at,
@@ -177,9 +178,10 @@ def put_source(engine: Engine, ident: str, *, failures: int = 0, error: str = ""
     news = tuple(good - (7 + 10 * place) * MINUTE for place in range(8, -1, -1))
     values: dict[str, Any] = {
         "source_id": ident, "url": f"https://{ident}.example/feed.xml", "polled_at": at,
-        "next_poll_at": at + 5 * MINUTE, "outcome": "server_error" if failures else "ok", "error": error, "failures": failures, "backfilled": True,
-        "succeeded_at": None if failures > 9 else good, "failed_since": good + 2 * MINUTE if failures else None,
-        "new_item_at": good - 7 * MINUTE, "arrivals": news, "kind": "rss20", **changes}
+        "next_poll_at": at + 5 * MINUTE, "outcome": "server_error" if failures else "ok", "error": error,
+        "failures": failures, "backfilled": True, "succeeded_at": None if failures > 9 else good,
+        "failed_since": good + 2 * MINUTE if failures else None, "new_item_at": good - 7 * MINUTE, "arrivals": news,
+        "kind": "rss20", **changes}
     state = SourceState(**values)
     with engine.begin() as connection:
         connection.execute(delete(schema.sources).where(schema.sources.c.id == ident))
@@ -213,6 +215,40 @@ def morning(engine: Engine) -> None:
     for ident in ("xinwen", "luntan", "gonggao"):
         put_source(engine, ident)
     put_source(engine, "ribao", failures=4, error="HTTP 503，服务器暂时不可用", minutes_ago=2)
+
+
+def put_edits(engine: Engine, one: ScoredItem, *earlier: tuple[str, str]) -> None:
+    """What the item said before, oldest first, half an hour apart."""
+    start = one.item.first_seen_at - 30 * MINUTE * len(earlier)
+    for place, (title, text) in enumerate(earlier):
+        _put(engine, schema.revisions, {"item_id": one.item.id, "revision": f"{place:016x}", "title": title,
+                                        "text": text, "seen_at": start + 30 * MINUTE * place})
+    with engine.begin() as connection:
+        connection.execute(update(schema.items).where(schema.items.c.id == one.item.id)
+                           .values(revised_at=one.item.first_seen_at, first_seen_at=start))
+
+
+def put_counts(engine: Engine, item_id: str, *rows: Counts, every: int = 10 * MINUTE) -> None:
+    """The counts of an item, the last ones now."""
+    for place, one in enumerate(rows):
+        _put(engine, schema.counts, {
+            "item_id": item_id, "at": NOW - (len(rows) - 1 - place) * every, "comments": one.comments,
+            "forwards": one.forwards, "likes": one.likes, "views": one.views})
+
+
+def growing_post(engine: Engine, of: EventHead) -> ScoredItem:
+    """An item of a forum that was edited twice, with counts, a ticket number and markup of its own."""
+    text = ("看到群里有人发截图，说城东投票站今天下午三点就关门，下班以后还来得及吗？\n打了社区电话没人接。\n"
+            + "门口的告示写的是早上八点到晚上八点，和群里说的不一样。" * 6
+            + "\n更新：工作人员说没有接到通知，请大家以告示为准。")
+    html = "<p>看到群里有人发截图</p><ul><li>三点关门</li><li>八点关门</li></ul>"
+    one = put_item(engine, of, 700, "城东投票站到底几点关门？（已更新）", text, terms=("投票站", "三点", "关门"),
+                   minutes_ago=20, question=True, negative=True, html=html, ref="GD-20261122-017", urgent=True)
+    put_edits(engine, one, ("城东投票站三点关门？", text.partition("\n更新")[0].replace("今天下午三点", "下午两点半")),
+              ("城东投票站到底几点关门？", text.partition("\n更新")[0]))
+    put_counts(engine, one.item.id, *(Counts(comments=2 + place * place, forwards=3 * place, likes=None,
+                                             views=900 + 1400 * place) for place in range(9)))
+    return one
 
 
 def _held() -> LevelDecision:

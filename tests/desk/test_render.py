@@ -173,7 +173,7 @@ def test_large_counts_are_written_as_people_read_them(count: int, text: str) -> 
 
 
 @pytest.mark.parametrize(("kind", "text"), [
-    ("rss20", "RSS 2.0"), ("rss091u", "rss091u"), ("atom10", "Atom 1.0"), ("json11", "JSON Feed 1.1"),
+    ("rss20", "RSS 2.0"), ("rss091u", "RSS 0.91"), ("atom10", "Atom 1.0"), ("jsonfeed", "JSON Feed"),
     ("discourse", "Discourse")])
 def test_a_document_is_named_as_people_name_it(kind: str, text: str) -> None:
     assert kind_name(kind) == text

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 
 from agents.desk import audit
-from agents.desk.tester import SECONDS, Busy
+from agents.desk.checks import SECONDS, Busy
 from agents.desk.web import Visit
 from agents.feeds.checkup import Checkup, How
 from agents.feeds.fetch import user_agent
@@ -32,7 +32,7 @@ async def test_url(visit: Visit) -> Response:
             visit.message, "没有测试", f"请填写一个网址，最多 {MAX_URL} 个字符。", 400, "/sources")
     how = _how(visit, book, source)
     try:
-        seen = await desk.tester.check(visit.session.account, url, how)
+        seen = await desk.checks.check(visit.session.account, url, how)
     except Busy as busy:
         return await asyncio.to_thread(visit.message, "请稍等", str(busy), 429, "/sources")
     except TimeoutError:

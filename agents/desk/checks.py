@@ -27,7 +27,7 @@ class Busy(Exception):
 
 
 @dataclass(slots=True)
-class Tester:
+class Checks:
     """Brakes on checks: one at a time for each account, a few in a minute. Used on the event loop only."""
 
     settings: Settings
@@ -54,5 +54,5 @@ class Tester:
         if account in self._running:
             raise Busy("您还有一个网址正在测试，等它出结果后再试下一个。")
         if len(recent) >= PER_MINUTE:
-            raise Busy(f"一分钟内最多测试 {PER_MINUTE} 个网址，请过 {(MINUTE - now + recent[0]) // 1000 + 1} 秒再试。")
+            raise Busy(f"一分钟内最多测试 {PER_MINUTE} 个网址，请过 {-(-(MINUTE - now + recent[0]) // 1000)} 秒再试。")
         recent.append(now)
