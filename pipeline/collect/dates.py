@@ -19,6 +19,7 @@ _MONTHS = {name: number for number, name in enumerate(
     "jan feb mar apr may jun jul aug sep oct nov dec".split(), start=1)}
 _CHINESE_MONTHS = {name + "月": number for number, name in enumerate(
     ("一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二"), start=1)}
+_CHINESE_MONTHS |= {f"{digits}月": number for number in range(1, 13) for digits in (f"{number}", f"{number:02d}")}
 _ZONES = {
     "utc": 0, "gmt": 0, "ut": 0, "z": 0, "cst": 8 * 60, "bjt": 8 * 60, "hkt": 8 * 60, "jst": 9 * 60, "kst": 9 * 60,
     "est": -5 * 60, "edt": -4 * 60, "cdt": -5 * 60, "mst": -7 * 60, "mdt": -6 * 60, "pst": -8 * 60, "pdt": -7 * 60,
@@ -38,12 +39,19 @@ _COMPACT = re.compile(r"(?<!\d)(\d{4})(\d{2})(\d{2})(?:T?(\d{2})(\d{2})(\d{2}))?
 _MD = re.compile(r"(?<![\d年])(\d{1,2})\s*(?:月|-|/)\s*(\d{1,2})(?!\d)")
 _MONTH = f"({'|'.join(_MONTHS)})[a-z]*\\.?"
 _DMY = re.compile(rf"(?<!\d)(\d{{1,2}})[\s-]+{_MONTH},?[\s-]+(\d{{2,4}})(?!\d)", re.IGNORECASE)
-_DMY_CHINESE = re.compile(r"(?<!\d)(\d{1,2})\s+(十?[一二三四五六七八九十]月)\s+(\d{4})(?!\d)")
+_CHINESE_MONTH = "(十[一二]月|[一二三四五六七八九十]月|[01]?\\d月)"
+_DMY_CHINESE = re.compile(rf"(?<!\d)(\d{{1,2}})[\s-]+{_CHINESE_MONTH},?[\s-]+(\d{{2}}|\d{{4}})(?!\d)")
+_YMD_CHINESE = re.compile(rf"(?<!\d)(\d{{4}})\s*年?\s*{_CHINESE_MONTH}\s*(\d{{1,2}})日?(?!\d)")
+_MDY_CHINESE = re.compile(rf"{_CHINESE_MONTH}\s*(\d{{1,2}})\s*[,日]?\s+(\d{{4}})(?!\d)")
 _MDY = re.compile(
     rf"\b{_MONTH}\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?:(\d{{4}})|[\d:]+\s+(?:[A-Z+:\d-]+\s+)?(\d{{4}}))", re.IGNORECASE)
 _AGO = re.compile(r"(\d{1,6}|半|几)\s*个?\s*(秒钟?|分钟?|小时|天|日|周|星期|月)(半)?[之以]?前")
 _UNITS = {"秒": 1, "分": 60, "小": 3600, "天": 86400, "日": 86400, "周": 7 * 86400, "星": 7 * 86400, "月": 30 * 86400}
-_DAYS = {"今天": 0, "昨天": 1, "昨日": 1, "今日": 0, "前天": 2, "前日": 2}
+_AGO_ENGLISH = re.compile(r"\b(\d{1,6}|an?)\s+(sec|min|hour|day|week|month)(?:ond|ute)?s?\s+ago\b", re.IGNORECASE)
+_UNITS_ENGLISH = {"sec": 1, "min": 60, "hour": 3600, "day": 86400, "week": 7 * 86400, "month": 30 * 86400}
+_NOW = ("刚刚", "刚才", "just now")
+_FRACTION = re.compile(r":\d\d[.,](\d{1,3})")
+_DAYS = {"大前天": 3, "今天": 0, "昨天": 1, "昨日": 1, "今日": 0, "前天": 2, "前日": 2}
 
 
 def parse_date(text: str, zone: ZoneInfo, now: Millis) -> Millis | None:
@@ -64,7 +72,7 @@ def date_in(text: str, zone: ZoneInfo, now: Millis) -> Millis | None:
 
 def is_relative(text: str) -> bool:
     """Whether these words say another time at each poll."""
-    return "前" in text or text.lstrip().startswith(("刚刚", *_DAYS))
+    return "前" in text or any(word in text.lower() for word in (*_NOW, *_DAYS, " ago", "yesterday", "today"))
 
 
 _HALF_WIDTH = {0xFF0C: ",", 0xFF1A: ":", 0xFF0D: "-", 0xFF0F: "/", 0x3000: " ", 0xA0: " ",
@@ -87,15 +95,19 @@ def _number(text: str) -> Millis | None:
 
 
 def _relative(text: str, zone: ZoneInfo, now: Millis) -> Millis | None:
-    if text.startswith("刚刚"):
+    lower = text.lower()
+    if any(word in lower for word in _NOW):
         return now
     if ago := _AGO.search(text):
         count = {"半": 0.5, "几": 3.0}.get(ago[1]) or float(ago[1])
         return now - int((count + (0.5 if ago[3] else 0)) * _UNITS[ago[2][0]] * 1000)
-    for word, days in _DAYS.items():
-        if text.startswith(word):
+    if ago := _AGO_ENGLISH.search(lower):
+        return now - int("1" if ago[1].startswith("a") else ago[1]) * _UNITS_ENGLISH[ago[2]] * 1000
+    for word, days in (*_DAYS.items(), ("yesterday", 1), ("today", 0)):
+        _, found, after = lower.partition(word)
+        if found:
             day = datetime.fromtimestamp(now / 1000, zone) - timedelta(days=days)
-            hour, minute, second, _ = _time(text[len(word):])
+            hour, minute, second, _ = _time(after)
             return _millis(day.replace(hour=hour, minute=minute, second=second, microsecond=0))
     return None
 
@@ -107,7 +119,8 @@ def _calendar(text: str, zone: ZoneInfo, now: Millis) -> Millis | None:
     (year, month, day), rest, compact = found
     hour, minute, second, after = compact if compact else _time(rest)
     moment = datetime(year, month, day, hour, minute, second, tzinfo=_zone(after) or zone)
-    return _millis(moment)
+    fraction = _FRACTION.search(rest)
+    return _millis(moment) + (int(fraction[1].ljust(3, "0")) if fraction else 0)
 
 
 _Day = tuple[tuple[int, int, int], str, tuple[int, int, int, str] | None]
@@ -120,7 +133,11 @@ def _day(text: str, zone: ZoneInfo, now: Millis) -> _Day | None:
     if match := _DMY.search(text):
         return (_year(match[3]), _MONTHS[match[2].lower()], int(match[1])), text[match.end():], None
     if match := _DMY_CHINESE.search(text):
-        return (int(match[3]), _CHINESE_MONTHS[match[2]], int(match[1])), text[match.end():], None
+        return (_year(match[3]), _CHINESE_MONTHS[match[2]], int(match[1])), text[match.end():], None
+    if match := _YMD_CHINESE.search(text):
+        return (int(match[1]), _CHINESE_MONTHS[match[2]], int(match[3])), text[match.end():], None
+    if match := _MDY_CHINESE.search(text):
+        return (int(match[3]), _CHINESE_MONTHS[match[1]], int(match[2])), text[match.end():], None
     if match := _MDY.search(text):
         return (int(match[3] or match[4]), _MONTHS[match[1].lower()], int(match[2])), text[match.end(2):], None
     if match := _COMPACT.search(text):

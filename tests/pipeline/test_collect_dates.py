@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipeline.collect.dates import HOUR, is_relative, parse_date
-from tests.feed_texts import SHANGHAI
+from tests.builders import NOON
+from tests.feed_texts import SHANGHAI, entry, parsed, rss
 
 NOW = int(datetime(2020, 6, 24, 20, 0, tzinfo=SHANGHAI).timestamp() * 1000)
 
@@ -27,6 +28,9 @@ def read(text: str, zone: ZoneInfo = SHANGHAI) -> str | None:
     "Wed Jun 24 15:05:00 CST 2020", "Wed Jun 24 15:05:00 2020", "June 24, 2020 3:05 PM",
     "周三, 24 六月 2020 15:05:00 +0800", "Wednesday, 24-Jun-20 07:05:00 GMT",
     "1592982300", "1592982300000", "2020-06-24 02:05:00-05:00",
+    "Mon, 24 Jun 2020 15:05:00 +0800", "Sunday, 24 June 2020 15:05:00 CST", "Wed, 24 Jun 20 15:05:00 +0800",
+    "星期三, 24 6月 2020 15:05:00 +0800", "2020年六月24日 15:05", "六月 24, 2020 下午3:05", "24-六月-20 15:05",
+    "发表于 2020-6-24 15:05", "2020-6-24 15:05:00 星期三", "2020年6月24日(周三) 15:05",
 ])
 def test_one_moment_in_many_styles(text: str) -> None:
     assert read(text) == "2020-06-24 15:05:00"
@@ -74,3 +78,14 @@ def test_the_future_is_an_hour_away_at_most(text: str) -> None:
 ])
 def test_what_is_no_date_is_none(text: str) -> None:
     assert read(text) is None
+
+
+def test_milliseconds_are_kept() -> None:
+    assert parse_date("2020-06-24T07:05:00.5Z", SHANGHAI, NOW) == parse_date("1592982300500", SHANGHAI, NOW)
+
+
+def test_odd_dates_are_counted_and_their_entries_kept() -> None:
+    dates = ("2099-01-01 00:00", "Thu, 01 Jan 2099 00:00:00 GMT", "日期不详", "", "2026-11-22 09:00")
+    found = parsed(rss(*(entry(number, f"第 {number} 条", "文", date) for number, date in enumerate(dates))))
+    assert (found.clamped, found.undated, len(found.items)) == (2, 1, 5)
+    assert sorted(item.published_at or 0 for item in found.items)[-2:] == [NOON + HOUR] * 2
