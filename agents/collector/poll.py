@@ -98,8 +98,8 @@ class Poller:
             self._deps.metrics["feed_lateness_seconds"].observe(max(0, now - due) / 1000)
             fetched = await self._fetcher.fetch(source, before, now, agent)
             self._hosts.pace(url, self._fetcher.robots.delay(url) if source.respect_robots else 0.0)
-            if isinstance(fetched, Poll) and fetched.outcome is Outcome.RATE_LIMITED:
-                self._hosts.hold(fetched.url, now, fetched.retry_after or 0, alone=bool(source.route))
+            if isinstance(fetched, Poll) and fetched.outcome is Outcome.RATE_LIMITED and fetched.retry_after:
+                self._hosts.hold(fetched.url, self._deps.clock.now(), fetched.retry_after, alone=bool(source.route))
         if isinstance(fetched, Poll):
             return _Read(fetched)
         done = await self._parser.parse(self._job(source, fetched, before))
