@@ -131,15 +131,16 @@ def _close(name: str, stack: list[str], out: list[str]) -> None:
 
 
 def _masked(clean: str) -> str:
+    """With personal data masked between the tags, if that comes to the same as masking the whole text."""
     words = text.to_text(clean)
-    if mask(words) == words:
+    hidden = mask(words)
+    if hidden == words:
         return clean
     parts = _OUR_TAG.split(clean)
     for at in range(0, len(parts), 2):                  # text stands between the tags
         written = html.unescape(parts[at])
-        hidden = mask(written)
-        if hidden != written:
-            parts[at] = html.escape(hidden, quote=False)
+        changed = mask(written)
+        if changed != written:
+            parts[at] = html.escape(changed, quote=False)
     clean = "".join(parts)
-    words = text.to_text(clean)
-    return clean if mask(words) == words else ""
+    return clean if text.to_text(clean) == hidden else ""

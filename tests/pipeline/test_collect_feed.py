@@ -104,6 +104,53 @@ def test_discourse_in_a_folder_or_a_category_links_to_its_topics() -> None:
     assert parsed(document, url="https://x.example/c/life/5.json").items[0].url == "https://x.example/t/topic/7"
 
 
+@pytest.mark.parametrize(("entry_of_03", "title", "words"), [
+    ('<title mode="escaped" type="text/html">投票站&lt;b&gt;改址&lt;/b&gt;</title><content mode="escaped">&lt;p&gt;改到文化馆'
+     '&lt;/p&gt;</content><issued>2026-11-22T11:00:00+08:00</issued>', "投票站改址", "改到文化馆"),
+    ('<title>停水</title><summary>东街</summary><content mode="base64">5LiJ5Y+35oqV56Wo56uZ</content>'
+     "<modified>2026-11-22T03:00:00Z</modified>", "停水", "三号投票站"),
+])
+def test_atom_0_3_is_read(entry_of_03: str, title: str, words: str) -> None:
+    found = parsed(f'''<feed version="0.3" xmlns="http://purl.org/atom/ns#"><title>公告</title><entry>{entry_of_03}
+        <id>tag:1</id><link rel="alternate" href="http://a.example/1"/><author><name>王某</name></author></entry></feed>''')
+    item = found.items[0]
+    assert (found.kind, found.title, item.title, item.text) == ("atom03", "公告", title, words)
+    assert (item.url, item.published_at) == ("http://a.example/1", NOON - HOUR)
+
+
+@pytest.mark.parametrize("version", ["https://jsonfeed.org/version/1", "https://jsonfeed.org/version/1.1"])
+def test_json_feed_of_both_versions(version: str) -> None:
+    person = {"name": "王某", "url": "http://a.example/u/wang", "avatar": "http://a.example/avatar.png"}
+    found = parsed(json.dumps({
+        "version": version, "title": "公告 <测试>", "home_page_url": "https://home.example/board/", "author": person,
+        "authors": [person], "language": "zh-CN", "items": [
+            {"id": 3, "url": "n/3", "title": "5 < 6 <b>", "content_html": "<p>见<a href='n/2'>前文</a></p>",
+             "content_text": "见前文", "author": person, "authors": [person], "image": "http://a.example/avatar.png"},
+            {"external_url": "https://other.example/2", "title": "没有编号", "summary": "只有 <摘要>"},
+            {"id": "1", "content_text": "只有 <文字>"}, "不是条目", None]}))
+    assert [(item.title, item.text, item.url) for item in reversed(found.items)] == [
+        ("5 < 6 <b>", "见前文", "https://home.example/board/n/3"),
+        ("没有编号", "只有 <摘要>", "https://other.example/2"), ("只有 <文字>", "只有 <文字>", "")]
+    assert found.title == "公告 <测试>" and found.kind == "jsonfeed"
+    assert 'href="https://home.example/board/n/2"' in found.items[-1].html
+    assert not [word for word in ("王某", "/u/", "avatar") if word in repr(found)]
+
+
+@pytest.mark.parametrize(("inside", "url"), [
+    ("<guid>http://news.example/7</guid>", "http://news.example/7"), ("<guid>/7</guid>", "http://news.example/7"),
+    ("<guid>7</guid>", ""), ("<guid isPermaLink='false'>http://news.example/7</guid>", ""),
+    ("<guid>7</guid><link>/8</link>", "http://news.example/8"),
+])
+def test_a_guid_is_a_link_only_where_it_looks_like_one(inside: str, url: str) -> None:
+    assert parsed(rss(f"<item><title>题</title>{inside}</item>")).items[0].url == url
+
+
+def test_a_guid_is_the_same_wherever_the_document_came_from() -> None:
+    one, two = (parsed(rss(entry(1, "题", "文")), url=url).items[0].id
+                for url in ("http://a.example/rss", "https://b.example/x"))
+    assert one == two
+
+
 # ---------------------------------------------------------------- odd entries
 
 
