@@ -17,6 +17,7 @@ from rich.table import Table
 
 from agents.rule_files import load_book, starter_dir
 from bench.eval_events import events
+from bench.eval_feeds import feeds
 from pipeline.fold import fold
 from pipeline.model import Polarity
 from pipeline.rulebook.schema import SentimentEngine, SentimentRules
@@ -99,19 +100,20 @@ def _of_snow(engine: SnowNLPSentiment, text: str) -> tuple[str, str]:
     return side, NEUTRAL if judged.confidence < 1 / 3 else side
 
 
-PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"sentiment": sentiment, "events": events}
+PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"feeds": feeds, "sentiment": sentiment, "events": events}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.eval", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with sentiment/, events/, …")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which; default all")
+    parser.add_argument("--misses", type=Path, help="file for the full list of what feeds were misread")
     args = parser.parse_args()
     if not args.data.is_dir():
         parser.error(f"{args.data} is no folder; for example: make eval DATA=../shared/data")
     table = Table("measure", "on", "figure", title="Wenxun quality")
     for name in args.parts or PARTS:
-        for row in PARTS[name](args.data):
+        for row in feeds(args.data, args.misses) if name == "feeds" else PARTS[name](args.data):
             table.add_row(*row)
     Console(width=140).print(table)
 
