@@ -34,6 +34,9 @@ _PERIODS = {"hourly": 60, "daily": 1440, "weekly": 10080, "monthly": 43200, "yea
 _HTML = re.compile(r"<html[\s>]|<head[\s>]|<body[\s>]", re.IGNORECASE)
 _HTML_ALONE = re.compile(r"<!doctype\s+html", re.IGNORECASE)
 _FEED_ROOT = re.compile(r"<(?:[A-Za-z][\w.-]*:)?(?:rss|feed|rdf|channel)[\s>/]", re.IGNORECASE)
+_FEED_END = re.compile(r"</(?:[A-Za-z][\w.-]*:)?(?:rss|feed|rdf|channel)\s*>", re.IGNORECASE)
+_EXTENSION = re.compile(
+    rb"</?(?:(?!(?:content|dc|dcterms|atom|rdf|rss|slash|thr|sy):)[A-Za-z][\w.-]*:[\w.-]+|width|height)(?:[\s/][^<>]*)?>")
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
 _LINK = re.compile(r"<link\s[^<>]{0,500}>", re.IGNORECASE)
 _THREADING = "http://purl.org/syndication/thread/1.0"
@@ -84,13 +87,27 @@ def _xml(words: str, how: Reading) -> Parsed:
     # the document's own address is only told for the sake of xml:base: guids and numbers stay as they were written
     headers = {"content-type": "application/xml; charset=utf-8",
                **({"content-location": how.url} if " xml:base=" in words else {})}
-    found = feedparser.parse(
-        io.BytesIO(text.as_utf8_xml(words)), resolve_relative_uris=False, sanitize_html=False, response_headers=headers)
-    if not found.get("version") and not found.entries:
+    found = _feedparser(text.as_utf8_xml(words), headers)
+    cut_off = bool(found.get("bozo")) and not _FEED_END.search(words[-2000:])
+    if not found.entries and (cut_off or not found.get("version")):
         raise NotAFeed(_about_xml(words, found))
     threading = next((prefix for prefix, uri in found.namespaces.items() if uri == _THREADING), "thr")
     entries = [_entry(dict(each), threading) for each in found.entries]    # dict: its own get() has aliases
     return _parsed(entries, how, found.get("version") or "xml", found.feed.get("title"), _ttl(found.feed))
+
+
+def _feedparser(data: bytes, headers: Mapping[str, str]) -> Any:
+    """Its readers of extensions raise what comes to hand when an extension is damaged: then without extensions."""
+    def parse(document: bytes) -> Any:
+        return feedparser.parse(
+            io.BytesIO(document), resolve_relative_uris=False, sanitize_html=False, response_headers=headers)
+
+    try:
+        return parse(data)
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:                                   # whatever it is, the document is the reason
+        return parse(_EXTENSION.sub(b"", data))
 
 
 def _parsed(entries: Sequence[Entry], how: Reading, kind: str, title: Any, ttl: Millis | None = None) -> Parsed:
