@@ -1,4 +1,4 @@
-"""python -m bench [score] [chain] [latency] [memory] [archive] [feeds] [--quick]"""
+"""python -m bench [score] [chain] [latency] [memory] [archive] [feeds] [parse] [--quick]"""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from bench import archive, chain, feeds, latency, memory, score
+from bench import archive, chain, feeds, latency, memory, parse, score
 
 ALL = {"score": score.measure, "chain": chain.measure, "latency": latency.measure, "memory": memory.measure,
-       "archive": archive.measure, "feeds": feeds.measure}
+       "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", help="which; default all")
     parser.add_argument("--quick", action="store_true", help="a tenth of the load: shows that it works, no figures")
-    parser.add_argument("--data", default="", help="folder with headlines/ for `memory`; default: made texts")
+    parser.add_argument("--data", default="", help="folder with headlines/ for memory, feeds/ for parse; default: made texts")
     args = parser.parse_args()
     table = Table("benchmark", "what", "figure", title="Wenxun bench")
     for name in args.names or ALL:
