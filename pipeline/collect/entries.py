@@ -129,7 +129,8 @@ def _item(entry: Entry, name: str, stated: Millis | None, how: Reading) -> RawIt
         id=ident, revision=identity.revision(title, text), source_id=how.source_id, title=title, text=text, url=url,
         first_seen_at=how.now, published_at=None if stated is None else min(stated, how.now + HOUR),
         backfill=how.backfill, truncated=early or late or len(entry.body) > MAX_MARKUP, counts=entry.counts,
-        html="" if entry.plain else safe_html(entry.body[:MAX_MARKUP], entry.base or url or how.url))
+        html="" if entry.plain else safe_html(
+            entry.body[:MAX_MARKUP], entry.base or url or how.url, ("", "") if early or late else (body, text)))
 
 
 def _markup(entry: Entry) -> tuple[str, str]:

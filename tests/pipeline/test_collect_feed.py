@@ -105,8 +105,8 @@ def test_discourse_in_a_folder_or_a_category_links_to_its_topics() -> None:
 
 
 @pytest.mark.parametrize(("entry_of_03", "title", "words"), [
-    ('<title mode="escaped" type="text/html">投票站&lt;b&gt;改址&lt;/b&gt;</title><content mode="escaped">&lt;p&gt;改到文化馆'
-     '&lt;/p&gt;</content><issued>2026-11-22T11:00:00+08:00</issued>', "投票站改址", "改到文化馆"),
+    ('<title mode="escaped" type="text/html">投票站&lt;b&gt;改址&lt;/b&gt;</title><content mode="escaped">'
+     '&lt;p&gt;改到文化馆&lt;/p&gt;</content><issued>2026-11-22T11:00:00+08:00</issued>', "投票站改址", "改到文化馆"),
     ('<title>停水</title><summary>东街</summary><content mode="base64">5LiJ5Y+35oqV56Wo56uZ</content>'
      "<modified>2026-11-22T03:00:00Z</modified>", "停水", "三号投票站"),
 ])
