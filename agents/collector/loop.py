@@ -45,6 +45,7 @@ class Collector:
     def __init__(self, deps: Deps, poller: Poller, alarms: Alarms, *, send_seconds: float = SEND_SECONDS) -> None:
         self._deps, self._poller, self._alarms, self._send_seconds = deps, poller, alarms, send_seconds
         self.states: dict[str, SourceState] = {}
+        self._partitions = topics.partitions_of(topics.POLLS, deps.settings.partitions)
         self._owned: set[int] = set()
         self._book: RuleBook | None = None
         self._polled = 0
@@ -116,8 +117,7 @@ class Collector:
         return ""
 
     def _partition(self, url: str) -> int:
-        settings = self._deps.settings
-        return topics.partition_of_host(url, topics.partitions_of(topics.POLLS, settings.partitions))
+        return topics.partition_of_host(url, self._partitions)
 
     # ------------------------------------------------------------ schedule
 
