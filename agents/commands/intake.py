@@ -21,7 +21,7 @@ MAX_FILE = 64 * 1024
 def add(groups: Any) -> None:
     actions = groups.add_parser("intake", help="reports by people").add_subparsers(
         dest="action", required=True, metavar="ACTION")
-    one = actions.add_parser("add", help="file a report; it becomes an item like any other, masked before it is written")
+    one = actions.add_parser("add", help="file a report; an item like any other, masked before it is written")
     one.add_argument("--title", default="", help="one sentence")
     text = one.add_mutually_exclusive_group()
     text.add_argument("--text", default="", help="what happened, without names and telephone numbers")

@@ -6,6 +6,7 @@ import codecs
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pipeline.collect.schedule import Outcome
 from pipeline.rulebook.schema import DAY, HOUR, MINUTE
@@ -50,6 +51,15 @@ def resolved(url: str, rsshub: str) -> str:
         f"https://{url}" if url else url)
 
 
+def is_web(url: str) -> bool:
+    """Whether it is an address of the web at all; whether it may be asked is for agents/outbound to say."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def of_status(outcome: Outcome, status: int) -> str:
     return _STATUS[outcome].format(status=status) if outcome in _STATUS else ""
 
@@ -84,7 +94,9 @@ def advised(seen: Checkup, how: How) -> Checkup:
 
 def _of_failure(seen: Checkup) -> list[str]:
     lines = []
-    if seen.usable:
+    if seen.final and not is_web(seen.final):
+        lines.append("写成 https://主机/路径；RSSHub 路由写成 rsshub:/路由。")
+    elif seen.usable:
         lines.append(f"这是网页；它的订阅在 {seen.usable[0].url}，用 wenxun sources add 加入。")
     elif seen.candidates and seen.final:
         lines.append("网页给出的地址都不能用，原因见各条。")

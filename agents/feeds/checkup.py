@@ -5,6 +5,7 @@ Nothing is remembered and nothing is sent on. The desk, `wenxun sources check` a
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -196,7 +197,7 @@ async def check_bytes(
     """Look at a document that is here already. name: file name or URL; a URL resolves relative links."""
     base = name if name.startswith(("http://", "https://")) else ""
     done = await parser.parse(_job(body, content_type, base, how))
-    seen = _read(Checkup(name, base, Outcome.OK, size=len(body)), done, body, content_type, how.now)
+    seen = await _read(Checkup(name, base, Outcome.OK, size=len(body)), done, body, content_type)
     if done.error and discover.is_page(page := text.decode(body[:discover.MAX_PAGE], content_type)):
         found = discover.feeds_of(page, base or "http://localhost/") if base else ()
         seen = replace(seen, candidates=tuple(Candidate(each.url, each.why) for each in found))
@@ -218,6 +219,8 @@ class _Look:
 
     async def at(self, url: str) -> Checkup:
         final = advice.resolved(url, self.how.rsshub)
+        if not advice.is_web(final):
+            return Checkup(url, final, Outcome.BLOCKED, error="网址写得不对", robots=RobotsSay())
         robots, fault = await self._robots(final)
         if fault is not None:
             return Checkup(url, final, _unanswered(fault), error=str(fault), robots=robots)
@@ -231,7 +234,7 @@ class _Look:
             return seen
         content_type = answer.headers.get("content-type", "")
         done = await self.parser.parse(_job(answer.body, content_type, answer.url, self.how))
-        seen = _read(seen, done, answer.body, content_type, self.how.now)
+        seen = await _read(seen, done, answer.body, content_type)
         if done.error:
             page = text.decode(answer.body[:discover.MAX_PAGE], content_type)
             return replace(seen, candidates=await self._candidates(discover.feeds_of(page, answer.url)))
@@ -311,13 +314,15 @@ def _job(body: bytes, content_type: str, url: str, how: How) -> Job:
                now=how.now, backfill=False, rules=how.rules)
 
 
-def _read(seen: Checkup, done: Done, body: bytes, content_type: str, now: Millis) -> Checkup:
+async def _read(seen: Checkup, done: Done, body: bytes, content_type: str) -> Checkup:
     """With what the parse process read."""
     if done.error:
         return replace(seen, outcome=Outcome.NOT_A_FEED, error=done.error)
     dated = [item.published_at for item in done.items if item.published_at is not None]
-    name, found, other = advice.charset_found(done.charset, body[:4096], content_type)
+    charset = done.charset or (await asyncio.to_thread(text.decoded, body, content_type))[1]
+    name, found, other = advice.charset_found(charset, body[:4096], content_type)
     return replace(
         seen, kind=done.kind, title=done.title, charset=Charset(name, found, other), ttl=done.ttl,
-        dates=Dates(len(dated), done.undated, done.clamped, max(dated, default=None), min(dated, default=None)),
+        dates=Dates(len(dated), len(done.items) - len(dated), done.clamped, max(dated, default=None),
+                    min(dated, default=None)),
         items=tuple(reversed(done.items[-SHOWN:])), entries=len(done.items), skipped=done.skipped)
