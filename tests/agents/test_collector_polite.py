@@ -121,7 +121,8 @@ async def test_retry_after_leaves_the_whole_host_alone_but_not_other_routes() ->
             assert all(state.next_poll_at >= limited.polled_at + HOUR - MINUTE for state in held)
             await rig.until(lambda: len(here.asked) >= before + 6)
     assert sum(asked.path == "/two" for asked in hub.asked) >= 3, "a route is not its neighbour"
-    assert rig.metric("feed_fetches_total", outcome="rate_limited") == 2, "a postponed poll is no fetch"
+    refused = 1 + sum(asked.path == "/one" for asked in hub.asked)
+    assert 2 <= rig.metric("feed_fetches_total", outcome="rate_limited") <= refused, "a postponed poll is no fetch"
 
 
 async def test_a_hundred_feeds_of_one_host_never_overlap() -> None:
@@ -169,12 +170,12 @@ async def test_a_server_whose_plug_is_pulled_is_blind_within_two_intervals_and_t
     async def dead(writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    async with site(feed=[PAGE, *[dead] * 6, PAGE]) as here:
-        async with collecting(source(here), allow=here.allow, factor=1200) as rig:
+    async with site(feed=[PAGE, *[dead] * 4, PAGE]) as here:
+        async with collecting(source(here), allow=here.allow, factor=300) as rig:
             blind = _first(rig.metric, "source_blind_since_timestamp_seconds", source="news", outcome="no_answer")
             await rig.until(blind)
             heard = rig.collector.states["news"].succeeded_at
-            assert heard is not None and rig.deps.clock.now() <= heard + 10 * MINUTE * 1.1
+            assert heard is not None and rig.deps.clock.now() <= heard + 10 * MINUTE
             since = rig.metric("source_blind_since_timestamp_seconds", source="news", outcome="no_answer")
             assert since == heard / 1000
             assert rig.metric("sources", state="blind") == 1

@@ -118,7 +118,7 @@ async def test_what_was_filled_before_the_time_was_up_is_kept(monkeypatch: pytes
         await asyncio.sleep(60)
 
     original = fulltext.FullText.__init__
-    monkeypatch.setattr(fulltext.FullText, "__init__", lambda *args: original(*args, seconds=3.0, page_seconds=60.0))
+    monkeypatch.setattr(fulltext.FullText, "__init__", lambda *args: original(*args, seconds=5.0, page_seconds=60.0))
     async with site(a=reply(200, ARTICLE.encode(), HTML), b=never) as here:
         items, _ = await collected(here, "a", "b")
     assert LONG in items["题a"].text and items["题b"].text == "摘要b"
