@@ -11,6 +11,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -59,7 +60,11 @@ def parse_feed(
 
     rules: where a JSON document of form `json` has its list.
     """
-    words = text.decode(body, content_type).strip()
+    words, charset = text.decoded(body, content_type)
+    return replace(_parse(words.strip(), how, form, rules), charset=charset)
+
+
+def _parse(words: str, how: Reading, form: SourceFormat, rules: JsonList | None) -> Parsed:
     declaration = words.find("<?xml", 0, 4096)          # a server's own warnings may stand before the feed
     words = words[max(0, declaration):]
     if not words:

@@ -91,5 +91,5 @@ def test_the_parse_worker_hands_the_rules_on_and_says_what_was_read() -> None:
     job = Job(body=text(HOT).encode(), content_type="application/json", form="json", source_id="hot",
               url="https://bbs.example/api", zone="Asia/Shanghai", now=NOON, backfill=False, rules=JsonList(**RULES))
     done = handle(job)
-    assert (len(done.items), done.kind, done.error) == (2, "json", "")
+    assert (len(done.items), done.kind, done.error, done.charset) == (2, "json", "", "utf-8")
     assert handle(Job(**{**{name: getattr(job, name) for name in job.__struct_fields__}, "rules": None})).error
