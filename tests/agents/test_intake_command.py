@@ -39,7 +39,8 @@ def test_a_report_waits_for_the_stream_masked(data: Path, capsys: pytest.Capture
     assert "已收下：三号投票站没有电（来源 intake，工单 2026-0317）" in capsys.readouterr().out
     (batch,) = waiting(data)
     item = batch.items[0]
-    assert batch.source_id == "intake" and item.urgent and item.ref == "2026-0317" and item.published_at == 1_795_288_320_000
+    assert batch.source_id == "intake" and item.urgent and item.ref == "2026-0317"
+    assert item.published_at == 1_795_288_320_000
     assert "13912345678" not in item.text and "停电" in item.text
     assert b"13912345678" not in b"".join(path.read_bytes() for path in (data / "data").iterdir())
     assert cli.main(command) == 0                                   # again
@@ -57,7 +58,8 @@ def test_text_comes_from_standard_input_and_the_answer_is_json(
 
 
 @pytest.mark.parametrize(("arguments", "word"), [
-    ((), "标题和内容"), (("--title", "x", "--source", "nope"), "intake"), (("--title", "x", "--at", "昨天"), "2026-11-22"),
+    ((), "标题和内容"), (("--title", "x", "--source", "nope"), "intake"),
+    (("--title", "x", "--at", "昨天"), "2026-11-22"),
     (("--title", "x", "--url", "ftp://a"), "http"), (("--title", "字" * 201), "最多 200"),
     (("--text-file", "/nowhere"), "--text-file")])
 def test_what_cannot_be_taken_is_said(
