@@ -15,7 +15,9 @@ import pytest
 
 from agents import desk
 from agents.store import schema
-from pipeline.model import AlertStatus
+from agents.store.projection import write_items
+from pipeline import codec
+from pipeline.model import AlertStatus, RawBatch
 from tests.desk import seed
 from tests.desk.conftest import PASSWORD, Stand, make_stand
 
@@ -129,12 +131,86 @@ def _acked(served: Served) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_scrolls_sideways(browser: Any, served: Served, width: int, height: int, scheme: str) -> None:
     page, complaints = open_page(browser, served, width, height, color_scheme=scheme)
-    for path in ("/", "/events", "/events/E-0317", "/sources", "/rules", "/deliveries", "/events?q=no", "/nowhere"):
+    item = seed.growing_post(served.stand.engine, seed.head(317, 3)).item.id
+    long = "https://bbs.new.example/" + "forum.php?mod=rss&fid=2&" * 6
+    error = "网站出错（503）" + "x" * 90
+    seed.put_source(served.stand.engine, "ribao", failures=4, error=error, moved_to=long, moves=3)
+    for path in ("/", "/events", "/events/E-0317", "/sources", "/sources?q=no", "/sources/ribao", f"/items/{item}",
+                 "/intake", "/rules", "/deliveries", "/events?q=no", "/nowhere"):
         page.goto(served.url + path)
         assert overflow(page) == 0, path
     assert [text for text in complaints if "404" not in text] == []
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(244, 244, 241)" if scheme == "light" else "rgb(18, 22, 26)")
+    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), WIDTHS)
+def test_see_what_is_not_heard_and_have_it_collected(browser: Any, served: Served, width: int, height: int) -> None:
+    page, complaints = open_page(browser, served, width, height)
+    page.click("nav >> text=来源")
+    assert "1 个失联：青禾日报" in page.inner_text("#cover")
+    page.click("#cover a >> text=青禾日报")
+    page.click("button >> text=立即采集")
+    page.wait_for_selector("#ask >> text=李敏 已请求立即采集")
+    seed.put_source(served.stand.engine, "ribao", minutes_ago=0)
+    page.wait_for_selector("#source-head >> text=正常")                   # by itself
+    page.wait_for_selector("#ask button")
+    assert complaints == []
+    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), WIDTHS)
+def test_file_a_report_and_see_it_arrive(browser: Any, served: Served, width: int, height: int) -> None:
+    page, complaints = open_page(browser, served, width, height)
+    page.click("nav >> text=上报")
+    page.fill("#title", "城东投票站门口积水")
+    page.fill("#text", "来电 13800138321 反映轮椅进不去")
+    page.fill("#ref", "GD-20261122-031")
+    page.fill("#at", "2026-11-22T02:40")
+    page.check("input[name=urgent][value=yes]")
+    page.click("text=提交上报")
+    page.wait_for_selector("text=已收到，正在入库。")
+    page.wait_for_selector("#own >> text=正在入库")
+    row, = served.stand.rows(schema.commands)
+    batch = codec.decode_as(RawBatch, row.record.encode())
+    with served.stand.engine.begin() as connection:
+        write_items(connection, batch.items)
+    page.click("#own >> text=城东投票站门口积水")                         # by itself
+    assert "轮椅进不去" in page.inner_text(".body") and "13800138321" not in page.content()
+    assert "工单 GD-20261122-031" in page.inner_text("#item-head") and "加急" in page.inner_text("#item-head")
+    assert complaints == []
+    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), WIDTHS)
+def test_an_item_shows_lines_and_marks_and_its_markup_opens(
+        browser: Any, served: Served, width: int, height: int) -> None:
+    item = seed.growing_post(served.stand.engine, seed.head(317, 3)).item.id
+    page, complaints = open_page(browser, served, width, height)
+    page.goto(f"{served.url}/items/{item}")
+    assert page.locator(".spark polyline").count() == 3
+    box = page.locator(".spark svg").first.bounding_box()
+    assert box is not None and box["width"] > 80 and box["height"] == pytest.approx(40, abs=2)
+    assert page.inner_text("ins >> nth=0").endswith("（已更新）")
+    strike = page.evaluate("getComputedStyle(document.querySelector('del')).textDecorationLine")
+    assert strike == "line-through", "told by more than colour"
+    page.click("#markup summary")
+    assert page.is_visible(".rich li >> text=八点关门")
+    assert page.locator("main mark").count() >= 3 and complaints == []
+    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "height"), WIDTHS)
+def test_try_an_address_and_read_what_it_is(browser: Any, served: Served, width: int, height: int) -> None:
+    page, complaints = open_page(browser, served, width, height)
+    page.goto(served.url + "/sources")
+    page.focus(".tester input[name=url]")
+    page.keyboard.type("http://10.1.2.3/feed.xml")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1 >> text=测试网址")
+    assert "WENXUN_FEED_ALLOW_PRIVATE_CIDRS" in page.inner_text("main") and overflow(page) == 0
+    assert complaints == []
     page.context.close()
 
 
