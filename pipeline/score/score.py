@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.fold import Folded, fold
 from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
-from pipeline.rulebook.schema import RuleBook, Source
+from pipeline.rulebook.schema import INTAKE, RuleBook, Source
 from pipeline.score.kind import is_question
 from pipeline.score.matcher import Match, Matcher
 from pipeline.score.segment import Segmenter
@@ -24,7 +24,7 @@ class Scorer:
 
     def __init__(self, book: RuleBook) -> None:
         self.book = book
-        self._sources: dict[str, Source] = {each.id: each for each in book.sources}
+        self._sources: dict[str, Source] = {each.id: each for each in (INTAKE, *book.sources)}
         self._matcher = Matcher(book)
         self._segmenter = Segmenter(book)
         self._sentiment = engine_for(book.sentiment)

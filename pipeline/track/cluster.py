@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from typing import Final
 
 import msgspec
@@ -39,6 +38,9 @@ MAX_ORIGIN_BYTES = 32
 MAX_EXCERPTS = 3
 MAX_STATEMENTS = 5
 EXCERPT_CHARACTERS = 80
+
+_NO_SERIES: dict[str, bytes] = {}
+"""Of all events whose feeds give no counts: never written to."""
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MEMBER = msgspec.msgpack.Decoder(MemberRow)
@@ -116,7 +118,7 @@ class Cluster:
         self.home = ((head.key, head.id),)
         self.signs = Signs()
         self.members: dict[str, bytes] = {}
-        self.series: dict[str, bytes] = {}
+        self.series = _NO_SERIES
         self.reports = 0
         self.founder: MemberRow | None = None
         self.voices = 0
@@ -132,7 +134,7 @@ class Cluster:
         if row.flags & REPORT:
             self.reports += 1
             if row.flags & URGENT and not row.flags & MUTE:
-                insort(self.signs.reports, row.at)
+                self.signs.add_report(row.at)
         if row.flags & FOUNDER:
             self.founder = row
         return row
@@ -141,7 +143,7 @@ class Cluster:
         """A report that was filed already now asks for an answer at once; returns its row as it is kept."""
         row = msgspec.structs.replace(row, flags=row.flags | URGENT)
         self.members[row.item_id] = encode_row(row)
-        insort(self.signs.reports, row.at)
+        self.signs.add_report(row.at)
         if row.flags & FOUNDER:
             self.founder = row
         return row
@@ -153,24 +155,29 @@ class Cluster:
             series = begun(row.counts, row.at)
             if series is None:
                 return None
-            self.series[row.item_id] = encode_series(series)
+            self._keep(row.item_id, encode_series(series))
             return 0
         before = decode_series(known)
         after = extended(before, row.counts, row.at, resolution)
         if after is None:
             return None
-        self.series[row.item_id] = encode_series(after)
+        self._keep(row.item_id, encode_series(after))
         member = decode_member(self.members[row.item_id])
         if not member.flags & (MUTE | OFFICIAL):
-            self.signs.growth.shift(before, after, member.origin)
+            self.signs.grow(before, after, member.origin)
         return after.total - before.total
 
     def load_series(self, item_id: str, encoded: bytes) -> None:
         """A member's series as its row had it."""
-        self.series[item_id] = encoded
+        self._keep(item_id, encoded)
         member = decode_member(self.members[item_id])
         if not member.flags & (MUTE | OFFICIAL):
-            self.signs.growth.shift(None, decode_series(encoded), member.origin)
+            self.signs.grow(None, decode_series(encoded), member.origin)
+
+    def _keep(self, item_id: str, encoded: bytes) -> None:
+        if self.series is _NO_SERIES:
+            self.series = {}
+        self.series[item_id] = encoded
 
     def drop_before(self, horizon: Millis) -> list[MemberRow]:
         """Forget members that aged; returns them."""
@@ -188,11 +195,11 @@ class Cluster:
         if not row.flags & (MUTE | OFFICIAL):
             self.signs.heat.remove(row.at, row.origin)
             if series is not None:
-                self.signs.growth.shift(decode_series(series), None, row.origin)
+                self.signs.grow(decode_series(series), None, row.origin)
         if row.flags & REPORT:
             self.reports -= 1
             if row.flags & URGENT and not row.flags & MUTE:
-                del self.signs.reports[bisect_left(self.signs.reports, row.at)]
+                self.signs.drop_report(row.at)
 
     def near(self, at: Millis, within: Millis) -> bool:
         """Whether an item at this event time may belong here."""

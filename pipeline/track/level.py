@@ -11,7 +11,7 @@ from math import ceil
 
 from pipeline.model import Evidence, LevelDecision, Millis, Why
 from pipeline.rulebook.schema import Levels, Threshold
-from pipeline.track.growth import Grown, Growth
+from pipeline.track.growth import Grown, Growth, Series
 from pipeline.track.heat import Figures, Heat
 
 
@@ -46,6 +46,10 @@ class Found:
     reports: int = 0
 
 
+_NO_GROWTH = Growth()
+"""Of all events without any: most have one item and never grow, so they share it."""
+
+
 class Signs:
     """What an event's level is decided on. reports: event times of its urgent reports, in order."""
 
@@ -53,8 +57,23 @@ class Signs:
 
     def __init__(self) -> None:
         self.heat = Heat()
-        self.growth = Growth()
-        self.reports: list[Millis] = []
+        self.growth = _NO_GROWTH
+        self.reports: tuple[Millis, ...] = ()
+
+    def grow(self, before: Series | None, after: Series | None, origin: str) -> None:
+        """The series of an item that counts became another one."""
+        if (before is None or not before.steps) and (after is None or not after.steps):
+            return
+        if self.growth is _NO_GROWTH:
+            self.growth = Growth()
+        self.growth.shift(before, after, origin)
+
+    def add_report(self, at: Millis) -> None:
+        self.reports = tuple(sorted((*self.reports, at)))
+
+    def drop_report(self, at: Millis) -> None:
+        where = self.reports.index(at)
+        self.reports = self.reports[:where] + self.reports[where + 1:]
 
     def within(self, window: Millis, now: Millis, floor: Millis = 0) -> Found:
         """Of (now - window, now], of what came after `floor`."""

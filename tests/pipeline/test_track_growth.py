@@ -118,7 +118,7 @@ def test_a_level_is_reached_by_growth_within_its_window(
     rungs = level.ladder_for(Levels(ladder=ladder(*needs)), "polling")
     for minute, origin, amount in grown:
         at = minute * MINUTE
-        signs.growth.shift(None, Series(1, 0, 0, ((minute, amount),)), origin)
+        signs.grow(None, Series(1, 0, 0, ((minute, amount),)), origin)
         decision = level.rise_by_growth(signs, 0, rungs, at=at, now=at, floor=0)
         found = (decision.level, decision.why, decision.evidence.growth) if decision else found
     assert found == reached
@@ -282,7 +282,7 @@ def test_counts_cost_the_same_however_many_items_the_event_has():
     few, many = level.Signs(), level.Signs()
     for signs, count in ((few, 20), (many, 5_000)):
         for n in range(count):
-            signs.growth.shift(None, Series(1, n % 60, 0, ((1, 5), (3, 2))), f"s{n % 9}")
+            signs.grow(None, Series(1, n % 60, 0, ((1, 5), (3, 2))), f"s{n % 9}")
     assert len(many.growth._all._minutes) <= 64 and len(few.growth._all._minutes) <= 64
     assert many.growth.within(2 * HOUR, 2 * HOUR).amount == 35_000
 
