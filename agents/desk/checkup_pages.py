@@ -15,6 +15,7 @@ from agents.desk.web import Visit
 from agents.feeds.checkup import Checkup, How
 from agents.feeds.fetch import user_agent
 from pipeline.collect.privacy import mask
+from pipeline.errors import WenxunError
 from pipeline.rulebook.schema import RuleBook, Source
 
 MAX_URL = 2000
@@ -38,6 +39,8 @@ async def test_url(visit: Visit) -> Response:
     except TimeoutError:
         text = f"{SECONDS:g} 秒内没有看完。网站可能很慢，请在浏览器里打开网址看看，过一会儿再试。"
         return await asyncio.to_thread(visit.message, "没有看完", text, 504, "/sources")
+    except WenxunError as error:                        # a proxy that cannot be used, an expat that is too old
+        return await asyncio.to_thread(visit.message, "不能测试", str(error), 503, "/sources")
     await asyncio.to_thread(_write, visit, seen)
     return await asyncio.to_thread(
         visit.page, "tested.html", book=book, seen=seen, source=source, zone=how.zone,

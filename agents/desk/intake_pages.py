@@ -37,7 +37,8 @@ def file_report(visit: Visit) -> Response:
 def _page(visit: Visit, error: str = "", code: int = 200) -> Response:
     book = visit.desk.book()
     own = reports.own(visit.desk.engine, visit.session.account)
-    visit.write_read("intake.read", "intake") if own else None
+    if own:
+        visit.write_read("intake.read", "intake")
     return visit.page(
         "intake.html", code, book=book, own=own, error=error, typed={each: visit.form.get(each, "") for each in FIELDS},
         desks=intake.desks(book), limits=intake, may_read=visit.session.role.may(Role.VIEWER), done=pages.done(visit))

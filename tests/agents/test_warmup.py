@@ -34,6 +34,7 @@ from pipeline.model import (
     Escalation,
     EventHead,
     EventStatus,
+    PollRequest,
     ScoredBatch,
     Snooze,
     SourceState,
@@ -333,6 +334,23 @@ async def test_what_people_decided_today_is_sent_again_in_its_order(deps: Deps, 
     assert [(topic, key, record.id) for topic, key, record in bus.sent] == [
         (topics.EVENTS, "e1", "c1"), (topics.EVENTS, "e1", "c2"), (topics.ITEMS_SCORED, "polling", "c3")]
     assert sent.commands == 3
+
+
+async def test_a_report_that_the_archive_has_not_got_is_sent_again_and_a_poll_is_not(
+    deps: Deps, store: Engine
+) -> None:
+    """The embedded broker forgets: a source is read anew, a person would not know to file once more."""
+    real = Clock().now()
+    waiting = raw_batch(raw_item("r1"), source_id="intake")
+    poll = PollRequest(id="p1", source_id="a", by="wang", at=NOON)
+    rows = [("c1", waiting, codec.encode(waiting).decode()), ("c2", waiting, ""),
+            ("c3", poll, codec.encode(poll).decode())]
+    with store.begin() as connection:
+        connection.execute(insert(schema.commands), [
+            {"id": ident, "event_id": ident, "type": codec.type_name(record), "record": text,
+             "accepted_at": real - 1_000, "sent_at": real} for ident, record, text in rows])
+    bus, sent = await warm(deps, store)
+    assert bus.sent == [(topics.ITEMS_RAW, "intake", waiting)] and sent.commands == 1
 
 
 async def test_a_source_remembers_only_what_was_scored_and_is_polled_at_once_without_validators(

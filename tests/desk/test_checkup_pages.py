@@ -73,7 +73,8 @@ async def test_a_feed_is_shown_as_it_would_be_stored_with_the_lines_to_write(tmp
         assert answer.status_code == 200
         assert "不能采集" in answer.text, "the server knows no such path"
         page = (await form(client, "/sources/test", url=site.url + "/feed.xml")).text
-    for words in ("可以采集", "RSS 2.0", "青禾县新闻网", "城东投票站开放时间", "[电话]", "各站开放至晚上八点",
+    for words in ("可以采集", "RSS 2.0", "青禾县新闻网", "gb18030", "城东投票站开放时间", "[电话]",
+                  "各站开放至晚上八点",
                   "2026-11-22 01:00:00", "这里的内容没有保存", "加入来源"):
         assert words in page, words
     assert "13800138321" not in page and "<script>alert" not in page
@@ -165,3 +166,12 @@ async def test_a_check_that_does_not_end_is_given_up_and_said(stand: Stand, monk
         answer = await form(client, "/sources/test", url="http://a.example")
         assert answer.status_code == 504 and "没有看完" in answer.text
         assert (await form(client, "/sources/test", url="http://a.example")).status_code == 504, "and it is over"
+
+
+async def test_a_proxy_that_cannot_be_used_is_named_with_its_setting(tmp_path: Path) -> None:
+    stand = make_stand(tmp_path, book=seed.book(), feed_proxy="http://127.0.0.1:9",
+                       feed_proxy_auth_file=tmp_path / "missing")
+    async with await stand.signed_in() as client:
+        answer = await form(client, "/sources/test", url="http://a.example")
+    assert answer.status_code == 503 and "WENXUN_FEED_PROXY" in answer.text
+    stand.engine.dispose()
