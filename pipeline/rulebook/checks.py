@@ -58,10 +58,10 @@ def source(value: schema.Source, path: str, place: Place) -> None:
     if not value.min_interval <= value.interval <= value.max_interval:
         place.problem(_path(path, "interval"), "应在 min_interval 和 max_interval 之间（默认 1m 和 6h）。",
                       "改 interval，或同时写出 min_interval、max_interval")
-
-
-    if (value.format is schema.SourceFormat.JSON) != (value.list is not None):
-        place.problem(_path(path, "format"), "format: json 和 list 要一起写。", "补上 list:，或改 format")
+    if value.format is schema.SourceFormat.JSON and value.list is None:
+        place.problem(_path(path, "format"), "format: json 要用 list 说明各部分在哪里。", "补上 list:，或改 format")
+    elif value.list is not None and value.format not in (schema.SourceFormat.JSON, schema.SourceFormat.AUTO):
+        place.problem(_path(path, "format"), "写了 list，format 就只能是 json。", "改成 format: json，或删去 list")
 
 
 def json_list(value: schema.JsonList, path: str, place: Place) -> None:
