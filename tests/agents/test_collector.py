@@ -347,3 +347,13 @@ async def test_many_sources_that_go_blind_together_are_one_notice() -> None:
             await rig.until(lambda: rig.notices, seconds=30)
     assert len(rig.notices) == 1 and rig.notices[0]["title"] == "8 个来源同时失联"
     assert "来源s0（s0）：网站出错（500）" in rig.notices[0]["text"] and "sources.yml" in rig.notices[0]["text"]
+
+
+async def test_guids_that_change_at_each_poll_send_nothing_again() -> None:
+    documents = [reply(200, county_news().replace("<guid>news-", f"<guid>poll-{number}-").encode(), RSS)
+                 for number in range(4)]
+    async with site(feed=documents) as here:
+        async with collecting(source(here), allow=here.allow, factor=3000) as rig:
+            await rig.until(lambda: len(rig.bus.states()) >= 4)
+    assert len(rig.bus.items()) == 3
+    assert [state.by_link for state in rig.bus.states()[:4]] == [False, True, True, True]
