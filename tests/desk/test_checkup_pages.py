@@ -169,7 +169,7 @@ async def test_a_check_that_does_not_end_is_given_up_and_said(stand: Stand, monk
 
 
 async def test_a_proxy_that_cannot_be_used_is_named_with_its_setting(tmp_path: Path) -> None:
-    stand = make_stand(tmp_path, book=seed.book(), feed_proxy="http://127.0.0.1:9",
+    stand = make_stand(tmp_path, book=seed.book(), feed_proxy=("127.0.0.1", 9),
                        feed_proxy_auth_file=tmp_path / "missing")
     async with await stand.signed_in() as client:
         answer = await form(client, "/sources/test", url="http://a.example")
