@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pipeline.fold import Folded, fold
+import msgspec
+
 from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
 from pipeline.rulebook.schema import INTAKE, RuleBook, Source
 from pipeline.score.kind import is_question
@@ -42,7 +44,7 @@ class Scorer:
         source = self._sources.get(item.source_id)
         said = _said(title.text, text.text)
         return ScoredItem(
-            item=item,
+            item=msgspec.structs.replace(item, html="") if item.html else item,     # the archive has it from items.raw
             origin=source.origin if source and source.origin else item.source_id,
             source_name=source.name if source else item.source_id,
             official=source.official if source else False,

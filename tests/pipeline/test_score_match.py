@@ -146,3 +146,9 @@ def test_scoring_again_gives_the_same(scorer: Scorer) -> None:
 @pytest.mark.parametrize("text", ["", " ", "\u200b", "🎉", "a" * 300_000, "\ud800", "\x00"])
 def test_no_text_is_too_odd_to_score(scorer: Scorer, text: str) -> None:
     assert scorer.score(builders.raw_item(title=text, text=text))[OPEN_SUBJECT].spans == ()
+
+
+def test_markup_does_not_travel_on_with_every_subject() -> None:
+    item = builders.raw_item("0" * 20, title="投票站搬了", html="<ul><li>投票站搬了</li></ul>")
+    seen = Scorer(builders.book(subjects=(subject("投票站"), subject("搬了", name="moving")))).score(item)
+    assert {name: each.item.html for name, each in seen.items()} == {"polling": "", "moving": ""}
