@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", help="which; default all")
     parser.add_argument("--quick", action="store_true", help="a tenth of the load: shows that it works, no figures")
-    parser.add_argument("--data", default="", help="folder with headlines/ for memory, feeds/ for parse; default: made texts")
+    parser.add_argument("--data", default="", help="folder with headlines/ and feeds/; default: made texts")
     args = parser.parse_args()
     table = Table("benchmark", "what", "figure", title="Wenxun bench")
     for name in args.names or ALL:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from pipeline.fold import fold
+from pipeline.fold import Folded, fold
 
 PHONE, CARD, IDENTITY, MAIL = "[电话]", "[银行卡]", "[证件号]", "[邮箱]"
 HOME, NAME, MESSENGER = "[住址]", "@[用户]", "[账号]"
@@ -19,7 +19,7 @@ HOME, NAME, MESSENGER = "[住址]", "@[用户]", "[账号]"
 ROUNDS = 4
 """A number may come to light only when its neighbour is masked; so few rounds end it, and most texts need one."""
 
-_DASHES = dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2212), "-")
+_DASH = re.compile("[\u2010-\u2014\u2212]")
 
 _BIRTH = r"(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
 _IDENTITY = re.compile(
@@ -66,15 +66,23 @@ def mask(text: str) -> str:
         return text
     for _ in range(ROUNDS):
         before, text = text, _POSTED.sub("[用户]", text)
-        folded = fold(text)
-        for find, label in _FINDERS:
-            spans = [folded.span(*each) for each in find(folded.text.translate(_DASHES))]
+        folded, words = _folded(text)
+        for need, find, label in _FINDERS:
+            if need.search(words) is None:
+                continue
+            spans = [folded.span(*each) for each in find(words)]
             if spans:
                 text = _replaced(text, spans, label)
-                folded = fold(text)
+                folded, words = _folded(text)
         if text == before:
             break
     return text
+
+
+def _folded(text: str) -> tuple[Folded, str]:
+    """The text folded, and its words with plain hyphens, of the same length."""
+    folded = fold(text)
+    return folded, _DASH.sub("-", folded.text)
 
 
 Find = Callable[[str], Iterable[tuple[int, int]]]
@@ -117,8 +125,12 @@ def _homes(folded: str) -> Iterable[tuple[int, int]]:
         last = match.end()
 
 
-_FINDERS: tuple[tuple[Find, str], ...] = (
-    (_matches(_MAIL), MAIL), (_matches(_IDENTITY), IDENTITY), (_matches(_CARD_NAMED), CARD), (_cards, CARD),
-    (_matches(_MOBILE), PHONE), (_matches(_LANDLINE), PHONE), (_matches(_PHONE_NAMED), PHONE),
-    (_matches(_MESSENGER), MESSENGER), (_homes, HOME), (_matches(_HOME_NAMED), HOME), (_matches(_AT_NAME), NAME),
+_DIGITS = re.compile(r"(?:\d\D*){7}")
+_AT, _CHAT, _PLACE = re.compile("@"), re.compile("微信|加微|vx|qq", re.IGNORECASE), re.compile("[号栋幢座楼元门弄村组]")
+_FINDERS: tuple[tuple[re.Pattern[str], Find, str], ...] = (
+    (_AT, _matches(_MAIL), MAIL), (_DIGITS, _matches(_IDENTITY), IDENTITY), (_DIGITS, _matches(_CARD_NAMED), CARD),
+    (_DIGITS, _cards, CARD), (_DIGITS, _matches(_MOBILE), PHONE), (_DIGITS, _matches(_LANDLINE), PHONE),
+    (_DIGITS, _matches(_PHONE_NAMED), PHONE), (_CHAT, _matches(_MESSENGER), MESSENGER), (_PLACE, _homes, HOME),
+    (_PLACE, _matches(_HOME_NAMED), HOME), (_AT, _matches(_AT_NAME), NAME),
 )
+"""What a text must have at all, the search, and what stands there instead."""
