@@ -48,7 +48,8 @@ class Topic:
         return {**cleanup, "max.message.bytes": str(1_048_588), **self.config}
 
 
-READ_AT_ONCE = {"segment.bytes": str(8 * 1024**2), "max.compaction.lag.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+READ_AT_ONCE = {
+    "segment.bytes": str(8 * 1024**2), "max.compaction.lag.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
 """For a topic that is read whole before work begins: the open segment (1 GiB by default) is never compacted."""
 
 CATALOG: tuple[Topic, ...] = (

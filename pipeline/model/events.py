@@ -40,7 +40,7 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class LevelDecision(msgspec.Struct, frozen=True):
-    """level and previous are ranks: 0 is none, 1 the lowest level of levels.yml. ref: of REPORTED, the ticket's number."""
+    """level and previous are ranks: 0 is none, 1 the lowest level of levels.yml. ref: of REPORTED, the ticket's."""
     level: int
     previous: int
     why: Why
