@@ -18,6 +18,7 @@ from rich.table import Table
 from agents.rule_files import load_book, starter_dir
 from bench.eval_events import events
 from bench.eval_feeds import feeds
+from bench.fuzz import fuzz
 from pipeline.fold import fold
 from pipeline.model import Polarity
 from pipeline.rulebook.schema import SentimentEngine, SentimentRules
@@ -100,7 +101,8 @@ def _of_snow(engine: SnowNLPSentiment, text: str) -> tuple[str, str]:
     return side, NEUTRAL if judged.confidence < 1 / 3 else side
 
 
-PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"feeds": feeds, "sentiment": sentiment, "events": events}
+PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    "feeds": feeds, "sentiment": sentiment, "events": events, "fuzz": fuzz}
 
 
 def main() -> None:
