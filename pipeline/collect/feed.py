@@ -23,6 +23,7 @@ from pipeline.collect.entries import Entry, Parsed, Reading, build
 from pipeline.collect.figures import counts, figure
 from pipeline.collect.forum import text_of
 from pipeline.collect.json_list import json_list
+from pipeline.collect.links import public_link
 from pipeline.collect.privacy import mask
 from pipeline.errors import NotAFeed
 from pipeline.model import Counts, Millis
@@ -49,6 +50,10 @@ _FORUMS = {
     SourceFormat.JSON: ("JSON 列表", "format: json 的来源请填写直接返回 JSON 的接口网址"),
 }
 """What the answer should have been, and what to write."""
+_ODD_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|00[01]|007[fF])")
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(u(?:[dD][89a-fA-F][0-9a-fA-F]{2}|00(?:0[0-8bBcCeEfF]|1[0-9a-fA-F]|7[fF])))|.)", re.DOTALL)
 _HREF = re.compile(r"href\s*=\s*[\"']([^\"'<>\s]{1,300})", re.IGNORECASE)
 
 
@@ -74,7 +79,7 @@ def _parse(words: str, how: Reading, form: SourceFormat, rules: JsonList | None)
     if form in _FORUMS:
         raise NotAFeed(f"应答不是 JSON。{_FORUMS[form][1]}")
     if words[0] != "<":
-        begin = text.one_line(words[:60])
+        begin = mask(text.one_line(words[:400]))[:60]   # masked first: a number that is cut is not seen
         raise NotAFeed(f"应答是普通文字，不是订阅源：“{begin}”。请填写 RSS、Atom 或 JSON Feed 的网址")
     if re.search(r"<opml[\s>]", words[:1024], re.IGNORECASE):
         raise NotAFeed("应答是 OPML 订阅清单，不是订阅源。请把清单里的地址逐个填到 sources.yml")
@@ -176,10 +181,16 @@ def _ttl(feed: Mapping[str, Any]) -> Millis | None:
 def _about_page(words: str, url: str) -> str:
     title = _TITLE.search(words[:65536])
     name = f"《{mask(text.one_line(text.to_text(title[1])))}》" if title else ""
-    feeds = _advertised(words[:262144])
+    feeds = [feed for each in _advertised(words[:262144]) if (feed := _unnamed(each, url))]
     advice = f"这个网页自己声明的订阅地址是 {feeds[0]}，请把它填到 sources.yml" if feeds else (
         "请填写 RSS、Atom 或 JSON Feed 的网址；没有订阅源的网站可以用 RSSHub 生成")
     return f"应答是网页{name}，不是订阅源。{advice}"
+
+
+def _unnamed(link: str, base: str) -> str:
+    """The address, absolute; nothing when it names a person: what is said of a source is stored and sent."""
+    written = _joined(base, html.unescape(link))
+    return written if written == public_link(written, base) == mask(written) else ""
 
 
 def _advertised(page: str) -> list[str]:
@@ -200,7 +211,7 @@ def _about_xml(words: str, found: Mapping[str, Any]) -> str:
 
 def _json(words: str, how: Reading, form: SourceFormat, rules: JsonList | None) -> Parsed:
     try:
-        document = json.loads(words)
+        document = json.loads(_ESCAPE.sub(_legal_escape, words) if _ODD_ESCAPE.search(words) else words)
     except (ValueError, RecursionError):
         raise NotAFeed("应答像 JSON，但读不出来（不完整或已损坏）。请在浏览器里打开这个网址核对") from None
     if form is SourceFormat.JSON:
@@ -215,9 +226,14 @@ def _json(words: str, how: Reading, form: SourceFormat, rules: JsonList | None) 
             if entries is not None:
                 return _parsed(entries, how, kind, _name(document))
     wanted = _FORUMS[form][0] if form in _FORUMS else "JSON Feed、Discourse 或 NodeBB 列表"
-    names = "、".join(str(name)[:20] for name in list(document)[:5]) if isinstance(document, Mapping) else "一个列表"
+    members = [mask(name[:200])[:20] for name in list(document)[:5]] if isinstance(document, Mapping) else ["一个列表"]
     also = "；别的 JSON 列表请写 format: json 和 list" if form not in _FORUMS else ""
-    raise NotAFeed(f"应答是 JSON（内容：{mask(names)}），但不是{wanted}。请核对网址{also}")
+    raise NotAFeed(f"应答是 JSON（内容：{'、'.join(members)}），但不是{wanted}。请核对网址{also}")
+
+
+def _legal_escape(match: re.Match[str]) -> str:
+    """Control characters and halves of surrogate pairs can be neither stored nor sent."""
+    return "" if match[1] else match[0]
 
 
 def _name(document: Any) -> str:

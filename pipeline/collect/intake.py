@@ -53,12 +53,15 @@ def report(draft: Draft, source_id: str, now: Millis) -> RawItem:
     Its id is of source and ticket number; without a number, of the words and the time. A number that looks like
     personal data is masked too, and then does not name the report.
     """
-    title, text = one_line(tidy(mask(_at_most(draft.title, MAX_TITLE, "标题")))), tidy(
-        mask(_at_most(draft.text, MAX_TEXT, "内容")))
+    # masked last: white space and hidden characters would keep a number's parts apart
+    title = mask(one_line(tidy(_at_most(draft.title, MAX_TITLE, "标题"))))
+    text = mask(tidy(_at_most(draft.text, MAX_TEXT, "内容")))
     if not any(ch.isprintable() and not ch.isspace() for ch in title + text):
         raise BadReport("empty", "标题和内容至少写一项。")
     if draft.at is not None and draft.at > now + AHEAD:
         raise BadReport("bad_time", "发生时间还没有到，请核对。")
+    if draft.at is not None and draft.at < 0:               # no page could show the first years of the calendar
+        raise BadReport("bad_time", "发生时间在 1970 年以前，请核对。")
     written = one_line(tidy(_at_most(draft.ref, MAX_REF, "工单号")))
     ref, url = mask(written), _link(draft.url)
     name = f"ref {ref}" if ref and ref == written else digest(title, text, ref, now // SAME_WITHIN)

@@ -13,10 +13,24 @@ MAX_URL = 2048
 
 _PROFILE = re.compile(
     r"/(?:u|user|users|people|profile|profiles|member|members|author|authors|space|home)/[^/]+/?$"
-    r"|/space-(?:uid|username)-|/home\.php$", re.IGNORECASE)
+    r"|/(?:u|users?|people|profiles?|authors?)/[^/]+/"
+    r"(?:posts?|topics?|statuses|summary|activity|answers|articles|replies|home|followers|following)(?:/|$)"
+    r"|/space-(?:uid|username)-|/profile-[^/]+\.html$|/(?:home|memberlist)\.php$", re.IGNORECASE)
+_SITES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"https?://(?:www\.)?weibo\.com/\d{5,}/([A-Za-z0-9]{6,})(?:[/?#].*)?"), "https://m.weibo.cn/status/{}"),
+    (re.compile(r"https?://(?:www\.|m(?:obile)?\.)?(?:x|twitter)\.com/(?!i/)\w+/status/(\d+)(?:[/?#].*)?"),
+     "https://x.com/i/status/{}"),
+    (re.compile(r"https?://(?:www\.)?weibo\.com/(?:u/)?\d{5,}(?:[/?#].*)?()"), "https://weibo.com/{}"),
+    (re.compile(r"https?://space\.bilibili\.com/\d+(?:[/?#].*)?()"), "https://www.bilibili.com/{}"),
+)
+"""Sites whose links to a post lead with its author, and the site's own link to the same post without."""
 _PERSONAL = re.compile(
     r"^(?:tel|phone|mobile|e?mail|user|user_?name|user_?id|uid|fromuid|author(?:_?id)?|nick(?:name)?|id_?card|openid)$",
     re.IGNORECASE)
+
+
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What no address has: control characters, directions that make it look like another, halves of characters."""
 
 
 def public_link(link: str, base: str) -> str:
@@ -25,12 +39,16 @@ def public_link(link: str, base: str) -> str:
     Where the path itself names one (`/@name/1`, `/users/name`) only the site's front page is left.
     """
     try:
-        parts = urlsplit(urljoin(base, link.strip()) if link.strip() else "")
+        link = _UNSEEN.sub("", link).strip()
+        parts = urlsplit(urljoin(base, link) if link else "")
         _ = parts.port                                  # raises when it is none
     except ValueError:
         return ""
     if parts.scheme not in ("http", "https") or not parts.hostname or len(link) > MAX_URL:
         return ""
+    for pattern, without in _SITES:
+        if (match := pattern.fullmatch(urlunsplit(parts))) is not None:
+            return without.format(match[1])
     place = parts.netloc.rpartition("@")[2]
     path = unquote(parts.path)
     if "@" in path or _PROFILE.search(path):

@@ -102,6 +102,13 @@ async def test_nothing_personal_is_in_any_file_of_the_store(stand: Stand) -> Non
     assert "[电话]".encode() in written and "下午三点关门".encode() in written, "and the matter itself is there"
 
 
+@pytest.mark.parametrize("apart", ["  ", "\n", "\t", "\u200f", "\x00", " \u2066 ", "\ufffd"])
+def test_white_space_and_hidden_characters_keep_no_number_from_being_masked(apart: str) -> None:
+    number = apart.join(("138", "0013", "8321"))
+    found = intake.report(Draft(title=number, text=number.replace("\n", " ") + "停水", ref=number), "intake", seed.NOW)
+    assert (found.title, found.text, found.ref) == ("[电话]", "[电话]停水", "[电话]")
+
+
 async def test_the_same_ticket_again_is_a_revision_and_the_same_words_the_same_report(stand: Stand) -> None:
     async with await stand.signed_in() as client:
         places = [(await filed(client, **{**DUTY_FORM, **more})).headers["location"] for more in (
@@ -134,7 +141,8 @@ def test_what_names_a_report() -> None:
     ({}, "empty"), ({"title": " \u200b "}, "empty"), ({"title": "长" * 201}, "too_long"),
     ({"text": "长" * 5001}, "too_long"), ({"title": "a", "ref": "x" * 65}, "too_long"),
     ({"title": "a", "url": "javascript:alert(1)"}, "bad_url"), ({"title": "a", "url": "//x"}, "bad_url"),
-    ({"title": "a", "at": seed.NOW + HOUR}, "bad_time")])
+    ({"title": "a", "at": seed.NOW + HOUR}, "bad_time"),
+    ({"title": "a", "at": intake.moment("0001-01-01", ZoneInfo("Asia/Shanghai"))}, "bad_time")])
 def test_a_report_that_cannot_be_taken_says_why(fields: dict[str, object], code: str) -> None:
     with pytest.raises(BadReport) as bad:
         report(**fields)

@@ -204,6 +204,33 @@ def test_personal_data_is_masked_in_titles_and_texts() -> None:
     assert item.text == "找 @[用户]，邮箱 [邮箱]"
 
 
+@pytest.mark.parametrize("body", [
+    "张三 电话13812345678", "一" * 55 + "13812345678", '{"13812345678": 1}', '{"' + "号" * 12 + '13812345678": 1}',
+    "<html><head><title>张三13812345678</title></head></html>",
+    "<html><head><link rel='alternate' type='application/rss+xml' href='/rss?q=13812345678'></head></html>",
+    "<html><head><link rel='alternate' type='application/rss+xml' href='/@13812345678/rss'></head></html>",
+])
+def test_what_is_no_feed_is_told_without_personal_data(body: str) -> None:
+    """The refusal is stored with the source's state and sent with its notice."""
+    with pytest.raises(NotAFeed) as caught:
+        parsed(body)
+    assert not any(part in str(caught.value) for part in ("138123", "@"))
+
+
+def test_escapes_that_no_text_can_hold_cost_only_themselves() -> None:
+    body = r'''{"version": "https://jsonfeed.org/version/1", "title": "公告\ud800", "items": [
+        {"id": "\udfff1", "url": "https://a.example/\u0000x\ud83d", "title": "停\u0000水\ud800通知 \ud83d\ude00",
+         "content_text": "一\u001b[31m\\ud800二\n三"}]}'''
+    found = parsed(body)
+    item, = found.items
+    assert (found.title, item.title, item.url) == ("公告", "停水通知 😀", "https://a.example/x")
+    assert item.text == "一[31m\\ud800二\n三"
+    for names in (r'{"\ud800甲": 1}', r'{"a": {"\ud800乙": [1]}}'):
+        with pytest.raises(NotAFeed) as caught:
+            parsed(names)
+        str(caught.value).encode()
+
+
 def test_a_servers_warning_before_the_feed_does_not_hide_it() -> None:
     assert titles(parsed("<br /><b>Warning</b>: mysql in /var/www/x.php\n" + county_news())) == TITLES
 
@@ -218,7 +245,7 @@ def test_a_damaged_feed_still_gives_the_entries_that_can_be_read() -> None:
 @pytest.mark.parametrize(("body", "said"), [
     (b"", "应答是空的"), (b" \n\t ", "应答是空的"), (b"\xef\xbb\xbf", "应答是空的"),
     ("<!DOCTYPE html><html><head><title>502 网关错误</title></head></html>".encode(), "应答是网页《502 网关错误》"),
-    (b'<html><link rel="alternate" type="application/rss+xml" href="/feed.xml"></html>', "订阅地址是 /feed.xml"),
+    (b'<html><link rel="alternate" type="application/rss+xml" href="/feed.xml"></html>', "订阅地址是 http://news.example/feed.xml"),
     (b"<!doctype HTML>\n<p>hi</p>", "应答是网页"),
     (b"Forbidden", "应答是普通文字，不是订阅源：“Forbidden”"),
     (b"<opml version='2.0'><body/></opml>", "OPML 订阅清单"),
