@@ -133,11 +133,18 @@ def _create(url: URL, **options: Any) -> Engine:
 
 
 def _make_file(url: URL) -> None:
-    """The file, readable by its owner alone: it holds password hashes. SQLite gives its -wal and -shm the same mode."""
+    """The file, readable by its owner alone: it holds password hashes. SQLite gives its -wal and -shm the same mode.
+
+    One that is there is never opened here: closing any descriptor of a file drops this process's locks on it, and the
+    next command that ends would take itself for the last user and delete the write-ahead log under the others' hands.
+    """
     path = Path(str(url.database))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise SettingsError(f"{path}: cannot be opened for writing: Permission denied") from None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be opened for writing: {error.strerror}") from error
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -198,3 +200,24 @@ def test_the_second_migration_can_be_said_in_postgresql() -> None:
         importlib.import_module("agents.store.migrations.versions.0002_counts_reports_source_health").upgrade()
     assert "ALTER TABLE items ADD COLUMN urgent BOOLEAN DEFAULT false NOT NULL" in said.getvalue()
     assert "PRIMARY KEY (item_id, at)" in said.getvalue()
+
+
+def test_a_command_that_ends_leaves_the_write_ahead_log_to_those_who_still_use_it(url: str) -> None:
+    """Roles of one process open the store each for itself; a command comes and goes meanwhile."""
+    first = opened(url)
+    with first.begin() as connection:
+        connection.execute(text("CREATE TABLE kept (n INTEGER)"))
+    second = store.open_store(url)
+    with second.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    program = f"from agents.store import engine as e; s = e.open_store({url!r}); s.connect().close(); s.dispose()"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=Path(__file__).parents[2])
+    with first.begin() as connection:
+        connection.execute(text("INSERT INTO kept VALUES (1)"))
+    program = (f"from sqlalchemy import text; from agents.store import engine as e; s = e.open_store({url!r}); "
+               "print(s.connect().execute(text('SELECT count(*) FROM kept')).scalar())")
+    seen = subprocess.run([sys.executable, "-c", program], check=True, timeout=60, cwd=Path(__file__).parents[2],
+                          capture_output=True, text=True)
+    first.dispose()
+    second.dispose()
+    assert seen.stdout.strip() == "1", "what was written after the command is there for the next one"
