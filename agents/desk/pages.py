@@ -11,6 +11,7 @@ from agents.desk.accounts import Role, accounts
 from agents.desk.commands import REASONS
 from agents.desk.web import Visit
 from agents.store import readmodel
+from pipeline.collect.privacy import mask
 from pipeline.model import DeliveryStatus, EventStatus, Millis
 
 DAY = 86_400_000
@@ -76,7 +77,7 @@ def events(visit: Visit) -> Response:
     wanted = event_filter(visit)
     found = reads.list_events(visit.desk.engine, wanted, visit.page_number())
     seen = visit.query("status"), wanted.level, wanted.subject, wanted.text
-    visit.write_read("events.read", "events", " ".join(str(part) for part in seen if part)[:200])
+    visit.write_read("events.read", "events", mask(" ".join(str(part) for part in seen if part))[:200])
     return visit.page("events.html", found=found, wanted=wanted, statuses=list(EventStatus),
                       subjects=reads.subjects_seen(visit.desk.engine))
 

@@ -16,6 +16,7 @@ from pipeline.rulebook.schema import RuleBook
 
 OWN = 20
 """Reports of one account that are listed."""
+SHARED = "（这个工单别人也上报过，内容不在这里列出）"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def _ident(connection: Connection, item: RawItem) -> str:
 
 
 def own(engine: Engine, account: str) -> list[OwnReport]:
-    """The latest reports of an account, newest first."""
+    """The latest reports of an account, newest first. Of a ticket on which others filed too, no words are shown."""
     line, item = schema.audit, schema.items
     with engine.connect() as connection:
         rows = connection.execute(
@@ -75,4 +76,8 @@ def own(engine: Engine, account: str) -> list[OwnReport]:
             .where(line.c.account == account, line.c.action == "intake.report")
             .group_by(line.c.object, item.c.title, item.c.expired)
             .order_by(func.max(line.c.seq).desc()).limit(OWN)).all()
-    return [OwnReport(row.object, row.at, row.title or "", row.title is not None, bool(row.expired)) for row in rows]
+        shared = set(connection.execute(
+            select(line.c.object).where(line.c.object.in_([row.object for row in rows]), line.c.account != account,
+                                        line.c.action == "intake.report")).scalars()) if rows else set()
+    return [OwnReport(row.object, row.at, SHARED if row.object in shared else row.title or "", row.title is not None,
+                      bool(row.expired)) for row in rows]

@@ -26,11 +26,14 @@ from pipeline.collect.discover import Found
 from pipeline.collect.schedule import Outcome
 from pipeline.model import Millis, RawItem
 from pipeline.rulebook.schema import JsonList, RuleBook, Source, SourceFormat
+from pipeline.topics import host_of
 
 SHOWN = 5
 """Items of a checkup."""
 CANDIDATES = 6
 """Addresses found on a page that are looked at too."""
+MAX_PAUSE = 10.0
+"""Seconds between requests to a host, where it wants that many or more: a person waits."""
 LIMITS = Limits()
 SOURCE = "checkup"
 """The source id of items that nobody stores."""
@@ -41,13 +44,22 @@ class Turns(Protocol):
 
     def turn(self, url: str) -> AbstractAsyncContextManager[None]: ...
 
+    def pace(self, url: str, seconds: float) -> None: ...
+
 
 class OneByOne:
-    """Turns of a caller that makes one request after the other."""
+    """Turns of a caller that makes one request after the other, with the pause that a host wants."""
+
+    def __init__(self) -> None:
+        self._free_at: dict[str, float] = {}
 
     @asynccontextmanager
     async def turn(self, url: str) -> AsyncIterator[None]:
+        await asyncio.sleep(max(0.0, self._free_at.get(host_of(url), 0.0) - asyncio.get_running_loop().time()))
         yield
+
+    def pace(self, url: str, seconds: float) -> None:
+        self._free_at[host_of(url)] = asyncio.get_running_loop().time() + seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +270,7 @@ class _Look:
                     self.client, "GET", url, headers=headers, timeout=self.timeout, limits=self.limits)
             except OutboundError as error:
                 answer = error
+            self.turns.pace(url, min(self.robots.delay(url), MAX_PAUSE))
             return answer, round((time.monotonic() - began) * 1000)
 
     async def _asked_again(self, seen: Checkup) -> Checkup:

@@ -22,6 +22,8 @@ MAX_TITLE_BYTES = 4 * 1024
 MAX_TEXT_BYTES = 200 * 1024
 MAX_MARKUP = 1024 * 1024
 """Characters of one entry's markup that are read at all."""
+HALF = 256
+"""Bytes that the longest of what is masked takes: a home."""
 TITLE_FROM_TEXT = 40
 
 
@@ -121,16 +123,28 @@ def _item(entry: Entry, name: str, stated: Millis | None, how: Reading) -> RawIt
         return None
     date = "" if is_relative(entry.date) else entry.date.strip()
     ident = identity.item_id(how.source_id, name, title=title, date=date)
-    title, _ = cut(one_line(mask(cut(title, 2 * MAX_TITLE_BYTES)[0])), MAX_TITLE_BYTES)
-    body, early = cut(body, MAX_TEXT_BYTES + MAX_TITLE_BYTES)       # masked before the last cut: no half numbers
-    text, late = cut(mask(body), MAX_TEXT_BYTES)
-    title = title or _title_from(text) or url
+    title, _ = masked_cut(title, MAX_TITLE_BYTES, torn=len(entry.title) > MAX_MARKUP)
+    text, shortened = masked_cut(body, MAX_TEXT_BYTES, torn=len(entry.body) > MAX_MARKUP)
+    title = one_line(title) or _title_from(text) or url
     return RawItem(
         id=ident, revision=identity.revision(title, text), source_id=how.source_id, title=title, text=text, url=url,
         first_seen_at=how.now, published_at=None if stated is None else min(stated, how.now + HOUR),
-        backfill=how.backfill, truncated=early or late or len(entry.body) > MAX_MARKUP, counts=entry.counts,
+        backfill=how.backfill, truncated=shortened, counts=entry.counts,
         html="" if entry.plain else safe_html(
-            entry.body[:MAX_MARKUP], entry.base or url or how.url, ("", "") if early or late else (body, text)))
+            entry.body[:MAX_MARKUP], entry.base or url or how.url, ("", "") if shortened else (body, text)))
+
+
+def masked_cut(text: str, limit: int, *, torn: bool = False) -> tuple[str, bool]:
+    """The text masked, of at most `limit` bytes, and whether something was cut off. torn: it broke off before.
+
+    Masked before the last cut; where a cut came before that, the end goes, as it may be half a number that none knows.
+    """
+    text, early = cut(text, 2 * limit)
+    text = mask(text)
+    if early or torn:
+        text, _ = cut(text, max(0, len(text.encode()) - HALF))
+    text, late = cut(text, limit)
+    return text, early or torn or late
 
 
 def _markup(entry: Entry) -> tuple[str, str]:

@@ -126,7 +126,8 @@ async def test_what_was_filled_before_the_time_was_up_is_kept(monkeypatch: pytes
 
 @pytest.mark.parametrize("line", [
     "记者 李四", "本报记者：李四 王五", "（通讯员 李四）", "责任编辑：李四", "作者/李四", "文 | 李四", "By Li Si",
-    "全媒体记者 李四", "特约通讯员 李四"])
+    "全媒体记者 李四", "特约通讯员 李四", "本报记者李四", "记者李四 摄", "来源：县新闻网 作者：李四", "供图：李四",
+    "撰稿丨李四", "作者简介：李四，县新闻网记者", f"青山县11月22日讯（记者 李四 通讯员王五）{LONG}"])
 def test_lines_that_only_name_who_wrote_are_dropped(line: str) -> None:
     assert "李四" not in (text := article(page(LONG, LONG, line, LONG, LONG, LONG).encode(), "")) and LONG in text
     assert "Li Si" not in text

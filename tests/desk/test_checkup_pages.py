@@ -16,6 +16,7 @@ from agents import cli
 from agents.clock import Clock
 from agents.desk import checks
 from agents.desk.checks import Busy, Checks
+from agents.feeds import checkup
 from agents.feeds.checkup import Checkup, How
 from agents.store import schema
 from pipeline.collect.schedule import Outcome
@@ -101,6 +102,25 @@ async def test_a_page_leads_to_its_feeds(tmp_path: Path, site: Site) -> None:
     async with await stand.signed_in() as client:
         page = (await form(client, "/sources/test", url=site.url + "/")).text
     assert "网页，找到订阅" in page and f'name="url" value="{site.url}/feed.xml"' in page and "测试这个" in page
+    stand.engine.dispose()
+
+
+async def test_a_look_keeps_the_pause_that_the_site_wants(
+    tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.paths["/robots.txt"] = ("text/plain", b"User-agent: *\nCrawl-delay: 3600\nDisallow: /no")
+    waited: list[float] = []
+    original = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await original(min(seconds, 0.01))
+
+    monkeypatch.setattr(checkup.asyncio, "sleep", sleep)
+    stand = stand_for(tmp_path, site)
+    async with await stand.signed_in() as client:
+        assert "测试这个" in (await form(client, "/sources/test", url=site.url + "/")).text
+    assert site.asked == ["/robots.txt", "/", "/feed.xml"] and any(0 < each <= checkup.MAX_PAUSE for each in waited)
     stand.engine.dispose()
 
 

@@ -186,6 +186,18 @@ async def test_a_reporter_files_and_sees_nothing_else(stand: Stand) -> None:
         assert "还没有" in (await client.get("/intake")).text, "only one's own"
 
 
+async def test_a_guessed_ticket_number_shows_no_words_of_another_report(stand: Stand) -> None:
+    async with await stand.signed_in("甲", Role.REPORTER) as client:
+        await filed(client, **DUTY_FORM)
+        archive(stand, (await deliver(stand))[0])
+        assert DUTY_FORM["title"] in (await client.get("/intake")).text
+    async with await stand.signed_in("乙", Role.REPORTER) as client:
+        await filed(client, title="别的事", ref=DUTY_FORM["ref"])
+        assert DUTY_FORM["title"] not in (page := (await client.get("/intake")).text) and reports.SHARED in page
+        archive(stand, (await deliver(stand))[-1])
+        assert reports.SHARED in (await client.get("/intake")).text
+
+
 async def test_a_viewer_reads_and_files_nothing(stand: Stand) -> None:
     async with await stand.signed_in("看客", Role.VIEWER) as client:
         assert (await client.get("/intake")).status_code == 403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -215,6 +216,14 @@ def test_what_is_no_feed_is_told_without_personal_data(body: str) -> None:
     with pytest.raises(NotAFeed) as caught:
         parsed(body)
     assert not any(part in str(caught.value) for part in ("138123", "@"))
+
+
+@pytest.mark.parametrize("body", [
+    "a@b.example " * 40_000, "<b>a@b.example</b> " * 60_000, "13912345678 " * 40_000, "字" * 136_520 + "13812345678"])
+def test_no_cut_leaves_half_a_number(body: str) -> None:
+    for shift in range(12):
+        item = parsed(rss(entry(1, "题", "x" * shift + body))).items[0]
+        assert item.truncated and not re.search(r"\d{4}|b\.ex|a@b", item.text[-400:]), item.text[-60:]
 
 
 def test_escapes_that_no_text_can_hold_cost_only_themselves() -> None:
