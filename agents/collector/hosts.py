@@ -55,6 +55,11 @@ class Hosts:
         host = self._hosts.setdefault(host_of(url), _Host())
         host.free_at = max(host.free_at, asyncio.get_running_loop().time() + seconds)
 
+    def pause(self, url: str) -> float:
+        """Real seconds until the host may be asked again; 0 for one that wants no pauses."""
+        host = self._hosts.get(host_of(url))
+        return 0.0 if host is None else max(0.0, host.free_at - asyncio.get_running_loop().time())
+
     def _forget(self, name: str, host: _Host) -> None:
         left = host.free_at - asyncio.get_running_loop().time()
         if left <= 0:

@@ -35,6 +35,7 @@ class _Work:
     """A poll under way."""
 
     task: asyncio.Task[None]
+    source: Source
     host: str
     partition: int
 
@@ -170,7 +171,9 @@ class Collector:
         return min(state.next_poll_at, now + longest)
 
     def _plan(self, source: Source, at: Millis) -> None:
-        self._turns.plan(source.id, topics.host_of(source.url), at)
+        state = self._known(source)
+        self._turns.plan(source.id, topics.host_of(source.url), at,
+                         answers=state is None or state.outcome != Outcome.NO_ANSWER)
 
     def _start_due(self) -> None:
         for source_id, host, due in self._turns.ready(self._deps.clock.now()):
@@ -179,7 +182,7 @@ class Collector:
                 continue
             source = self._sources[source_id]
             task = asyncio.create_task(self._poll(source, due), name=source_id)
-            self._polling[source_id] = _Work(task, host, self._partition(source.url))
+            self._polling[source_id] = _Work(task, source, host, self._partition(source.url))
             task.add_done_callback(self._note_end)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
@@ -200,11 +203,16 @@ class Collector:
         ended, self._ended = self._ended, []
         for source_id in ended:
             work = self._polling.pop(source_id)
-            self._turns.done(work.host)
+            self._turns.done(work.host, self._rest(work))
             if not work.task.cancelled():
                 work.task.result()
             if (source := self._sources.get(source_id)) is not None:
                 self._plan(source, self._next_turn(source))
+
+    def _rest(self, work: _Work) -> Millis:
+        """Until when its host wants no other request; 0 if it wants no pauses."""
+        clock, seconds = self._deps.clock, self._poller.pause(work.source)
+        return clock.now() + round(seconds * 1000 * clock.factor) if seconds else 0
 
     def _next_turn(self, source: Source) -> Millis:
         now, state = self._deps.clock.now(), self._known(source)

@@ -84,6 +84,10 @@ class Poller:
         """The source is polled here no longer."""
         self._memory.pop(source_id, None)
 
+    def pause(self, source: Source) -> float:
+        """Real seconds that the source's host wants before its next request."""
+        return self._hosts.pause(source.url)
+
     # ------------------------------------------------------------ reading
 
     async def _read(self, source: Source, before: SourceState | None, agent: str, due: Millis) -> _Read | Millis:

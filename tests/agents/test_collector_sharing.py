@@ -271,6 +271,9 @@ class FakePoller:
     def forget(self, source_id: str) -> None:
         return
 
+    def pause(self, source: Source) -> float:
+        return 0.0
+
     def let(self) -> None:
         self.request.set()
         self.broker.set()
@@ -469,6 +472,50 @@ def test_a_later_plan_replaces_an_earlier_one_and_a_dropped_source_has_none() ->
     assert list(turns.ready(20)) == [("a", "h", 5)]
     turns.done("h")
     assert begun(turns, 20) == []
+
+
+def test_hosts_that_want_pauses_take_no_places_while_they_last() -> None:
+    turns = Turns(at_work=4, per_host=2)
+    for number in range(8):
+        turns.plan(f"a{number}", f"h{number % 4}", 0)
+    first = begun(turns, 0)
+    assert sorted(first) == ["a0", "a1", "a2", "a3"]
+    for number in range(4):
+        turns.done(f"h{number}", 60_000)
+    turns.plan("b", "quick", 0)
+    assert begun(turns, 1_000) == ["b"] and turns.next_at() == 60_000
+    turns.done("quick")
+    turns.plan("a0", "h0", 60_000)
+    assert sorted(begun(turns, 60_000)) == ["a4", "a5", "a6", "a7"], "one of each host, though two would have room"
+    turns.done("h0")
+    assert begun(turns, 60_001) == ["a0"]
+
+
+def test_hosts_that_do_not_answer_never_take_all_places() -> None:
+    turns = Turns(at_work=10, per_host=2, in_doubt=3)
+    for number in range(20):
+        turns.plan(f"dead{number}", f"d{number}", 0, answers=False)
+        turns.plan(f"other{number}", f"o{number}", 1)
+    assert begun(turns, 1) == [*(f"dead{number}" for number in range(3)), *(f"other{number}" for number in range(7))]
+    turns.done("o0")
+    assert begun(turns, 1) == ["other7"]
+    turns.done("d0")
+    assert begun(turns, 1) == ["dead3"]
+    turns.plan("dead4", "d4", 0)                        # it is heard again: one like the others
+    turns.done("o1"), turns.done("o2")
+    assert begun(turns, 1) == ["other8", "other9"]
+
+
+def test_a_clock_that_is_set_back_stops_nobody() -> None:
+    turns = Turns()
+    for number in range(10):
+        turns.plan(f"s{number}", f"h{number}", NOON + number * MINUTE)
+    assert begun(turns, NOON) == ["s0"]
+    turns.done("h0", NOON + 10_000)
+    back = NOON - 60 * MINUTE
+    assert begun(turns, back) == [] and turns.next_at() == back + 10_000
+    assert begun(turns, back + 3 * MINUTE) == ["s1", "s2", "s3"]
+    assert turns.planned("s4") == back + 4 * MINUTE
 
 
 # ---------------------------------------------------------------- pulse
