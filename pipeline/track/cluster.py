@@ -148,7 +148,7 @@ class Cluster:
             self.founder = row
         return row
 
-    def grow(self, row: CountsRow, resolution: Millis) -> int | None:
+    def grow(self, row: CountsRow, resolution: Millis, reach: Millis) -> int | None:
         """Take a member's counts; by how much they grew, 0 at first sight, None if they say nothing new."""
         known = self.series.get(row.item_id)
         if known is None:
@@ -158,7 +158,7 @@ class Cluster:
             self._keep(row.item_id, encode_series(series))
             return 0
         before = decode_series(known)
-        after = extended(before, row.counts, row.at, resolution)
+        after = extended(before, row.counts, row.at, resolution, reach)
         if after is None:
             return None
         self._keep(row.item_id, encode_series(after))

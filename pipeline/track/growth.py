@@ -17,7 +17,8 @@ from pipeline.model import Counts, Millis
 from pipeline.rulebook.schema import MINUTE
 
 MAX_STEPS = 20
-"""Of an item: with each step a twentieth of the widest window, they reach past that window."""
+"""Of an item. The newest are a twentieth of the narrowest window apart, older ones further, so that they reach past the
+widest one."""
 MAX_TOTAL = 2**32 - 1
 
 
@@ -63,11 +64,12 @@ def begun(counts: Counts, at: Millis) -> Series | None:
     return Series(said, at // MINUTE, _total(counts, said)) if said else None
 
 
-def extended(series: Series, counts: Counts, at: Millis, resolution: Millis) -> Series | None:
+def extended(series: Series, counts: Counts, at: Millis, resolution: Millis, reach: Millis = 0) -> Series | None:
     """The series with this record, or None if it says nothing new: no growth, or older than what is known.
 
     Growth less than `resolution` after the last step becomes part of that step, and so counts as a little older than it
-    is, never younger. What no longer fits the row is the oldest step.
+    is, never younger. Where the row has no room for a step more, the oldest goes if it is older than `reach`, the
+    widest window; else one becomes part of the step before it.
     """
     growth, minute = _total(counts, series.said) - series.total, at // MINUTE
     last = series.minute + sum(gap for gap, _ in series.steps)
@@ -79,8 +81,27 @@ def extended(series: Series, counts: Counts, at: Millis, resolution: Millis) -> 
     else:
         steps = (*steps, (minute - last, growth))
     if len(steps) > MAX_STEPS:
-        start, base, steps = start + steps[0][0], base + steps[0][1], steps[1:]
+        oldest = start + steps[0][0]
+        if (minute - oldest) * MINUTE < reach:
+            steps = _coarser(steps)
+        else:
+            start, base, steps = oldest, base + steps[0][1], steps[1:]
     return Series(series.said, start, base, steps)
+
+
+def _coarser(steps: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """One step less: the one that ages least by it, in proportion to its age."""
+    best, found, age = 0.0, 1, 0
+    for at in range(len(steps) - 1, 0, -1):
+        gap = steps[at][0]
+        if at == len(steps) - 1 or gap / (age + 1) < best:
+            best, found = gap / (age + 1), at
+        age += gap
+    gap, growth = steps[found]
+    merged = [*steps[:found - 1], (steps[found - 1][0], steps[found - 1][1] + growth), *steps[found + 1:]]
+    if found < len(steps) - 1:
+        merged[found] = (merged[found][0] + gap, merged[found][1])
+    return tuple(merged)
 
 
 def _summed(counts: Counts) -> tuple[int | None, ...]:

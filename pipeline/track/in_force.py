@@ -19,7 +19,8 @@ class InForce:
         thresholds = [each.enter for each in self._levels.ladder]
         thresholds += [enter for each in self._levels.overrides for enter in each.enter.values()]
         self.widest: Millis = max((each.window for each in thresholds), default=0)
-        self.resolution: Millis = max(MINUTE, self.widest // MAX_STEPS)
+        narrowest = min((each.window for each in thresholds if each.growth), default=self.widest)
+        self.resolution: Millis = max(MINUTE, narrowest // MAX_STEPS)
         sources = book.sources if book is not None else ()
         self._reports = {INTAKE.id, *(each.id for each in sources if each.kind is SourceKind.INTAKE)}
         self._ladders: dict[str, tuple[Rung, ...]] = {}

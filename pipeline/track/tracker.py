@@ -217,7 +217,7 @@ class Tracker:
 
     def _grow(self, event: Cluster, row: CountsRow, out: Outcome) -> bool:
         """Take a member's counts, and raise the level if the growth reaches one. Whether the event is to be sent on."""
-        growth = event.grow(row, self._rules.resolution)
+        growth = event.grow(row, self._rules.resolution, self._rules.widest)
         if growth is None:                              # it may be a repeat whose event was not sent
             return row.at <= event.head.changed_at
         out.put_counts(event, row.item_id)
@@ -338,7 +338,8 @@ class Tracker:
         for row in record.rows:
             self._enlist(event, row, out)
         for counts in record.counts:
-            if counts.item_id in event.members and event.grow(counts, self._rules.resolution) is not None:
+            if counts.item_id in event.members and event.grow(
+                    counts, self._rules.resolution, self._rules.widest) is not None:
                 out.put_counts(event, counts.item_id)
         self._put_clock(out)
 

@@ -78,6 +78,34 @@ def test_growth_soon_after_a_step_becomes_part_of_it_and_so_is_never_taken_for_y
     assert list(series.marks()) == [(10, 8), (16, 1)]
 
 
+def test_a_burst_in_a_short_window_is_seen_beside_a_level_with_a_long_one():
+    """A trickle, then 300 comments in half an hour: no step of the day's window swallows them."""
+    short = Threshold(items=50, sources=2, window=30 * MINUTE, growth=250, growth_sources=1)
+    long = Threshold(items=60, sources=3, window=DAY, growth=100_000, growth_sources=1)
+    book_of_both = book(levels=Levels(ladder=(
+        Level(name="一般", response="响应", hold=HOUR, enter=short),
+        Level(name="较大", response="响应", hold=HOUR, enter=long))))
+    table = Table(book_of_both)
+    table(*items("a"))
+    for minute in range(1, 71):
+        table(counted("a", NOON + minute * MINUTE, 11 + 10 * max(0, minute - 40)))
+    (raised,) = table.tracker.open_events
+    assert raised.decision.why is Why.GROWING and raised.decision.evidence.growth >= 250
+
+
+@pytest.mark.parametrize("window", [30, 60, 180, DAY // MINUTE])
+def test_a_row_reaches_past_the_widest_window_and_is_fine_where_it_is_young(window: int):
+    series, sums = begun(Counts(comments=0), 0), growth.Growth()
+    assert series is not None
+    for minute in range(1, 3_001):
+        after = extended(series, Counts(comments=minute), minute * MINUTE, 30 * MINUTE // MAX_STEPS, DAY)
+        if after is not None:
+            sums.shift(series, after, "site")
+            series = after
+    assert 0.6 * window <= sums.within(window * MINUTE, 3_000 * MINUTE).amount <= window
+    assert series.total == 3_000 and len(encode_series(series)) <= 200
+
+
 def test_counts_that_the_feed_did_not_give_at_first_are_not_growth():
     series = begun(Counts(comments=3), 0)
     assert series is not None
