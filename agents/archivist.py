@@ -25,7 +25,7 @@ from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
 from agents.notices import notice
 from agents.store.engine import ready_store
-from agents.store.expiry import expire
+from agents.store.expiry import expire, thin_counts
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
 from pipeline.errors import CodecError
@@ -238,9 +238,10 @@ class Archivist:
 async def sweep(deps: Deps, engine: Engine) -> None:
     """Retention, at the start and every hour of the installation's clock, until cancelled."""
     while True:
-        before = deps.clock.now() - deps.settings.retention_days * DAY
+        now = deps.clock.now()
         try:
-            dropped = await asyncio.to_thread(expire, engine, before)
+            dropped = await asyncio.to_thread(expire, engine, now - deps.settings.retention_days * DAY)
+            await asyncio.to_thread(thin_counts, engine, now)
         except (SQLAlchemyError, OSError) as error:
             deps.metrics["archive_errors_total"].inc()
             log.error("retention did not run, trying again in an hour: %s", describe(error))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, exists, or_, select, tuple_, update
 
 from agents.store import schema
 from agents.store.readmodel import EXPIRED_TITLE
 from pipeline import codec
 from pipeline.model import EventHead, EventStatus, Excerpt, Millis
+from pipeline.rulebook.schema import DAY, HOUR
 
+THIN_AFTER: Millis = 2 * DAY
+"""A series of counts older than this keeps one row an hour: polled each minute for months, it would be the largest
+table by far."""
+THIN_BACK: Millis = 7 * DAY
+"""So far behind that rows are looked at again: what is older was thinned long ago."""
 CHUNK = 1000
 """Rows of one transaction: other writers get their turn in between."""
 
@@ -39,6 +46,24 @@ def expire(engine: Engine, before: Millis) -> Counter[str]:
         with engine.connect() as connection:            # else the log beside the file keeps the texts for a while
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
     return changed
+
+
+def thin_counts(engine: Engine, now: Millis) -> int:
+    """Of counts older than two days keep each hour's last row and each item's first. Rows dropped. Like `expire`."""
+    dropped = 0
+    until = (now - THIN_AFTER) // HOUR * HOUR
+    for start in range(until - THIN_BACK, until, HOUR):
+        while rows := _transaction(engine, partial(_thin_hour, start=start)):
+            dropped += rows
+    return dropped
+
+
+def _thin_hour(connection: Connection, start: Millis) -> int:
+    table, other = schema.counts, schema.counts.alias()
+    same = other.c.item_id == table.c.item_id
+    later = exists().where(same, other.c.at > table.c.at, other.c.at < start + HOUR)
+    earlier = exists().where(same, other.c.at < table.c.at)
+    return _drop(connection, table, (table.c.at >= start) & (table.c.at < start + HOUR) & later & earlier)
 
 
 def _transaction(engine: Engine, step: Callable[[Connection], int]) -> int:

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import Engine, event, insert
 
 from agents.store import readmodel, schema
-from agents.store.expiry import expire
+from agents.store.expiry import expire, thin_counts
 from pipeline import codec
-from pipeline.model import Counts, EventStatus
+from pipeline.model import Counts, CountsBatch, CountsRow, EventStatus
 from tests import messages
 from tests.agents import store_fakes as fakes
 from tests.builders import NOON, raw_batch, raw_item, scored_batch, scored_item
@@ -127,3 +127,30 @@ def test_an_expired_event_is_still_shown_with_its_number_and_figures(store: Engi
     assert [member.scored for member in view.members] == [None] and view.members[0].expired
     assert view.escalations == () and len(view.timeline) > 0
     assert letters[0].letter is None
+
+
+def series(store: Engine, item: str) -> list[int]:
+    return sorted((row["at"] - NOON) // 60_000 for row in fakes.rows(store, "counts") if row["item_id"] == item)
+
+
+def test_old_counts_keep_one_row_an_hour_and_the_first_and_new_ones_all(store: Engine) -> None:
+    assert NOON % 3_600_000 == 0
+    minutes = range(0, 4 * 60, 7)
+    rows = [CountsRow("a", NOON + at * 60_000, Counts(comments=at)) for at in minutes]
+    rows.append(CountsRow("b", NOON + 60_000, Counts(likes=1)))
+    fakes.put(store, CountsBatch(source_id="xinwen", at=NOON, items=tuple(rows)))
+    now = NOON + 2 * DAY + 2 * 3_600_000 + 60_000
+    assert thin_counts(store, now) > 0
+    kept = [0, 56, 119, *(at for at in minutes if at >= 120)]
+    assert series(store, "a") == kept and series(store, "b") == [1]
+    assert thin_counts(store, now) == 0
+    fakes.put(store, CountsBatch(source_id="xinwen", at=NOON, items=tuple(rows)))
+    thin_counts(store, now)
+    assert series(store, "a") == kept, "a topic that is read again brings nothing back for good"
+
+
+def test_thinning_takes_any_number_of_rows_and_goes_on_after_a_stop(store: Engine) -> None:
+    rows = [CountsRow(f"i{item}", NOON + at * 1_000, Counts(comments=at)) for item in range(3) for at in range(900)]
+    for some in range(0, len(rows), 300):
+        fakes.put(store, CountsBatch(source_id="xinwen", at=NOON, items=tuple(rows[some:some + 300])))
+    assert thin_counts(store, NOON + 4 * DAY) == 2_700 - 3 * 2
