@@ -122,7 +122,7 @@ def _item(entry: Entry, name: str, stated: Millis | None, how: Reading) -> RawIt
     if not title and not body and not url:
         return None
     date = "" if is_relative(entry.date) else entry.date.strip()
-    ident = identity.item_id(how.source_id, name, title=title, date=date)
+    ident = identity.item_id(how.source_id, name, title=title or body, date=date)
     title, _ = masked_cut(title, MAX_TITLE_BYTES, torn=len(entry.title) > MAX_MARKUP)
     text, shortened = masked_cut(body, MAX_TEXT_BYTES, torn=len(entry.body) > MAX_MARKUP)
     title = one_line(title) or _title_from(text) or url

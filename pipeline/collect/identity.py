@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.collect.links import canonical
 from pipeline.ids import digest
-from pipeline.model import RawItem
+from pipeline.model import Millis, RawItem
 
 HASH_BYTES = 8
 REMEMBERED = 500
@@ -57,7 +57,8 @@ def _told(values: Sequence[str], entries: Sequence[Marks], others: Sequence[str]
 
 
 def item_id(source_id: str, name: str, *, title: str = "", date: str = "") -> str:
-    """20 hex digits over the source and the entry's name, or without one its title with its date as written."""
+    """20 hex digits over the source and the entry's name, or without one its title (its text, if it has none) with its
+    date as written."""
     return digest(source_id, name or f"{title}\n{date}")
 
 
@@ -81,19 +82,27 @@ class Sifted:
 def sift(items: Sequence[RawItem], seen: bytes, by_link: bool = False) -> Sifted:
     """The new ones among a document's items (oldest first). seen: as remembered of the source.
 
-    Known content under another id is not new. Where a document has more of that than entries known by their ids, its
+    Known content under another id is not new, unless the entry that had it stands beside it with another date: a
+    warning in the same words as the last one. Where a document has more of that than entries known by their ids, its
     guids change from poll to poll.
     """
     known = frozenset(unpack_seen(seen))
+    old = [seen_hash(item.id, item.revision) in known for item in items]
+    dates: defaultdict[bytes, set[Millis | None]] = defaultdict(set)
+    for item, was_seen in zip(items, old, strict=True):
+        if was_seen:
+            dates[content_hash(item.url, item.revision)].add(item.published_at)
     fresh: list[RawItem] = []
-    same = renamed = 0
-    for item in items:
-        if seen_hash(item.id, item.revision) in known:
-            same += 1
-        elif content_hash(item.url, item.revision) in known:
-            renamed += 1
-        else:
+    same = sum(old)
+    renamed = 0
+    for item, was_seen in zip(items, old, strict=True):
+        content = content_hash(item.url, item.revision)
+        if was_seen:
+            continue
+        if content not in known or dates.get(content, {item.published_at}).isdisjoint({item.published_at, None}):
             fresh.append(item)
+        else:
+            renamed += 1
     current = pack_seen((item.id, item.revision, item.url) for item in reversed(items))
     return Sifted(tuple(fresh), remember(current, seen), by_link or renamed > same)
 

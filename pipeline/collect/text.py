@@ -29,6 +29,8 @@ _GUESSES = ("utf-8", "gb18030", "big5hkscs", "cp1252")
 _TRUSTED = re.compile(r"cp\d|iso8859|koi8|shift|euc|johab|tis|mac|iso2022")
 """Of these a declaration is believed. UTF-16 is none of them: it shows by itself, and raises where it is not."""
 _SAMPLE = 65536
+CLEANINGS = 4
+"""A reference inside a reference is nobody's slip; a fifth in it costs its author the rest."""
 
 _XML_DECLARATION = re.compile(r"\s*<\?xml[^>]{0,400}\?>", re.IGNORECASE)
 _XML_ENCODING = re.compile(rb"<\?xml[^>]{0,400}?encoding\s*=\s*[\"']([A-Za-z0-9._:-]{1,40})[\"']", re.IGNORECASE)
@@ -71,7 +73,14 @@ def decoded(body: bytes, content_type: str = "") -> tuple[str, str]:
 
 def clean(text: str) -> str:
     """Without control characters, lone surrogates, replacement characters and numeric references to such."""
-    return _legal(_REFERENCE.sub(_legal_reference, text))
+    text = _legal(text)
+    if "&#" not in text:
+        return text
+    for _ in range(CLEANINGS):                          # what one leaves behind may close up to another
+        before, text = text, _REFERENCE.sub(_legal_reference, text)
+        if text == before:
+            return text
+    return text.replace("&#", "& #")
 
 
 def _legal(text: str) -> str:

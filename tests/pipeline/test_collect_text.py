@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 
 import pytest
@@ -185,3 +186,10 @@ def test_cut_keeps_whole_characters() -> None:
     assert cut("投票站", 9) == ("投票站", False)
     assert cut("", 0) == ("", False)
     assert len(HEAD_LINES) == 3
+
+
+@pytest.mark.parametrize("hidden", [
+    "&#xD8\x0000;", "&#xD8&#0;00;", "&#&#0;55296;", "&#" * 40 + "55296" + ";55296" * 40, "&#xD800;"])
+def test_no_reference_to_half_a_character_closes_up_when_another_is_taken_out(hidden: str) -> None:
+    read = decode(f"<a>青山{hidden}县</a>".encode())
+    assert html.unescape(read).isprintable() and "\ud800" not in html.unescape(read) and "青山" in read
