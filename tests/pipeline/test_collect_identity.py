@@ -184,6 +184,34 @@ def test_one_entry_that_comes_again_under_a_new_guid_does_not_discredit_the_othe
     assert not polls.by_link
 
 
+def dated(document: str, *dates: str) -> str:
+    """With these dates on its entries, in order."""
+    for date in dates:
+        document = document.replace("<title>第", f"<pubDate>{date}</pubDate><title>\0", 1)
+    return document.replace("\0", "第")
+
+
+@pytest.mark.parametrize("link", ["", "http://a.example/warnings"])
+def test_a_warning_in_the_same_words_as_the_last_one_is_news(link: str) -> None:
+    polls = Polls()
+    old, new = (story(1, guid=guid, link=link) for guid in ("a", "b"))
+    (first,) = polls.poll(dated(rss(old), "Sat, 21 Nov 2026 10:00:00 +0800"))
+    both = dated(rss(new, old), "Sun, 22 Nov 2026 10:00:00 +0800", "Sat, 21 Nov 2026 10:00:00 +0800")
+    (second,) = polls.poll(both)
+    assert second.id != first.id and second.published_at != first.published_at
+    assert polls.poll(both) == [] and not polls.by_link
+    undated = Polls()
+    undated.poll(rss(old))
+    assert undated.poll(rss(new, old)) == [], "without dates it may be the same one under another name"
+
+
+def test_entries_with_nothing_but_a_text_are_told_by_it() -> None:
+    polls = Polls()
+    document = rss(*(f"<item><description>第 {number} 条留言</description></item>" for number in range(3)))
+    assert len(polls.poll(document)) == 3 and len(set(polls.ids)) == 3
+    assert polls.poll(document) == []
+
+
 def test_an_edit_that_is_taken_back_is_not_news() -> None:
     polls = Polls()
     for text, new in (("甲", 1), ("乙", 1), ("甲", 0)):
