@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import msgspec
 from aiokafka.errors import KafkaError
 
 from agents.collector.backpressure import Gate
@@ -36,9 +37,10 @@ class _Read:
 
 @dataclass(slots=True)
 class _Memory:
-    """What is known of a source's last document, in memory only. odd: (future, unreadable) dates."""
+    """What is known of a source's last document, in memory only. ids: since when each is known. odd: (future,
+    unreadable) dates."""
 
-    ids: frozenset[str] = frozenset()
+    ids: dict[str, Millis] = field(default_factory=dict)
     told: dict[str, Counts] | None = None
     odd: tuple[int, int] = (0, 0)
 
@@ -115,7 +117,15 @@ class Poller:
             last_modified=fetched.last_modified, fresh=bool(sifted.fresh), seen=sifted.seen, by_link=sifted.by_link,
             asked_all=fetched.asked_all, kind=done.kind, url=fetched.url, moved_to=fetched.moved_to)
         fresh = await self._full_text.fill(sifted.fresh, agent) if source.full_text else sifted.fresh
-        return _Read(poll, fresh, done)
+        return _Read(poll, tuple(map(self._aged, fresh)), done)
+
+    def _aged(self, item: RawItem) -> RawItem:
+        """An edit of an undated entry raises no level once it is known for longer than others may be old."""
+        memory = self._memory.get(item.source_id)
+        since = memory.ids.get(item.id) if memory is not None and item.published_at is None else None
+        if since is None or item.first_seen_at - since <= self._deps.rules.book.levels.events.page_max_age:
+            return item
+        return msgspec.structs.replace(item, backfill=True)
 
     def _held_until(self, source: Source, url: str) -> Millis | None:
         return self._hosts.held_until(url, self._deps.clock.now(), alone=bool(source.route))
@@ -156,9 +166,9 @@ class Poller:
 
     def _count(self, memory: _Memory, fresh: tuple[RawItem, ...], done: Done) -> None:
         for item in fresh:
-            kind = "backfill" if item.backfill else "revision" if item.id in memory.ids else "new"
+            kind = "revision" if item.id in memory.ids else "backfill" if item.backfill else "new"
             self._deps.metrics["items_collected_total"].labels(kind).inc()
-        memory.ids = frozenset(item.id for item in done.items)
+        memory.ids = {item.id: memory.ids.get(item.id, item.first_seen_at) for item in done.items}
         odd = (done.clamped, done.undated)              # the same entry is odd at every poll: what is more is counted
         for kind, number, known in zip(("future", "unreadable"), odd, memory.odd, strict=True):
             self._deps.metrics["feed_dates_odd_total"].labels(kind).inc(max(0, number - known))

@@ -158,6 +158,22 @@ async def test_only_new_entries_and_edits_are_sent_afterwards() -> None:
     assert rig.metric("items_collected_total", kind="new") == rig.metric("items_collected_total", kind="revision") == 1
 
 
+@pytest.mark.parametrize(("most", "muted"), [(24 * HOUR, False), (0, True)])
+async def test_an_edit_of_an_old_entry_without_a_date_raises_nothing(most: int, muted: bool) -> None:
+    documents = [rss(entry(1, "旧条目", text), *more).encode() for text, *more in (
+        ("原文",), ("改版后的原文", entry(2, "新条目", "刚刚发生")))]
+    async with site(feed=[reply(200, each, RSS) for each in documents]) as here:
+        async with collecting(source(here), allow=here.allow, factor=3000) as rig:
+            levels = rig.deps.rules.book.levels
+            events = msgspec.structs.replace(levels.events, page_max_age=most)
+            rig.deps.rules.offer(msgspec.structs.replace(
+                rig.deps.rules.book, levels=msgspec.structs.replace(levels, events=events)))
+            await rig.until(lambda: len(rig.bus.items()) >= 3)
+    news = {item.title: item.backfill for item in rig.bus.items()[1:]}
+    assert news == {"旧条目": muted, "新条目": False}
+    assert rig.metric("items_collected_total", kind="revision") == 1
+
+
 async def test_a_known_source_sends_only_what_it_has_not_seen() -> None:
     """A restart: what was seen comes from collector.state, here with no validators, as the warm-up writes it."""
     async with site(feed=reply(200, county_news().encode(), RSS)) as here:
