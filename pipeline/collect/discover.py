@@ -5,13 +5,12 @@ Regular expressions, not a parser of HTML: the pages are strangers', cut at `MAX
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urljoin, urlsplit
 
-from pipeline.collect.text import one_line, to_text
+from pipeline.collect.text import one_line, to_text, unescape
 
 MAX_PAGE = 512 * 1024
 """Characters of a page that are looked at; bytes of a body that are decoded for it."""
@@ -87,7 +86,7 @@ def _page(text: str, url: str) -> _Page:
 
 
 def _attributes(inside: str) -> dict[str, str]:
-    return {match[1].lower(): html.unescape(match[2] or match[3] or match[4] or "").strip()
+    return {match[1].lower(): unescape(match[2] or match[3] or match[4] or "").strip()
             for match in _ATTRIBUTE.finditer(inside)}
 
 

@@ -105,7 +105,7 @@ def _between(words: str) -> str:
 def _link(attributes: str, base: str, known: dict[str, str]) -> str:
     """The tag of a link with its address, absolute and without what names a person; nothing without an address."""
     found = _HREF.search(attributes)
-    written = html.unescape(found[1] or found[2] or found[3] or "") if found else ""
+    written = text.unescape(found[1] or found[2] or found[3] or "") if found else ""
     if written not in known:
         known[written] = public_link(written, base)
     return f'a href="{html.escape(known[written])}"' if known[written] else ""
@@ -140,7 +140,7 @@ def _masked(clean: str, known: str, known_masked: str) -> str:
         return clean
     parts = _OUR_TAG.split(clean)
     for at in range(0, len(parts), 2):                  # text stands between the tags
-        written = html.unescape(parts[at])
+        written = text.unescape(parts[at])
         changed = mask(written)
         if changed != written:
             parts[at] = html.escape(changed, quote=False)

@@ -47,7 +47,7 @@ _WINDOWS = {code: bytes((code,)).decode("cp1252")
             for code in (0x80, 0x82, 0x84, 0x85, 0x8B, *range(0x91, 0x98), 0x99, 0x9B)}
 """Control characters that no text means: whoever writes them means Windows' quotation marks and dashes."""
 _C1 = re.compile("[\x80-\x84\x86-\x9f]")
-_REFERENCE = re.compile(r"&#(?:[xX]([0-9a-fA-F]{1,8})|([0-9]{1,9}));?")
+_REFERENCE = re.compile(r"&#(?:[xX]0*([0-9a-fA-F]+)|0*([0-9]+));?")
 
 
 # ---------------------------------------------------------------- charset
@@ -83,11 +83,18 @@ def clean(text: str) -> str:
     return text.replace("&#", "& #")
 
 
+def unescape(markup: str) -> str:
+    """References as their characters. The standard library's own raises ValueError on thousands of digits."""
+    return html.unescape(_REFERENCE.sub(_legal_reference, markup) if "&#" in markup else markup)
+
+
 def _legal(text: str) -> str:
     return _ILLEGAL.sub("", text.translate(_WINDOWS) if _C1.search(text) else text)
 
 
 def _legal_reference(match: re.Match[str]) -> str:
+    if len(match[1] or match[2]) > 8:
+        return ""                                       # no character, and too long for some readers of numbers
     number = int(match[1], 16) if match[1] else int(match[2])
     if number in _WINDOWS and number != 0x85:
         return _WINDOWS[number]
@@ -252,7 +259,7 @@ def to_text(markup: str) -> str:
     """
     if "<" in markup:
         markup = _without_tags(without_comments(markup.replace("\r\n", "\n").replace("\r", "\n")))
-    return tidy(html.unescape(markup))
+    return tidy(unescape(markup))
 
 
 def tidy(text: str) -> str:

@@ -218,6 +218,18 @@ def test_what_is_no_feed_is_told_without_personal_data(body: str) -> None:
     assert not any(part in str(caught.value) for part in ("138123", "@"))
 
 
+@pytest.mark.parametrize("reference", [
+    "&#xD800;", "&#x0000000D800;", "&#x" + "0" * 5000 + "d800", "&#00000000055296;", "&#x123456789;", "&#" + "9" * 5000,
+    "&#xDBFF;&#xDC00;", "&#x00000000000;"])
+def test_references_to_no_character_cost_only_themselves(reference: str) -> None:
+    found = parsed(rss(entry(1, f"停{reference}水", f"正文{reference}"))).items
+    assert [(item.title, item.text) for item in found] == [("停水", "正文")]
+    linked = f'<b>正文</b>{reference}<a href="http://a.example/{reference}">{reference}</a>'
+    assert parsed(rss(entry(1, "题", linked))).items[0].text == "正文"
+    bare = rss(entry(1, "停水", "正文").replace("停水", f"停{reference}水"))
+    assert parsed(bare).items[0].title == "停水"
+
+
 @pytest.mark.parametrize("body", [
     "a@b.example " * 40_000, "<b>a@b.example</b> " * 60_000, "13912345678 " * 40_000, "字" * 136_520 + "13812345678"])
 def test_no_cut_leaves_half_a_number(body: str) -> None:
