@@ -17,7 +17,10 @@ from pipeline.track.heat import Figures, Heat
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A level as it applies to one subject. by_report: an urgent report alone reaches it."""
+    """A level as it applies to one subject. by_report: an urgent report alone reaches it.
+
+    by_spread: False where the subject's override does not name it: then nothing else reaches it.
+    """
 
     rank: int
     name: str
@@ -25,6 +28,7 @@ class Rung:
     leave_ratio: float
     hold: Millis
     by_report: bool = False
+    by_spread: bool = True
 
     def holds(self, found: Found) -> bool:
         """Not under leave. Leave is a share of enter, rounded up, so that it is never 0."""
@@ -32,7 +36,7 @@ class Rung:
         spread = found.items >= ceil(need.items * ratio) and found.sources >= ceil(need.sources * ratio)
         grows = need.growth and (found.growth >= ceil(need.growth * ratio)
                                  and found.growth_sources >= ceil(need.growth_sources * ratio))
-        return bool(spread or grows or (self.by_report and found.reports))
+        return bool((self.by_spread and (spread or grows)) or (self.by_report and found.reports))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +89,15 @@ class Signs:
 def ladder_for(levels: Levels, subject: str) -> tuple[Rung, ...]:
     """The rungs of a subject, lowest first; an override names the only ones it has.
 
-    An urgent report reaches the level that the rules name, or where the subject does not have it the next lower one.
+    But the level that the rules name for urgent reports is there for them: people, not figures, say that it matters.
     """
     override = next((each.enter for each in levels.overrides if each.subject == subject), None)
     urgent = next((rank for rank, level in enumerate(levels.ladder, 1) if level.name == levels.events.urgent_level), 0)
     return tuple(
-        Rung(rank, level.name, level.enter if override is None else override[level.name], level.leave_ratio, level.hold,
-             rank <= urgent)
+        Rung(rank, level.name, (override or {}).get(level.name, level.enter), level.leave_ratio, level.hold,
+             rank <= urgent, override is None or level.name in override)
         for rank, level in enumerate(levels.ladder, start=1)
-        if override is None or level.name in override
+        if override is None or level.name in override or rank == urgent
     )
 
 
@@ -105,6 +109,8 @@ def rise(
         if rung.rank <= current:
             return None
         need = rung.enter
+        if not rung.by_spread:
+            continue
         figures = heat.best_around(at, need.window, floor, need.items, need.sources)
         if figures is not None:
             return _decision(Why.RAISED, rung, current, figures, now)
@@ -119,7 +125,7 @@ def rise_by_growth(
         if rung.rank <= current:
             return None
         need = rung.enter
-        if not need.growth:
+        if not need.growth or not rung.by_spread:
             continue
         grown = signs.growth.best_around(at, need.window, floor, need.growth, need.growth_sources)
         if grown is not None:

@@ -24,6 +24,7 @@ from pipeline.rulebook.schema import (
 )
 from pipeline.track import growth, level
 from pipeline.track.growth import MAX_STEPS, Series, begun, encode_series, extended
+from pipeline.track.heat import Heat
 from tests.builders import NOON, book, scored_batch, scored_item
 from tests.pipeline.test_track_state import Table, spread
 
@@ -352,6 +353,19 @@ def test_a_report_that_becomes_urgent_raises_its_event_once():
     assert table(edited)[-1].raises == 1
 
 
+def test_an_urgent_report_of_no_subject_reaches_its_level_too_and_nothing_else_does():
+    named = rules((3, 1), (4, 1), urgent="较大")
+    only_low = LevelOverride(subject="*", enter={"一般": Threshold(items=3, sources=1, window=HOUR)})
+    capped = replace(named, levels=replace(named.levels, overrides=(only_low,)))
+    assert why(Table(capped)(report(urgent=True))) == (2, Why.REPORTED)
+    assert [rung.by_spread for rung in level.ladder_for(capped.levels, "*")] == [True, False]
+    heat = Heat()
+    for number in range(20):
+        heat.add(NOON + number, f"{number}.example")
+    risen = level.rise(heat, 0, level.ladder_for(capped.levels, "*"), at=NOON + 19, now=NOON + 19, floor=0)
+    assert risen is not None and risen.level == 1
+
+
 @pytest.mark.parametrize(("urgent", "raw"), [
     ("", {"urgent": True}),                                                 # no such rule
     ("一般", {"urgent": False}),
@@ -390,11 +404,3 @@ def test_items_that_come_again_after_the_event_calmed_raise_nothing():
     table = Table()
     table(*spread(3, 3), Tick(at=NOON + 2 * HOUR), Tick(at=NOON + 3 * HOUR))
     assert {head.status for head in table(*spread(3, 3))} == {EventStatus.CALM}
-
-
-def test_where_a_subject_lacks_the_level_of_the_rules_a_report_reaches_the_next_lower_one():
-    rule = rules((0, 1), (0, 1), urgent="较大")
-    own = LevelOverride(subject="polling", enter={"一般": rule.levels.ladder[0].enter})
-    rungs = level.ladder_for(replace(rule.levels, overrides=(own,)), "polling")
-    decision = level.rise_by_report(level.Signs(), 0, rungs, ref="", now=NOON, floor=0)
-    assert decision is not None and decision.level == 1
