@@ -12,6 +12,7 @@ from agents.desk.sessions import Scope
 from agents.desk.watch import PAGE, View, Wanted, listed
 from pipeline.collect import intake
 from pipeline.collect.health import Health, HealthState
+from pipeline.collect.redact import shown
 
 
 def sources(call: Call) -> dict[str, Any]:
@@ -77,8 +78,8 @@ def _source(view: View) -> dict[str, Any]:
              "new_item_at": state.new_item_at, "failures": state.failures, "error": state.error,
              "document": state.kind} if state else {}
     return {"id": source.id, "name": source.name, "group": source.group, "kind": str(source.kind),
-            "format": str(source.format), "url": source.url, "route": source.route, "official": source.official,
-            "state": "off" if view.tone == "quiet" else view.tone, "text": health.word, **_health(health), **polls}
+            "format": str(source.format), "url": shown(source.url), "route": shown(source.route),
+            "official": source.official, "state": "off" if view.tone == "quiet" else view.tone, "text": health.word, **_health(health), **polls}
 
 
 def _health(health: Health) -> dict[str, Any]:

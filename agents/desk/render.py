@@ -22,6 +22,7 @@ from markupsafe import Markup, escape
 from agents.desk import audit, describe
 from agents.settings import Settings
 from pipeline.collect.health import word
+from pipeline.collect.redact import shown
 from pipeline.model import CountsRow, Millis, Span
 from pipeline.notify import wording
 from pipeline.rulebook.schema import Level, RuleBook
@@ -209,6 +210,7 @@ class Render:
         self._env = Environment(
             loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
             trim_blocks=True, lstrip_blocks=True)
+        self._env.filters["shown"] = shown
         self._env.globals.update(
             highlight=highlight, excerpt=excerpt, link=link, chart=chart, wording=wording, describe=describe,
             spark=spark, figure=figure, kind_name=kind_name,

@@ -123,7 +123,7 @@ def _parse(url: str) -> URL:
 
 def _create(url: URL, **options: Any) -> Engine:
     try:
-        return create_engine(url, **options)
+        return create_engine(url, hide_parameters=True, **options)     # they are texts, and errors are logged
     except NoSuchModuleError:
         raise SettingsError(f"WENXUN_DATABASE_URL: {url.drivername!r} is unknown; "
                             "use sqlite or postgresql+psycopg") from None

@@ -258,3 +258,15 @@ def test_counts_are_compared_with_what_was_said_first(stand: Stand) -> None:
     seed.put_counts(stand.engine, one.item.id, Counts(comments=5), Counts(comments=9, likes=3))
     listed, = reads.source_items(stand.engine, "luntan")
     assert listed.counts is not None and listed.counts.growth == 4 and listed.counts.counts.likes == 3
+
+
+async def test_keys_in_a_sources_address_are_for_sources_yml_alone(tmp_path: Path) -> None:
+    hub = msgspec.structs.replace(seed.source("hub", "热搜", "热榜"), url="https://hub.example/weibo?limit=9&key=CANARY",
+                  route="rsshub:/weibo?limit=9&key=CANARY")
+    stand = make_stand(tmp_path, book=seed.book(sources=(hub,)))
+    async with await stand.signed_in("guest", Role.VIEWER) as client:
+        pages = [(await client.get(path)).text for path in ("/sources", "/sources/hub")]
+    async with api(stand, "read") as http:
+        pages.append((await http.get("/api/v1/sources")).text)
+    assert all("limit=9" in page and "CANARY" not in page for page in pages)
+    stand.engine.dispose()
