@@ -29,7 +29,7 @@ demo: $(VENV)/.run      ## a county's polling day in two minutes, from feed to a
 	$(BIN)/wenxun demo $(ARGS)
 
 test: $(VENV)/.dev      ## all tests that can run here; what is skipped is named at the end
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/.dev     ## ruff, mypy --strict, import directions
 	$(BIN)/ruff check pipeline agents tests bench

@@ -20,12 +20,26 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
         report.longrepr = f"{item.nodeid} was skipped, but WENXUN_REQUIRE=all: {report.longrepr}"
 
 
+FIRST = (
+    "tests/kafka/", "tests/faults/test_killed", "tests/test_architecture", "tests/faults/",
+    "tests/agents/test_demo_day")
+"""Where the longest waits are: begun first, so that two workers end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `-n 2 --dist loadgroup`: a file is one worker's, and so are all tests of the real Kafka."""
+    for item in items:
+        file = item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group("kafka" if file.startswith(FIRST[0]) else file))
+    items.sort(key=lambda item: next((at for at, each in enumerate(FIRST) if item.nodeid.startswith(each)), len(FIRST)))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """One line per suite: by what it needs, else by its folder."""
     counts: dict[str, Counter[str]] = {}
     for outcome in ("passed", "failed", "skipped", "error"):
         for report in terminalreporter.stats.get(outcome, []):
-            folder = report.nodeid.split("::")[0].split("/")[1]
+            folder = (*report.nodeid.split("::")[0].split("/"), "project")[1]   # a worker's own error has no path
             suite = next((name for name in servers.MARKERS if name in getattr(report, "keywords", ())), folder)
             counts.setdefault("project" if suite.endswith(".py") else suite, Counter())[outcome] += 1
     for suite, found in sorted(counts.items()):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.fold import Folded, fold
 import msgspec
 
+from pipeline.fold import Folded, fold
 from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
 from pipeline.rulebook.schema import INTAKE, RuleBook, Source
 from pipeline.score.kind import is_question

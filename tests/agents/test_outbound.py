@@ -284,19 +284,24 @@ async def fetch_body(answer: Answer, limits: Limits = SHIPPED) -> bytes:
         return (await get(here.url(), here.allow, limits=limits)).body
 
 
+def packed(body: bytes) -> bytes:
+    """Without the time, which would be part of the test's name."""
+    return gzip.compress(body, mtime=0)
+
+
 @pytest.mark.parametrize(("coding", "packed"), [
-    ("gzip", gzip.compress(b"words" * 1000)), ("x-gzip", gzip.compress(b"words" * 1000)), ("identity", b"words" * 1000),
+    ("gzip", packed(b"words" * 1000)), ("x-gzip", packed(b"words" * 1000)), ("identity", b"words" * 1000),
     ("deflate", zlib.compress(b"words" * 1000)), ("deflate", zlib.compress(b"words" * 1000)[2:-4]),
-    ("GZIP", gzip.compress(b"words" * 500) + gzip.compress(b"words" * 500)),
-    ("gzip", gzip.compress(b"words" * 1000) + b"\0" * 9),
+    ("GZIP", packed(b"words" * 500) + packed(b"words" * 500)),
+    ("gzip", packed(b"words" * 1000) + b"\0" * 9),
 ])
 async def test_one_coding_is_understood(coding: str, packed: bytes) -> None:
     assert await fetch_body(reply(200, packed, f"Content-Encoding: {coding}")) == b"words" * 1000
 
 
 @pytest.mark.parametrize(("coding", "packed"), [
-    ("gzip, gzip", gzip.compress(gzip.compress(b"x"))), ("br", b"x"), ("zstd", b"x"), ("gzip", b"not gzip"),
-    ("gzip", gzip.compress(b"words" * 9)[:-9]), ("deflate", b"\xff\xff\xff"),
+    ("gzip, gzip", packed(packed(b"x"))), ("br", b"x"), ("zstd", b"x"), ("gzip", b"not gzip"),
+    ("gzip", packed(b"words" * 9)[:-9]), ("deflate", b"\xff\xff\xff"),
 ])
 async def test_other_or_broken_codings_are_refused(coding: str, packed: bytes) -> None:
     with pytest.raises(OutboundError) as caught:
