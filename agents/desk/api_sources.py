@@ -79,7 +79,8 @@ def _source(view: View) -> dict[str, Any]:
              "document": state.kind} if state else {}
     return {"id": source.id, "name": source.name, "group": source.group, "kind": str(source.kind),
             "format": str(source.format), "url": shown(source.url), "route": shown(source.route),
-            "official": source.official, "state": "off" if view.tone == "quiet" else view.tone, "text": health.word, **_health(health), **polls}
+            "official": source.official,
+            "state": "off" if view.tone == "quiet" else view.tone, "text": health.word, **_health(health), **polls}
 
 
 def _health(health: Health) -> dict[str, Any]:
