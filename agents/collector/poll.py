@@ -28,11 +28,14 @@ HELD = "同一网站要求放慢，推迟采集。到时间会自动再试"
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """What a poll brought. fresh: items not seen before, oldest first; done: the whole document, None without one."""
+    """What a poll brought. fresh: items not seen before, oldest first; done: the whole document, None without one.
+    since: as in CountsBatch.
+    """
 
     poll: Poll
     fresh: tuple[RawItem, ...] = ()
     done: Done | None = None
+    since: Millis | None = None
 
 
 @dataclass(slots=True)
@@ -117,7 +120,8 @@ class Poller:
             last_modified=fetched.last_modified, fresh=bool(sifted.fresh), seen=sifted.seen, by_link=sifted.by_link,
             asked_all=fetched.asked_all, kind=done.kind, url=fetched.url, moved_to=fetched.moved_to)
         fresh = await self._full_text.fill(sifted.fresh, agent) if source.full_text else sifted.fresh
-        return _Read(poll, tuple(map(self._aged, fresh)), done)
+        since = counts.unread_since(before.succeeded_at if before else None, self._deps.clock.now())
+        return _Read(poll, tuple(_grown_since(self._aged(item), since) for item in fresh), done, since)
 
     def _aged(self, item: RawItem) -> RawItem:
         """An edit of an undated entry raises no level once it is known for longer than others may be old."""
@@ -153,7 +157,7 @@ class Poller:
         if read.done is not None:
             rows, told = counts.changed(read.done.items, memory.told or {}, frozenset(e.id for e in read.fresh), now)
             if rows:
-                await self._publisher.counts(source.id, now, rows)
+                await self._publisher.counts(source.id, now, rows, read.since)
                 self._deps.metrics["counts_changed_total"].inc(len(rows))
             memory.told = told or None
         state = next_state(source, before, read.poll, now)
@@ -173,3 +177,10 @@ class Poller:
         for kind, number, known in zip(("future", "unreadable"), odd, memory.odd, strict=True):
             self._deps.metrics["feed_dates_odd_total"].labels(kind).inc(max(0, number - known))
         memory.odd = odd
+
+
+def _grown_since(item: RawItem, since: Millis | None) -> RawItem:
+    """The item, which may be an edit of one whose counts grew while nobody looked."""
+    if since is None or item.counts is None:
+        return item
+    return msgspec.structs.replace(item, counts_since=since)

@@ -39,9 +39,11 @@ class Publisher:
             ident = digest(source_id, *(f"{item.id}:{item.revision}" for item in batch.items))
             await self._until_acknowledged(self._sending(topics.ITEMS_RAW, source_id, batch, ident))
 
-    async def counts(self, source_id: str, at: Millis, rows: Sequence[CountsRow]) -> None:
-        """Counts that changed, behind the items they are of."""
-        batch = CountsBatch(source_id=source_id, at=at, items=tuple(rows))
+    async def counts(
+        self, source_id: str, at: Millis, rows: Sequence[CountsRow], since: Millis | None = None
+    ) -> None:
+        """Counts that changed, behind the items they are of. since: as in CountsBatch."""
+        batch = CountsBatch(source_id=source_id, at=at, items=tuple(rows), since=since)
         await self._gate.admit(len(codec.encode(batch)))
         await self._until_acknowledged(
             self._sending(topics.ITEMS_RAW, source_id, batch, digest("counts", source_id, at)))

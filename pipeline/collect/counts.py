@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pipeline.model import Counts, CountsRow, Millis, RawItem
+from pipeline.rulebook.schema import MINUTE
 
 MAX_ROWS = 500
 VIEWS_SHARE, VIEWS_STEP = 0.1, 100
 """Views change with every look: they are told when they grew by a tenth or by a hundred."""
+
+UNREAD = 10 * MINUTE
+"""A document read longer ago than this may have gained its counts at any time since."""
+
+
+def unread_since(read_at: Millis | None, now: Millis) -> Millis | None:
+    """CountsBatch.since. read_at: the last good answer, a 304 too; None where there was none."""
+    return read_at if read_at is not None and now - read_at > UNREAD else None
 
 
 def changed(

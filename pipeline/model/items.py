@@ -28,7 +28,8 @@ class RawItem(Record, frozen=True):
 
     id: 20 hex digits, stable over polls and edits. revision: 16 hex digits of the content.
     html: the entry's markup by a strict allow-list, where it says more than paragraphs do; never trusted as such.
-    counts: as first seen. ref: the number of a report's ticket. urgent: the reporter asks for an answer at once.
+    counts: as first seen, or at this edit; counts_since: as in CountsBatch, of an edit.
+    ref: the number of a report's ticket. urgent: the reporter asks for an answer at once.
     """
 
     id: str
@@ -45,6 +46,7 @@ class RawItem(Record, frozen=True):
     counts: Counts | None = None
     ref: str = ""
     urgent: bool = False
+    counts_since: Millis | None = None
 
 
 class CountsRow(msgspec.Struct, frozen=True, array_like=True):
@@ -58,10 +60,12 @@ class CountsBatch(Record, frozen=True):
     """Counts that changed since the last poll of a source, at most 500. Topic items.raw, key source_id.
 
     It names no subject: the scorer sends it on to every partition of items.scored, whose tracker takes what it holds.
+    since: when the document was last read, where that is long ago: what grew came at any time from then on.
     """
     source_id: str
     at: Millis
     items: tuple[CountsRow, ...]
+    since: Millis | None = None
 
 
 class RawBatch(Record, frozen=True):

@@ -31,6 +31,7 @@ OFFICIAL: Final = 8    # the office's own words are no spread
 FOUNDER: Final = 16    # the item that the event is named after
 REPORT: Final = 32     # filed by a department or a clerk: people see where it went
 URGENT: Final = 64     # and it asks for an answer at once
+AFTER: Final = 128     # joined after a person had closed the event for good
 
 MAX_VOICES = 16
 MAX_ORIGIN_BYTES = 32
@@ -95,6 +96,11 @@ def founding(item: ScoredItem, key: str, row: MemberRow) -> tuple[str, MemberRow
     return ident, msgspec.structs.replace(row, flags=row.flags | FOUNDER)
 
 
+def joining(head: EventHead, row: MemberRow) -> MemberRow:
+    """The row of an item that joins this event."""
+    return msgspec.structs.replace(row, flags=row.flags | AFTER) if head.muted else row
+
+
 def excerpt(item: ScoredItem, at: Millis) -> Excerpt:
     raw = item.item
     return Excerpt(raw.id, raw.title[:EXCERPT_CHARACTERS], raw.text[:EXCERPT_CHARACTERS], item.source_name, raw.url, at,
@@ -148,8 +154,13 @@ class Cluster:
             self.founder = row
         return row
 
-    def grow(self, row: CountsRow, resolution: Millis, reach: Millis) -> int | None:
-        """Take a member's counts; by how much they grew, 0 at first sight, None if they say nothing new."""
+    def grow(
+        self, row: CountsRow, resolution: Millis, reach: Millis, since: Millis | None = None
+    ) -> int | None:
+        """Take a member's counts; by how much they grew, 0 at first sight, None if they say nothing new.
+
+        since: as in CountsBatch.
+        """
         known = self.series.get(row.item_id)
         if known is None:
             series = begun(row.counts, row.at)
@@ -158,7 +169,7 @@ class Cluster:
             self._keep(row.item_id, encode_series(series))
             return 0
         before = decode_series(known)
-        after = extended(before, row.counts, row.at, resolution, reach)
+        after = extended(before, row.counts, row.at, resolution, reach, since)
         if after is None:
             return None
         self._keep(row.item_id, encode_series(after))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -39,6 +39,11 @@ class Series(msgspec.Struct, frozen=True, array_like=True):
     def total(self) -> int:
         return self.base + sum(growth for _, growth in self.steps)
 
+    @property
+    def last(self) -> int:
+        """The minute of the last step."""
+        return self.minute + sum(gap for gap, _ in self.steps)
+
     def marks(self) -> Iterator[tuple[int, int]]:
         """(minute, growth) of each step."""
         minutes = accumulate((gap for gap, _ in self.steps), initial=self.minute)
@@ -64,17 +69,47 @@ def begun(counts: Counts, at: Millis) -> Series | None:
     return Series(said, at // MINUTE, _total(counts, said)) if said else None
 
 
-def extended(series: Series, counts: Counts, at: Millis, resolution: Millis, reach: Millis = 0) -> Series | None:
+def extended(
+    series: Series, counts: Counts, at: Millis, resolution: Millis, reach: Millis = 0, since: Millis | None = None
+) -> Series | None:
     """The series with this record, or None if it says nothing new: no growth, or older than what is known.
+
+    since: when nobody looked from then on. What grew over more than a step is spread evenly over that time.
+    """
+    growth, minute = _total(counts, series.said) - series.total, at // MINUTE
+    if growth <= 0 or minute < series.last:
+        return None
+    begin = minute if since is None else max(series.last, since // MINUTE)
+    if (minute - begin) * MINUTE <= resolution:
+        return _stepped(series, minute, growth, resolution, reach)
+    for when, part in _spread(growth, begin, minute, -(-resolution // MINUTE)):
+        series = _stepped(series, when, part, MINUTE, reach)
+    return series
+
+
+def _spread(growth: int, begin: int, end: int, step: int) -> Iterator[tuple[int, int]]:
+    """(minute, growth) of parts of (begin, end], oldest first: the youngest a step long, older ones longer by half.
+
+    A part is put at its first minute, and what cannot be divided goes to older parts: never taken for younger.
+    """
+    span, ages = end - begin, [0]
+    while (age := ages[-1] + max(step, ages[-1] // 2)) < span:
+        ages.append(age)
+    ages.append(span)
+    for older, younger in pairwise(reversed(ages)):
+        grown = (-(growth * (younger - span) // span)) - (-(growth * (older - span) // span))
+        if grown:
+            yield end - older + 1, grown
+
+
+def _stepped(series: Series, minute: int, growth: int, resolution: Millis, reach: Millis) -> Series:
+    """The series with this growth.
 
     Growth less than `resolution` after the last step becomes part of that step, and so counts as a little older than it
     is, never younger. Where the row has no room for a step more, the oldest goes if it is older than `reach`, the
     widest window; else one becomes part of the step before it.
     """
-    growth, minute = _total(counts, series.said) - series.total, at // MINUTE
-    last = series.minute + sum(gap for gap, _ in series.steps)
-    if growth <= 0 or minute < last:
-        return None
+    last = series.last
     steps, base, start = series.steps, series.base, series.minute
     if steps and (minute - last) * MINUTE < resolution:
         steps = (*steps[:-1], (steps[-1][0], steps[-1][1] + growth))

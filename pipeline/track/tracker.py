@@ -21,7 +21,6 @@ from pipeline.model import (
     LevelDecision,
     MemberRow,
     Millis,
-    RawItem,
     ScoredBatch,
     ScoredItem,
     Tick,
@@ -116,9 +115,10 @@ class Tracker:
             joined = touched.setdefault(event.head.id, [])
             joined.append(row)
             if news:
-                self._judge(event, row, item.item, joined, out)
+                self._judge(event, row, item.item.ref, joined, out)
             if item.item.counts is not None:
-                self._grow(event, CountsRow(row.item_id, item.item.first_seen_at, item.item.counts), out)
+                counts = CountsRow(row.item_id, item.item.first_seen_at, item.item.counts)
+                self._grow(event, counts, item.item.counts_since, out)
         for event_id, rows in touched.items():
             self._emit(self._events[event_id], tuple(rows), out)
         self._put_clock(out)
@@ -133,7 +133,7 @@ class Tracker:
         key = item_key(item, subject)
         known = self._places.event(key, row.item_id)
         if known is not None:
-            return self._again(self._events[known], row, out)
+            return self._again(self._events[known], row, item.item.first_seen_at, out)
         nearest = self._nearest(key, row)
         if nearest is None:
             event_id, row = clusters.founding(item, key, row)
@@ -142,20 +142,23 @@ class Tracker:
             self._ageing.look_later(event_id)
         else:
             event = self._events[nearest]
+            row = clusters.joining(event.head, row)
         row = self._enlist(event, row, out)
         event.quote(item, row.at)
         self._count(event, row, out)
         return event, row, True
 
-    def _again(self, event: Cluster, seen: MemberRow, out: Outcome) -> tuple[Cluster, MemberRow, bool]:
-        """An item that the event has. All that an edit can change is that a report becomes urgent."""
+    def _again(self, event: Cluster, seen: MemberRow, at: Millis, out: Outcome) -> tuple[Cluster, MemberRow, bool]:
+        """An item that the event has. All that an edit can change is that a report becomes urgent: no news of one that
+        was there when a person closed the event for good."""
         row = clusters.decode_member(event.members[seen.item_id])
         if not seen.flags & ~row.flags & clusters.URGENT or row.flags & clusters.MUTE:
             return event, row, False
         row = event.make_urgent(row)
         out.put_item(event, row.item_id)
         self._touch(event, out)
-        return event, row, True
+        known = event.head.muted and not row.flags & clusters.AFTER
+        return event, row, at > event.head.floor_at and not known
 
     def _count(self, event: Cluster, row: MemberRow, out: Outcome) -> None:
         head = event.head
@@ -182,22 +185,21 @@ class Tracker:
             out.put_item(event, row.item_id)
         return row
 
-    def _judge(
-        self, event: Cluster, row: MemberRow, item: RawItem, joined: list[MemberRow], out: Outcome
-    ) -> None:
-        """Raise the level if this member completes a window or asks for an answer; each raise is sent on at once."""
+    def _judge(self, event: Cluster, row: MemberRow, ref: str, joined: list[MemberRow], out: Outcome) -> None:
+        """Raise the level if this member completes a window or asks for an answer; each raise is sent on at once. The
+        latter outweighs that a person closed the event for good."""
         head, decision = event.head, None
-        if head.muted or row.flags & clusters.MUTE:
+        if row.flags & clusters.MUTE:
             return
         ladder = self._rules.ladder(head.subject)
-        if not row.flags & clusters.OFFICIAL and row.at > head.floor_at:
+        if not head.muted and not row.flags & clusters.OFFICIAL and row.at > head.floor_at:
             decision = levels.rise(
                 event.signs.heat, head.level, ladder, at=row.at, now=self.now, floor=head.floor_at)
-        if row.flags & clusters.URGENT and item.first_seen_at > head.floor_at:
+        if row.flags & clusters.URGENT:
             decision = levels.higher(decision, levels.rise_by_report(
-                event.signs, head.level, ladder, ref=item.ref, now=self.now, floor=head.floor_at))
+                event.signs, head.level, ladder, ref=ref, now=self.now, floor=head.floor_at))
         if decision is not None:
-            self._decide(event, decision, out)
+            self._decide(event, decision, out, muted=False)
             self._emit(event, tuple(joined), out)
 
     # ---------------------------------------------------------------- counts
@@ -208,16 +210,16 @@ class Tracker:
         for row in batch.items:
             for _, event_id in self._places.all(row.item_id):
                 event = self._events[event_id]
-                if self._grow(event, row, out):
+                if self._grow(event, row, batch.since, out):
                     touched.setdefault(event_id, []).append(clusters.decode_member(event.members[row.item_id]))
         for event_id, rows in touched.items():
             self._emit(self._events[event_id], tuple(rows), out)
         if out.puts:
             self._put_clock(out)
 
-    def _grow(self, event: Cluster, row: CountsRow, out: Outcome) -> bool:
+    def _grow(self, event: Cluster, row: CountsRow, since: Millis | None, out: Outcome) -> bool:
         """Take a member's counts, and raise the level if the growth reaches one. Whether the event is to be sent on."""
-        growth = event.grow(row, self._rules.resolution, self._rules.widest)
+        growth = event.grow(row, self._rules.resolution, self._rules.widest, since)
         if growth is None:                              # it may be a repeat whose event was not sent
             return row.at <= event.head.changed_at
         out.put_counts(event, row.item_id)

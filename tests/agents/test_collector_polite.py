@@ -237,3 +237,41 @@ async def test_counts_that_change_are_sent_behind_the_items_and_the_rest_is_not(
     first = next(record for topic, _, record in bus.sent if topic == topics.ITEMS_RAW)
     assert {item.counts for item in first.items} == {Counts(comments=1), Counts(comments=5)}
     assert rig.metric("counts_changed_total") == 1
+
+
+def commented(first: int, title: str = "一") -> bytes:
+    ns = 'xmlns:slash="http://purl.org/rss/1.0/modules/slash/"'
+    text = rss(entry(1, title, "甲", extra=f"<slash:comments>{first}</slash:comments>"))
+    return reply(200, text.replace('version="2.0"', f'version="2.0" {ns}').encode(), RSS)
+
+
+@pytest.mark.parametrize(("read_at", "since"), [
+    (NOON - 8 * HOUR, NOON - 8 * HOUR), (NOON - MINUTE, None), (None, None)])
+async def test_counts_say_since_when_nobody_read_the_document_also_after_a_restart(
+    read_at: int | None, since: int | None,
+) -> None:
+    async with site(feed=[commented(3), commented(163, "一（更新）")]) as here:
+        of = source(here)
+        async with collecting(of, allow=here.allow) as rig:
+            await rig.until(rig.bus.states)
+        seen = rig.bus.states()[0].seen
+        async with collecting(of, allow=here.allow, states={"news": known(of, seen=seen, succeeded_at=read_at)}) as rig:
+            await rig.until(rig.bus.states)
+            (edit,) = rig.bus.items()
+            assert (edit.title, edit.counts, edit.counts_since) == ("一（更新）", Counts(comments=163), since)
+        seen = rig.bus.states()[0].seen
+        async with collecting(of, allow=here.allow, states={"news": known(of, seen=seen, succeeded_at=read_at)}) as rig:
+            await rig.until(rig.bus.states)
+    assert [batch.since for batch in batches(rig.bus)] == [since]
+
+
+async def test_a_304_is_a_reading_of_the_counts() -> None:
+    async with site(feed=[reply(304), commented(163)]) as here:
+        of = source(here)
+        states = {"news": known(of, etag='"e"', seen=b"", succeeded_at=NOON - 8 * HOUR)}
+        async with collecting(of, allow=here.allow, states=states, factor=3000) as rig:
+            await rig.until(lambda: len(rig.bus.states()) >= 2)
+    assert [state.outcome for state in rig.bus.states()[:2]] == ["not_modified", "ok"]
+    heard = rig.bus.states()[0].succeeded_at
+    assert heard is not None and heard >= NOON
+    assert {item.counts_since for item in rig.bus.items()} <= {None, heard}

@@ -15,7 +15,6 @@ from pipeline.rulebook.schema import (
     MINUTE,
     EventRules,
     Level,
-    LevelOverride,
     Levels,
     RuleBook,
     Source,
@@ -24,9 +23,8 @@ from pipeline.rulebook.schema import (
 )
 from pipeline.track import growth, level
 from pipeline.track.growth import MAX_STEPS, Series, begun, encode_series, extended
-from pipeline.track.heat import Heat
 from tests.builders import NOON, book, scored_batch, scored_item
-from tests.pipeline.test_track_state import Table, spread
+from tests.pipeline.test_track_state import Table
 
 DAY = 24 * HOUR
 
@@ -48,8 +46,16 @@ def counted(item_id: str, at: int, comments: int, **more: int) -> CountsBatch:
     return CountsBatch(source_id="xinwen", at=at, items=(CountsRow(item_id, at, Counts(comments=comments, **more)),))
 
 
+def unread(item_id: str, at: int, comments: int, since: int) -> CountsBatch:
+    return replace(counted(item_id, at, comments), since=since)
+
+
 def items(*ids: str, **raw: object) -> list:
     return [scored_batch(scored_item(each, origin=f"site-{each}", counts=Counts(comments=10), **raw)) for each in ids]
+
+
+def why(heads: list[EventHead]) -> tuple[int, Why]:
+    return heads[-1].level, heads[-1].decision.why
 
 
 # ---------------------------------------------------------------- a series
@@ -61,6 +67,16 @@ def series_of(points: Sequence[tuple[int, int]], resolution: int = MINUTE) -> Se
     for at, comments in points[1:]:
         series = extended(series, Counts(comments=comments), at, resolution) or series
     return series
+
+
+def read_late(grown: int, minutes: int, window: int = HOUR) -> growth.Growth:
+    """What so much growth is to the sums, of an item that nobody read for so long."""
+    sums, series = growth.Growth(), begun(Counts(comments=0), NOON)
+    assert series is not None
+    late = extended(series, Counts(comments=grown), NOON + minutes * MINUTE, window // MAX_STEPS, DAY, NOON)
+    assert late is not None and late.total == grown and len(late.steps) <= MAX_STEPS
+    sums.shift(series, late, "site")
+    return sums
 
 
 @pytest.mark.parametrize(("points", "marks"), [
@@ -127,6 +143,33 @@ def test_a_row_takes_at_most_two_hundred_bytes_and_growth_is_the_greatest_less_t
         assert series.total == min(max(total for _, total in points), growth.MAX_TOTAL)
 
 
+@pytest.mark.parametrize("grown", [1, 7, 160, 96_000])
+@pytest.mark.parametrize("minutes", [5, 30, 61, 8 * 60, 3 * 24 * 60])
+def test_growth_that_nobody_saw_is_spread_over_the_time_and_never_taken_for_younger(minutes: int, grown: int):
+    sums = read_late(grown, minutes)
+    for window in (3, 17, 60, 480, minutes, DAY // MINUTE):
+        found = sums.within(window * MINUTE, NOON + minutes * MINUTE).amount
+        share = min(1.0, window / minutes)
+        assert found <= -(-grown * share // 1)
+        assert share < 1 or minutes * MINUTE > DAY or found == grown
+        if window >= 17 and grown > 1_000:
+            assert found >= 0.6 * grown * share
+
+
+@given(st.lists(st.tuples(st.integers(0, 3 * DAY), st.integers(0, 2**33), st.integers(-HOUR, 4 * DAY)),
+                min_size=1, max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_a_row_keeps_its_size_and_its_sum_whatever_gaps_there_were(points: list[tuple[int, int, int]]):
+    at, top, series = NOON, 0, begun(Counts(comments=0), NOON)
+    assert series is not None
+    for wait, total, unread_for in points:
+        at, top = at + wait, max(top, total)
+        series = extended(series, Counts(comments=total), at, 3 * MINUTE, DAY, at - unread_for) or series
+        assert extended(series, Counts(comments=total), at, 3 * MINUTE, DAY, at - unread_for) is None
+        assert len(encode_series(series)) <= 200 and series.total == min(top, growth.MAX_TOTAL)
+        assert all(amount > 0 for _, amount in series.marks()) and series.last * MINUTE <= at
+
+
 # ---------------------------------------------------------------- levels
 
 
@@ -161,6 +204,51 @@ def test_growth_raises_an_event_and_says_so():
     assert (head.level, head.decision.why, head.growth, head.short) == (1, Why.GROWING, 580, "E-0001")
     assert (head.decision.evidence.growth, head.decision.evidence.need_growth) == (580, 500)
     assert head.decision.evidence.items == 2
+
+
+def test_what_grew_over_an_outage_raises_nothing_that_it_would_not_have_raised_in_its_time():
+    """160 comments of eight hours are twenty an hour; of five minutes they are a burst."""
+    outage, ordinary = Table(rules((100, 1))), Table(rules((100, 1)))
+    for table in (outage, ordinary):
+        table(*items("a"), counted("a", NOON + 5 * MINUTE, 12))
+    back = NOON + 8 * HOUR
+    assert outage(unread("a", back, 172, NOON + 5 * MINUTE))[-1:] == []      # a lone item, and no level
+    assert outage.tracker.open_events == []
+    assert why(outage(unread("a", back + 5 * MINUTE, 352, back))) == (1, Why.GROWING)
+    assert why(ordinary(unread("a", NOON + 10 * MINUTE, 172, NOON + 5 * MINUTE))) == (1, Why.GROWING)
+    assert ordinary.tracker.open_events[0].growth == 162
+
+
+def test_an_edit_after_an_outage_brings_counts_of_all_that_time():
+    table = Table(rules((100, 1)))
+    table(*items("a"))
+    edit = scored_item("a", origin="site-a", at=NOON + 8 * HOUR, revision="1" * 16, counts=Counts(comments=170))
+    late = replace(edit, item=replace(edit.item, counts_since=NOON))
+    table(scored_batch(late))
+    assert table.tracker.open_events == [] and next(iter(table.tracker._events.values())).head.growth == 160
+
+
+def test_first_counts_are_where_growth_begins_however_long_nobody_looked():
+    table = Table(rules((100, 1)))
+    first = scored_item("a", counts=Counts(comments=900))
+    table(scored_batch(replace(first, item=replace(first.item, counts_since=NOON - 8 * HOUR))))
+    assert table.tracker.open_events == [] and next(iter(table.tracker._events.values())).head.growth == 0
+
+
+def test_a_repeat_of_what_grew_over_an_outage_changes_no_row_and_a_restart_brings_the_same_back():
+    table = Table(rules((500, 1)))
+    table(*items("a", "b"))
+    batch = unread("a", NOON + 8 * HOUR, 810, NOON)
+    first, rows = table(batch)[-1], dict(table.rows)
+    for _ in range(2):
+        assert [(head.id, head.version) for head in table(batch)] == [(first.id, first.version)]
+        assert table.rows == rows
+        table.restart()
+    whole = Table(rules((500, 1)))
+    whole(*items("a", "b"), batch)
+    nxt = counted("b", NOON + 8 * HOUR + MINUTE, 430)
+    assert table(nxt) == whole(nxt) and table.rows == whole.rows
+    assert why(table(counted("b", NOON + 8 * HOUR + 2 * MINUTE, 470))) == (1, Why.GROWING)
 
 
 def test_one_post_alone_can_reach_a_level_by_growth_and_is_sent_on_with_its_item():
@@ -314,93 +402,3 @@ def test_counts_cost_the_same_however_many_items_the_event_has():
             signs.grow(None, Series(1, n % 60, 0, ((1, 5), (3, 2))), f"s{n % 9}")
     assert len(many.growth._all._minutes) <= 64 and len(few.growth._all._minutes) <= 64
     assert many.growth.within(2 * HOUR, 2 * HOUR).amount == 35_000
-
-
-# ---------------------------------------------------------------- reports by people
-
-
-def report(item_id: str = "r", *, at: int = NOON, **raw: object) -> object:
-    return scored_batch(scored_item(item_id, origin="hotline", at=at, source_id="hotline", ref="12345-0601", **raw))
-
-
-def why(heads: list[EventHead]) -> tuple[int, Why]:
-    return heads[-1].level, heads[-1].decision.why
-
-
-def test_a_lone_report_is_sent_on_though_it_reaches_no_level():
-    head = Table(rules((0, 1), urgent="一般"))(report())[-1]
-    assert (head.level, head.status, [row.item_id for row in head.joined]) == (0, EventStatus.WATCHING, ["r"])
-
-
-def test_an_urgent_report_reaches_the_level_of_the_rules_alone():
-    head = Table(rules((0, 1), (0, 1), urgent="较大"))(report(urgent=True))[-1]
-    assert (head.level, head.decision.why, head.decision.ref) == (2, Why.REPORTED, "12345-0601")
-    assert head.status is EventStatus.OPEN and head.number
-
-
-def test_an_urgent_report_raises_the_event_it_joins():
-    table = Table(rules((0, 1), urgent="一般"))
-    assert table(*items("a", "b"))[-1].level == 0
-    assert why(table(report(urgent=True))) == (1, Why.REPORTED)
-
-
-def test_a_report_that_becomes_urgent_raises_its_event_once():
-    table = Table(rules((0, 1), urgent="一般"))
-    table(report())
-    edited = report(at=NOON + MINUTE, published_at=NOON, revision="1" * 16, urgent=True)
-    assert why(table(edited)) == (1, Why.REPORTED)
-    table.restart()
-    assert table(edited)[-1].raises == 1
-
-
-def test_an_urgent_report_of_no_subject_reaches_its_level_too_and_nothing_else_does():
-    named = rules((3, 1), (4, 1), urgent="较大")
-    only_low = LevelOverride(subject="*", enter={"一般": Threshold(items=3, sources=1, window=HOUR)})
-    capped = replace(named, levels=replace(named.levels, overrides=(only_low,)))
-    assert why(Table(capped)(report(urgent=True))) == (2, Why.REPORTED)
-    assert [rung.by_spread for rung in level.ladder_for(capped.levels, "*")] == [True, False]
-    heat = Heat()
-    for number in range(20):
-        heat.add(NOON + number, f"{number}.example")
-    risen = level.rise(heat, 0, level.ladder_for(capped.levels, "*"), at=NOON + 19, now=NOON + 19, floor=0)
-    assert risen is not None and risen.level == 1
-
-
-@pytest.mark.parametrize(("urgent", "raw"), [
-    ("", {"urgent": True}),                                                 # no such rule
-    ("一般", {"urgent": False}),
-    ("一般", {"urgent": True, "backfill": True}),
-    ("一般", {"urgent": True, "published_at": NOON - 30 * HOUR}),
-])
-def test_what_raises_nothing_alone(urgent: str, raw: dict[str, object]):
-    assert {head.level for head in Table(rules((0, 1), urgent=urgent))(report(**raw))} == {0}
-
-
-def test_a_feed_that_says_it_is_urgent_is_not_believed():
-    table = Table(rules((0, 1), urgent="一般"))
-    heads = table(*(scored_batch(scored_item(each, urgent=True)) for each in "ab"))
-    assert [head.level for head in heads] == [0]
-
-
-def test_a_negative_report_that_is_not_urgent_reaches_no_level():
-    assert {head.level for head in Table(rules((0, 1), urgent="一般"))(report(negative=True))} == {0}
-
-
-def test_an_urgent_report_holds_the_level_for_the_window_and_then_the_event_calms():
-    table = Table(rules((0, 1), urgent="一般"))
-    table(report(urgent=True))
-    assert table(Tick(at=NOON + 59 * MINUTE)) == []
-    table(Tick(at=NOON + 61 * MINUTE))
-    assert why(table(Tick(at=NOON + 91 * MINUTE))) == (0, Why.CALMED)
-
-
-def test_an_urgent_report_that_comes_again_after_the_event_calmed_raises_nothing():
-    table = Table(rules((0, 1), urgent="一般"))
-    table(report(urgent=True), Tick(at=NOON + 61 * MINUTE), Tick(at=NOON + 95 * MINUTE))
-    assert table(report(urgent=True))[-1].status is EventStatus.CALM
-
-
-def test_items_that_come_again_after_the_event_calmed_raise_nothing():
-    table = Table()
-    table(*spread(3, 3), Tick(at=NOON + 2 * HOUR), Tick(at=NOON + 3 * HOUR))
-    assert {head.status for head in table(*spread(3, 3))} == {EventStatus.CALM}
