@@ -54,7 +54,7 @@ def counts_since(connection: Connection, item_ids: Sequence[str], since: Millis)
     table, found = schema.counts, []
     for some in chunks(item_ids):
         rows = connection.execute(select(table).where(table.c.item_id.in_(some), table.c.at >= since)).mappings()
-        found += [CountsRow(row["item_id"], row["at"], _counts(row)) for row in rows]
+        found += [CountsRow(row["item_id"], row["at"], _counts(row), row["since"]) for row in rows]
     return sorted(found, key=lambda row: (row.at, row.item_id))
 
 

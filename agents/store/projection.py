@@ -55,10 +55,11 @@ class Batch:
         match entry.record:
             case model.RawBatch() as raw:
                 self.raw.extend(raw.items)
-                self.rows["counts"].extend(_counts(item.id, item.first_seen_at, item.counts)
+                self.rows["counts"].extend(_counts(item.id, item.first_seen_at, item.counts, item.counts_since)
                                            for item in raw.items if item.counts is not None)
             case model.CountsBatch() as grown:
-                self.rows["counts"].extend(_counts(row.item_id, row.at, row.counts) for row in grown.items)
+                self.rows["counts"].extend(_counts(row.item_id, row.at, row.counts, grown.since)
+                                           for row in grown.items)
             case model.ScoredBatch() as scored:
                 self.rows["scored"].extend(_scored(item, scored) for item in scored.items)
             case model.EventHead() as head:
@@ -194,9 +195,9 @@ def _item(item: model.RawItem) -> Row:
             "backfill": item.backfill, "html": item.html, "ref": item.ref, "urgent": item.urgent, "expired": False}
 
 
-def _counts(item_id: str, at: model.Millis, counts: model.Counts) -> Row:
+def _counts(item_id: str, at: model.Millis, counts: model.Counts, since: model.Millis | None) -> Row:
     row: Row = {"item_id": item_id, "at": at, "comments": counts.comments, "forwards": counts.forwards,
-                "likes": counts.likes, "views": counts.views}
+                "likes": counts.likes, "views": counts.views, "since": since}
     return {name: min(value, _MAX_COUNT) if isinstance(value, int) else value for name, value in row.items()}
 
 

@@ -63,6 +63,7 @@ counts = Table(                                                  # what people d
     Column("forwards", BigInteger),
     Column("likes", BigInteger),
     Column("views", BigInteger),
+    Column("since", BigInteger),                                 # NULL: it was read a few minutes before, too
     Index("counts_by_time", "at"),
 )
 

@@ -50,10 +50,11 @@ class RawItem(Record, frozen=True):
 
 
 class CountsRow(msgspec.Struct, frozen=True, array_like=True):
-    """The counts of an item at a time."""
+    """The counts of an item at a time. since: of rows in a WarmEvent, what their CountsBatch said."""
     item_id: str
     at: Millis
     counts: Counts
+    since: Millis | None = None
 
 
 class CountsBatch(Record, frozen=True):

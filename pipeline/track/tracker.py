@@ -341,7 +341,7 @@ class Tracker:
             self._enlist(event, row, out)
         for counts in record.counts:
             if counts.item_id in event.members and event.grow(
-                    counts, self._rules.resolution, self._rules.widest) is not None:
+                    counts, self._rules.resolution, self._rules.widest, counts.since) is not None:
                 out.put_counts(event, counts.item_id)
         self._put_clock(out)
 

@@ -47,10 +47,10 @@ def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
 def test_an_upgrade_needs_no_ini_file_and_may_be_repeated(url: str, tmp_path: Path,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert store.current(url) == ("", "0002")
+    assert store.current(url) == ("", "0003")
     store.upgrade(url)
     store.upgrade(url)
-    assert store.current(url) == ("0002", "0002")
+    assert store.current(url) == ("0003", "0003")
     store.require_current(url)
 
 
@@ -69,7 +69,7 @@ def test_processes_that_start_at_once_upgrade_one_after_the_other(url: str) -> N
     for thread in threads:
         thread.join()
     assert failed == []
-    assert store.current(url)[0] == "0002"
+    assert store.current(url)[0] == "0003"
 
 
 def test_tables_that_are_not_upgraded_name_the_command(url: str) -> None:
@@ -146,7 +146,7 @@ async def test_a_start_waits_for_a_store_that_cannot_be_written_yet(
 
     monkeypatch.setattr(store, "upgrade", full_twice)
     engine = await store.ready_store(url, retry_seconds=[0])
-    assert len(tries) == 3 and store.current(url)[0] == "0002"
+    assert len(tries) == 3 and store.current(url)[0] == "0003"
     assert caplog.text.count("disk is full") == 2
     engine.dispose()
 
@@ -183,14 +183,14 @@ def test_tables_of_the_first_version_keep_their_rows_and_get_the_new_columns(url
     assert [(row.id, row.items, row.kind, row.failed_since) for row in listed] == [("xinwen", 1, "", None)]
 
 
-def test_the_second_migration_can_be_taken_back_and_made_again(url: str) -> None:
+def test_migrations_after_the_first_can_be_taken_back_and_made_again(url: str) -> None:
     engine = opened(url)
     for target in ("0001", "head"):
         with engine.begin() as connection:
             config = store._config(connection)
             (command.downgrade if target == "0001" else command.upgrade)(config, target)
     engine.dispose()
-    assert store.current(url) == ("0002", "0002")
+    assert store.current(url) == ("0003", "0003")
 
 
 def test_the_second_migration_can_be_said_in_postgresql() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, insert
 
@@ -443,6 +444,27 @@ async def test_the_growth_of_an_event_survives_a_restart(deps: Deps, store: Engi
     found = fresh.handle(late, growing()).heads
     assert found == steady.handle(late, growing()).heads
     assert (found[-1].decision.why, found[-1].growth) == (Why.GROWING, 520)
+
+
+async def test_what_grew_over_an_outage_is_no_burst_after_a_second_restart_either(deps: Deps, store: Engine) -> None:
+    deps.rules.offer(growing())
+    both = scored_batch(*(scored_item(each, origin=each, at=NOON - 8 * HOUR, counts=Counts(comments=10))
+                          for each in "ab"))
+    late = msgspec.structs.replace(grown("a", NOON - MINUTE, 810), since=NOON - 8 * HOUR)
+    edit = scored_item("b", origin="b", at=NOON - MINUTE, revision="1" * 16, counts=Counts(comments=810))
+    edit = msgspec.structs.replace(edit, item=msgspec.structs.replace(edit.item, counts_since=NOON - 8 * HOUR))
+    edited = scored_batch(edit)
+    steady = Tracker(0, PARTITIONS)
+    heads = [head for record in (both, late, edited) for head in steady.handle(record, growing()).heads]
+    fakes.put(store, raw_batch(*(item.item for item in both.items)), both, late, raw_batch(edit.item), edited, *heads)
+
+    bus, _ = await warm(deps, store)
+    fresh = Tracker(0, PARTITIONS)
+    for record in bus.records(WarmEvent, ScoredBatch):
+        assert fresh.handle(record, growing()).heads == []
+    for record in (grown("a", NOON, 900), grown("b", NOON + 1, 900)):
+        found = fresh.handle(record, growing()).heads
+        assert found == steady.handle(record, growing()).heads and found[-1].level == 0
 
 
 async def test_what_a_lone_item_grew_by_before_the_restart_is_no_growth_of_now(deps: Deps, store: Engine) -> None:
