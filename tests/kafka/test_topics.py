@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from agents import topics_admin
 from agents.topics_admin import TopicError
 from pipeline import topics
-from tests.kafka.broker import Broker
+from tests.kafka.broker import Broker, until
 from tests.kafka.installation import ROOT, Installation
 
 pytestmark = pytest.mark.kafka
@@ -67,13 +67,17 @@ async def test_changelogs_are_compacted_and_never_deleted_by_time(kafka: Broker,
     await topics_admin.ensure(installation.settings, ["wenxun-track-test-changelog"])
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
     await admin.start()
-    try:
+
+    async def compacted() -> bool:                      # a topic just made may not be known everywhere yet
         answers = await admin.describe_configs(
             [ConfigResource(ConfigResourceType.TOPIC, "wenxun-track-test-changelog")])
+        found = {entry[0]: entry[1] for answer in answers for resource in answer.resources for entry in resource[4]}
+        return found.get("cleanup.policy") == "compact"
+
+    try:
+        await until(compacted, 20, "compacted")
     finally:
         await admin.close()
-    found = {entry[0]: entry[1] for answer in answers for resource in answer.resources for entry in resource[4]}
-    assert found["cleanup.policy"] == "compact"
 
 
 async def test_no_broker_is_said_with_the_address_and_what_to_do(installation: Installation) -> None:
