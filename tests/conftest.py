@@ -1,14 +1,21 @@
-"""For all tests: with WENXUN_REQUIRE=all a skipped server test is a failed one."""
+"""For all tests: with WENXUN_REQUIRE=all a skipped server test is a failed one. With WENXUN_FUZZ=random property tests
+try other examples each time (a failure prints what reproduces it), else the same ones, so that a gate is a gate."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import servers
+
+settings.register_profile("same", derandomize=True, print_blob=True)
+settings.register_profile("random", print_blob=True)
+settings.load_profile("random" if os.environ.get("WENXUN_FUZZ") == "random" else "same")
 
 
 @pytest.hookimpl(hookwrapper=True)
