@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import urljoin
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from pipeline.collect import identity
 from pipeline.collect.dates import HOUR, date_in, is_relative
-from pipeline.collect.links import public_link
+from pipeline.collect.links import absolute, public_link
 from pipeline.collect.privacy import mask
 from pipeline.collect.sanitize import safe_html
 from pipeline.collect.text import cut, one_line, tidy, to_text
@@ -110,7 +109,7 @@ def build(entries: Sequence[Entry], how: Reading) -> Built:
 
 def _absolute(link: str, base: str) -> str:
     try:
-        return urljoin(base, link.strip()) if link.strip() else ""
+        return absolute(link.strip(), base)
     except ValueError:
         return link.strip()
 

@@ -8,7 +8,7 @@ second, an entry whose guid is another one at each poll is known again, and its 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.collect.links import canonical
@@ -35,24 +35,29 @@ def names(entries: Sequence[Marks], *, by_link: bool = False) -> list[str]:
 
     by_link: the guids of this source are not to be trusted. A guid or link that other entries have too names nothing.
     """
-    guids = _told([each.guid for each in entries], entries, [each.link or each.title for each in entries])
-    links = _told([each.link for each in entries], entries, [each.title for each in entries])
+    spelled = {value: canonical(value) for each in entries for value in (each.guid, each.link)}
+    guids = _told([each.guid for each in entries], spelled, entries, [each.link or each.title for each in entries])
+    links = _told([each.link for each in entries], spelled, entries, [each.title for each in entries])
     return [link if by_link else guid or link for guid, link in zip(guids, links, strict=True)]
 
 
-def _told(values: Sequence[str], entries: Sequence[Marks], others: Sequence[str]) -> list[str]:
+def _told(
+    values: Sequence[str], spelled: Mapping[str, str], entries: Sequence[Marks], others: Sequence[str]
+) -> list[str]:
     """The values in one spelling; a stricter one for different values of different entries that would fall together;
     nothing for a value whose entries differ in `others`."""
-    loose = [canonical(value) for value in values]
-    written, contents, shared = (defaultdict[str, set[str]](set) for _ in range(3))
-    for value, name, each, other in zip(values, loose, entries, others, strict=True):
-        written[name].add(value)
-        contents[name].add(digest(each.title, each.body))
+    written, shared = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for value, other in zip(values, others, strict=True):
+        written[spelled[value]].add(value)
         shared[value].add(other)
+    contents = defaultdict[str, set[tuple[str, str]]](set)
+    for value, each in zip(values, entries, strict=True):
+        if len(written[spelled[value]]) > 1:            # seldom: only there is it asked whether they are twins
+            contents[spelled[value]].add((each.title, each.body))
     found = []
-    for value, name in zip(values, loose, strict=True):
-        apart = len(written[name]) > 1 and len(contents[name]) > 1
-        found.append("" if len(shared[value]) > 1 else canonical(value, loose=False) if apart else name)
+    for value in values:
+        apart = len(contents[spelled[value]]) > 1
+        found.append("" if len(shared[value]) > 1 else canonical(value, loose=False) if apart else spelled[value])
     return found
 
 

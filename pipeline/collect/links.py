@@ -24,6 +24,7 @@ _SITES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"https?://space\.bilibili\.com/\d+(?:[/?#].*)?()"), "https://www.bilibili.com/{}"),
 )
 """Sites whose links to a post lead with its author, and the site's own link to the same post without."""
+_NAMING_HOSTS = ("weibo.com", "x.com", "twitter.com", "bilibili.com")
 _PERSONAL = re.compile(
     r"^(?:tel|phone|mobile|e?mail|user|user_?name|user_?id|uid|fromuid|author(?:_?id)?|nick(?:name)?|id_?card|openid)$",
     re.IGNORECASE)
@@ -33,6 +34,11 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\
 """What no address has: control characters, directions that make it look like another, halves of characters."""
 
 
+def absolute(link: str, base: str) -> str:
+    """The link as it is when it says its scheme and host, else by the base; nothing for nothing. Raises ValueError."""
+    return link if not link or link.startswith(("https://", "http://")) else urljoin(base, link)
+
+
 def public_link(link: str, base: str) -> str:
     """An absolute http(s) link without what names a person, or nothing.
 
@@ -40,15 +46,16 @@ def public_link(link: str, base: str) -> str:
     """
     try:
         link = _UNSEEN.sub("", link).strip()
-        parts = urlsplit(urljoin(base, link) if link else "")
+        parts = urlsplit(absolute(link, base))
         _ = parts.port                                  # raises when it is none
     except ValueError:
         return ""
     if parts.scheme not in ("http", "https") or not parts.hostname or len(link) > MAX_URL:
         return ""
-    for pattern, without in _SITES:
-        if (match := pattern.fullmatch(urlunsplit(parts))) is not None:
-            return without.format(match[1])
+    if parts.hostname.endswith(_NAMING_HOSTS):
+        for pattern, without in _SITES:
+            if (match := pattern.fullmatch(urlunsplit(parts))) is not None:
+                return without.format(match[1])
     place = parts.netloc.rpartition("@")[2]
     path = unquote(parts.path)
     if "@" in path or _PROFILE.search(path):
@@ -59,6 +66,8 @@ def public_link(link: str, base: str) -> str:
 
 def _impersonal(query: str) -> str:
     """The query as it was written, without its personal parameters."""
+    if not query:
+        return ""
     return "&".join(part for part in query.split("&") if not _names_person(part))
 
 
