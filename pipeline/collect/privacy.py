@@ -66,17 +66,22 @@ def mask(text: str) -> str:
     if _SUSPECT.search(text) is None:
         return text
     for _ in range(ROUNDS):
-        before, text = text, _POSTED.sub("[用户]", text)
-        folded, words = _folded(text)
-        for need, find, label in _FINDERS:
-            if need.search(words) is None:
-                continue
-            spans = [folded.span(*each) for each in find(words)]
-            if spans:
-                text = _replaced(text, spans, label)
-                folded, words = _folded(text)
+        before, text = text, _once(_POSTED.sub("[用户]", text) if "发表于" in text else text)
         if text == before:
             break
+    return text
+
+
+def _once(text: str) -> str:
+    folded, words = _folded(text)
+    there: dict[re.Pattern[str], bool] = {}             # most texts lack most needs: each is looked for once
+    for need, find, label in _FINDERS:
+        if need not in there:
+            there[need] = need.search(words) is not None
+        if there[need] and (spans := [folded.span(*each) for each in find(words)]):
+            text = _replaced(text, spans, label)
+            folded, words = _folded(text)
+            there.clear()
     return text
 
 
