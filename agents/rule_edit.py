@@ -26,7 +26,7 @@ from agents.rule_files import RuleFiles, read_dir
 from pipeline.collect.links import canonical
 from pipeline.collect.opml import free_id, span
 from pipeline.errors import WenxunError
-from pipeline.rulebook.schema import RuleBook, Source
+from pipeline.rulebook.schema import RuleBook, Source, on_instance
 
 FILE = "sources.yml"
 _SPANS = frozenset(("interval", "min_interval", "max_interval"))
@@ -93,10 +93,7 @@ def _sorted(proposed: Sequence[Source], book: RuleBook) -> tuple[tuple[Source, .
 
 def _address(source: Source, book: RuleBook) -> str:
     """One spelling of the address. Tracking parameters count: in a feed's address they may choose the feed."""
-    url = source.url
-    if url.startswith("rsshub:"):
-        url = book.rsshub.rstrip("/") + url.removeprefix("rsshub:")
-    return canonical(url, loose=False)
+    return canonical(on_instance(source.url, book.rsshub), loose=False)
 
 
 def entry(source: Source) -> dict[str, Any]:

@@ -13,16 +13,17 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError
 
 from agents.bus import Bus, consumer, session_seconds
+from agents.collector.patience import FIRST_WAIT, patiently
 from agents.collector.states import read_states
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
 from agents.settings import Settings
 from pipeline import codec, topics
 from pipeline.errors import CodecError
-from pipeline.model import DeadLetter, Millis, PollRequest, SourceState
+from pipeline.model import Millis, PollRequest, SourceState
 from pipeline.rulebook.schema import MINUTE
 
 log = logging.getLogger("wenxun.collect")
@@ -34,7 +35,6 @@ REBALANCE_MS = 60_000
 """How long the group waits for a member that still ends its polls."""
 STALE: Millis = 10 * MINUTE
 """A request older than this is nobody's wish any more."""
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 READ_MS = 500
 MAX_RECORDS = 100
 
@@ -75,17 +75,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             await client.stop()
 
     async def _follow(self, client: AIOKafkaConsumer) -> None:
-        wait = self._first_wait
         while True:
-            try:
-                await self.step(client)
-                wait = self._first_wait
-            except (KafkaError, TimeoutError, ConnectionError) as error:
-                if not _mends(error):
-                    raise
-                log.warning("topic %s: %s; trying again in %g s", topics.POLLS, describe(error), wait)
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+            await patiently(lambda: self.step(client), f"topic {topics.POLLS}", self._first_wait)
 
     # ---------------------------------------------------------------- partitions
 
@@ -111,17 +102,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _take(self, partitions: Collection[int]) -> None:
         """Read, then begin. Raises only what no waiting mends."""
-        wait = self._first_wait
-        while True:
-            try:
-                states = await self._read(self._deps.settings, partitions)
-                break
-            except (KafkaError, TimeoutError, ConnectionError) as error:
-                if not _mends(error):
-                    raise
-                log.warning("topic %s: %s; trying again in %g s", topics.COLLECTOR_STATE, describe(error), wait)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
+        states = await patiently(lambda: self._read(self._deps.settings, partitions),
+                                 f"topic {topics.COLLECTOR_STATE}", self._first_wait)
         self._collector.take(partitions, states)
         log.info("took partitions %s of %s, %d sources known", sorted(partitions), topics.POLLS, len(states))
 
@@ -163,19 +145,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             reason=reason, error=error, at=self._deps.clock.now())
         self._deps.metrics["dead_letters_total"].labels("collect", str(reason)).inc()
         log.error("%s[%d]@%d set aside as %s: %s", record.topic, record.partition, record.offset, reason, error)
-        await self._until_sent(letter)
-
-    async def _until_sent(self, letter: DeadLetter) -> None:
-        wait = self._first_wait
-        while True:
-            try:
-                return await self._bus.send(topics.DEAD_LETTERS, letter.topic, letter, ident=letter.id)
-            except (KafkaError, TimeoutError, ConnectionError) as error:
-                if not _mends(error):
-                    raise
-                log.warning("a dead letter cannot be sent: %s; trying again in %g s", describe(error), wait)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
+        await patiently(lambda: self._bus.send(topics.DEAD_LETTERS, letter.topic, letter, ident=letter.id),
+                        "a dead letter cannot be sent", self._first_wait)
 
 
 async def _commit(client: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
@@ -184,10 +155,6 @@ async def _commit(client: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int
         await client.commit(offsets)
     except KafkaError as error:
         log.warning("offsets of %s not committed: %s", topics.POLLS, describe(error))
-
-
-def _mends(error: BaseException) -> bool:
-    return not isinstance(error, KafkaError) or bool(error.retriable) or isinstance(error, KafkaTimeoutError)
 
 
 def _sticky() -> type[StickyPartitionAssignor]:

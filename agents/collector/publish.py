@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
-
-from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from agents.bus import Bus
 from agents.collector.backpressure import Gate
+from agents.collector.patience import FIRST_WAIT, patiently
 from agents.metrics import Metrics
 from pipeline import codec, topics
 from pipeline.collect.entries import batches
 from pipeline.ids import digest
 from pipeline.model import CountsBatch, CountsRow, Millis, RawItem, SourceState
-
-log = logging.getLogger("wenxun.collect")
-
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
-"""Real seconds between attempts while the broker is away."""
 
 
 class Publisher:
@@ -60,13 +52,4 @@ class Publisher:
         return lambda: self._bus.send(topic, key, record, ident=ident, partition=partition)
 
     async def _until_acknowledged(self, send: Callable[[], Awaitable[None]]) -> None:
-        wait = self._first_wait
-        while True:
-            try:
-                return await send()
-            except (TimeoutError, ConnectionError, KafkaError) as error:
-                if isinstance(error, KafkaError) and not (error.retriable or isinstance(error, KafkaTimeoutError)):
-                    raise
-                log.warning("broker does not take records (%s): trying again in %g s", type(error).__name__, wait)
-            await asyncio.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
+        await patiently(send, "broker does not take records", self._first_wait)

@@ -24,6 +24,7 @@ from agents.commands.source_look import (
     settings_of,
     written,
 )
+from pipeline.collect.health import HealthState
 from pipeline.errors import RuleBookError
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pipeline.rulebook.schema import RuleBook, Source
 
 FORMATS = ("auto", "feed", "discourse", "nodebb")
-STATES = ("ok", "quiet", "silent", "failing", "blind", "disabled", "paused", "new", "overdue")
 
 
 def add(groups: Any) -> None:
@@ -60,7 +60,7 @@ def add(groups: Any) -> None:
     export = _action(actions, "export", run_export, "write the sources as OPML, groups as folders", scripts=False)
     export.add_argument("file", type=Path, nargs="?", metavar="FILE.opml", help="default: standard output")
     listed = _action(actions, "list", run_list, "the sources with their state, and which of them are not heard")
-    listed.add_argument("--state", choices=STATES, help="only those in this state")
+    listed.add_argument("--state", choices=[str(each) for each in HealthState], help="only those in this state")
 
 
 def _action(actions: Any, name: str, run: Any, words: str, *, scripts: bool = True) -> argparse.ArgumentParser:

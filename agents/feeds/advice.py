@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline.collect.schedule import Outcome
-from pipeline.rulebook.schema import DAY, HOUR, MINUTE
+from pipeline.rulebook.schema import DAY, HOUR, MINUTE, on_instance
 
 if TYPE_CHECKING:
     from agents.feeds.checkup import Checkup, How
@@ -46,7 +46,7 @@ def resolved(url: str, rsshub: str) -> str:
     """The address to ask: a RSSHub route on its instance; `https://` before an address that has no scheme."""
     url = url.strip()
     if url.startswith("rsshub:"):
-        return f"{rsshub.rstrip('/')}/{url.removeprefix('rsshub:').lstrip('/')}"
+        return on_instance(url, rsshub)
     return url if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url) and not re.match(r"[^/:]+:\d+(/|$)", url) else (
         f"https://{url}" if url else url)
 

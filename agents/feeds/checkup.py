@@ -16,16 +16,17 @@ import httpx
 
 from agents import outbound
 from agents.feeds import advice
-from agents.feeds.fetch import ACCEPT
+from agents.feeds.fetch import ACCEPT, outcome_of
 from agents.feeds.parsing import ParsePool
 from agents.feeds.robots import Robots
 from agents.feeds.worker import Done, Job
-from agents.outbound import Fault, Limits, OutboundError, Response
+from agents.outbound import Limits, OutboundError, Response
+from agents.outbound.faults import moved_to
 from pipeline.collect import discover, schedule, text
 from pipeline.collect.discover import Found
 from pipeline.collect.schedule import Outcome
 from pipeline.model import Millis, RawItem
-from pipeline.rulebook.schema import JsonList, RuleBook, Source, SourceFormat
+from pipeline.rulebook.schema import RSSHUB, JsonList, RuleBook, Source, SourceFormat
 from pipeline.topics import host_of
 
 SHOWN = 5
@@ -69,7 +70,7 @@ class How:
     now: Millis
     user_agent: str
     zone: str = "Asia/Shanghai"
-    rsshub: str = "https://rsshub.app"
+    rsshub: str = RSSHUB
     form: SourceFormat = SourceFormat.AUTO
     rules: JsonList | None = None
     respect_robots: bool = True
@@ -181,8 +182,7 @@ class Checkup:
     @property
     def moved_to(self) -> str:
         """Where it answers from for good: only permanent redirects on the way."""
-        permanent = self.redirects and all(status in (301, 308) for status, _ in self.redirects)
-        return self.redirects[-1][1] if permanent else ""
+        return moved_to(self.redirects)
 
     @property
     def usable(self) -> tuple[Candidate, ...]:
@@ -209,7 +209,7 @@ async def check_bytes(
     """Look at a document that is here already. name: file name or URL; a URL resolves relative links."""
     base = name if name.startswith(("http://", "https://")) else ""
     done = await parser.parse(_job(body, content_type, base, how))
-    seen = await _read(Checkup(name, base, Outcome.OK, size=len(body)), done, body, content_type)
+    seen = _read(Checkup(name, base, Outcome.OK, size=len(body)), done, body, content_type)
     if done.error and discover.is_page(page := text.decode(body[:discover.MAX_PAGE], content_type)):
         found = discover.feeds_of(page, base or "http://localhost/") if base else ()
         seen = replace(seen, candidates=tuple(Candidate(each.url, each.why) for each in found))
@@ -235,18 +235,18 @@ class _Look:
             return Checkup(url, final, Outcome.BLOCKED, error="网址写得不对", robots=RobotsSay())
         robots, fault = await self._robots(final)
         if fault is not None:
-            return Checkup(url, final, _unanswered(fault), error=str(fault), robots=robots)
+            return Checkup(url, final, outcome_of(fault), error=str(fault), robots=robots)
         if robots.allowed is False and self.how.respect_robots:
             return Checkup(url, final, Outcome.ROBOTS, error=robots.text, robots=robots)
         answer, took = await self._get(final)
         if isinstance(answer, OutboundError):
-            return Checkup(url, final, _unanswered(answer), error=str(answer), took=took, robots=robots)
+            return Checkup(url, final, outcome_of(answer), error=str(answer), took=took, robots=robots)
         seen = _headers(Checkup(url, answer.url, Outcome.OK, took=took, robots=robots), answer, self.how.now)
         if seen.outcome is not Outcome.OK:
             return seen
         content_type = answer.headers.get("content-type", "")
         done = await self.parser.parse(_job(answer.body, content_type, answer.url, self.how))
-        seen = await _read(seen, done, answer.body, content_type)
+        seen = _read(seen, done, answer.body, content_type)
         if done.error:
             page = text.decode(answer.body[:discover.MAX_PAGE], content_type)
             return replace(seen, candidates=await self._candidates(discover.feeds_of(page, answer.url)))
@@ -305,10 +305,6 @@ class _Look:
         return Candidate(found.url, found.why, done.kind, done.title, len(done.items), newest, done.error)
 
 
-def _unanswered(fault: OutboundError) -> Outcome:
-    return Outcome.BLOCKED if fault.fault is Fault.REFUSED else Outcome.NO_ANSWER
-
-
 def _headers(seen: Checkup, answer: Response, now: Millis) -> Checkup:
     """With what status and headers say."""
     wait = schedule.retry_after(answer.headers, now)
@@ -327,13 +323,12 @@ def _job(body: bytes, content_type: str, url: str, how: How) -> Job:
                now=how.now, backfill=False, rules=how.rules)
 
 
-async def _read(seen: Checkup, done: Done, body: bytes, content_type: str) -> Checkup:
+def _read(seen: Checkup, done: Done, body: bytes, content_type: str) -> Checkup:
     """With what the parse process read."""
     if done.error:
         return replace(seen, outcome=Outcome.NOT_A_FEED, error=done.error)
     dated = [item.published_at for item in done.items if item.published_at is not None]
-    charset = done.charset or (await asyncio.to_thread(text.decoded, body, content_type))[1]
-    name, found, other = advice.charset_found(charset, body[:4096], content_type)
+    name, found, other = advice.charset_found(done.charset, body[:4096], content_type)
     return replace(
         seen, kind=done.kind, title=done.title, charset=Charset(name, found, other), ttl=done.ttl,
         dates=Dates(len(dated), len(done.items) - len(dated), done.clamped, max(dated, default=None),

@@ -10,7 +10,7 @@ import httpx
 from agents import outbound
 from agents.feeds.robots import Robots, Verdict
 from agents.outbound import Fault, Limits, OutboundError
-from agents.outbound.faults import SHIPPED
+from agents.outbound.faults import SHIPPED, moved_to
 from pipeline.collect import schedule
 from pipeline.collect.schedule import Outcome, Poll
 from pipeline.model import Millis, SourceState
@@ -98,8 +98,12 @@ def refused(verdict: Verdict) -> Poll | None:
 
 def unanswered(error: OutboundError, words: str = "") -> Poll:
     """How a poll ends that brought no response. words: instead of the error's own."""
-    outcome = Outcome.BLOCKED if error.fault is Fault.REFUSED else Outcome.NO_ANSWER
-    return Poll(outcome, error=f"{words or error}{_HINTS.get(error.fault, '')}")
+    return Poll(outcome_of(error), error=f"{words or error}{_HINTS.get(error.fault, '')}")
+
+
+def outcome_of(error: OutboundError) -> Outcome:
+    """BLOCKED is for people to mend, NO_ANSWER may mend itself."""
+    return Outcome.BLOCKED if error.fault is Fault.REFUSED else Outcome.NO_ANSWER
 
 
 def user_agent(contact: str, sources: int) -> str:
@@ -113,19 +117,13 @@ def _sorted(answer: outbound.Response, state: SourceState | None, now: Millis, c
     outcome = schedule.outcome_of(answer.status, wait)
     fresh_for = schedule.max_age(answer.headers, now)
     etag, last_modified = schedule.validators(answer.headers)
-    moved_to = _moved(answer)
+    moved = moved_to(answer.redirects)
     if outcome is Outcome.OK:
         return Fetched(answer.body, answer.headers.get("content-type", ""), answer.url, etag, last_modified, fresh_for,
-                       not conditional, moved_to)
+                       not conditional, moved)
     if outcome is Outcome.NOT_MODIFIED and state is not None and conditional:
-        return Poll(outcome, asked=fresh_for, etag=etag or state.etag, url=answer.url, moved_to=moved_to,
+        return Poll(outcome, asked=fresh_for, etag=etag or state.etag, url=answer.url, moved_to=moved,
                     last_modified=last_modified or state.last_modified)
     if outcome is Outcome.NOT_MODIFIED:
         outcome = Outcome.BAD_STATUS                    # an answer to a question that was not asked
     return Poll(outcome, error=_STATUS[outcome].format(status=answer.status), retry_after=wait, url=answer.url)
-
-
-def _moved(answer: outbound.Response) -> str:
-    """Where permanent redirects alone led."""
-    permanent = answer.redirects and all(status in (301, 308) for status, _ in answer.redirects)
-    return answer.url if permanent else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -53,3 +53,9 @@ class Response:
     body: bytes
     url: str
     redirects: tuple[tuple[int, str], ...] = field(default=())
+
+
+def moved_to(redirects: Sequence[tuple[int, str]]) -> str:
+    """Where permanent redirects alone led, of `Response.redirects`; empty when there were none or others among them."""
+    permanent = redirects and all(status in (301, 308) for status, _ in redirects)
+    return redirects[-1][1] if permanent else ""

@@ -56,7 +56,7 @@ DATE = Word("日期 年-月-日", "2026-12-31", _date, {"type": "string", "patte
 
 class _Sources(msgspec.Struct):
     sources: tuple[schema.Source, ...] = ()
-    rsshub: str = "https://rsshub.app"
+    rsshub: str = schema.RSSHUB
 
 
 class _Channels(msgspec.Struct):

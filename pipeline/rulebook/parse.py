@@ -151,10 +151,10 @@ def _source(each: schema.Source, timezone: str, instance: str) -> schema.Source:
     origin, route = each.origin or host_of(each.url) or each.id, ""
     if each.url.startswith("rsshub:"):        # many sites answer through one instance: not one source
         origin, route = each.origin or "rsshub:" + each.url.split("/")[1], each.url
-    url = instance.rstrip("/") + route.removeprefix("rsshub:") if route else each.url
     form = schema.SourceFormat.JSON if each.list is not None else each.format
     return msgspec.structs.replace(
-        each, url=url, route=route, origin=origin, format=form, timezone=each.timezone or timezone)
+        each, url=schema.on_instance(each.url, instance), route=route, origin=origin, format=form,
+        timezone=each.timezone or timezone)
 
 
 def _channel(each: schema.Channel) -> schema.Channel:

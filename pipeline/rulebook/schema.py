@@ -30,6 +30,16 @@ class SourceFormat(StrEnum):
     JSON = "json"
 
 
+RSSHUB = "https://rsshub.app"
+"""The public instance, where no other is named."""
+
+
+def on_instance(route: str, instance: str) -> str:
+    """The address of `rsshub:/…` on a RSSHub instance; any other address is its own."""
+    path = route.removeprefix("rsshub:")
+    return route if path == route else f"{instance.rstrip('/')}/{path.lstrip('/')}"
+
+
 class SourceKind(StrEnum):
     FEED = "feed"
     INTAKE = "intake"
@@ -292,7 +302,7 @@ class RuleBook(_Rule, frozen=True):
     channels: tuple[Channel, ...]
     routes: tuple[Route, ...]
     timezone: str = "Asia/Shanghai"
-    rsshub: str = "https://rsshub.app"
+    rsshub: str = RSSHUB
     hash: str = ""
 
     def source(self, ident: str) -> Source | None:
