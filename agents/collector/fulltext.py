@@ -11,9 +11,9 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 from agents import outbound
-from agents.collector.hosts import Hosts
 from agents.deps import Deps
 from agents.feeds.fetch import Fetcher
+from agents.feeds.hosts import Hosts
 from agents.feeds.parsing import ParsePool
 from agents.feeds.worker import PAGE, Job
 from agents.outbound import Limits, OutboundError

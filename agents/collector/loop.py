@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agents.collector.alarms import Alarms
-from agents.collector.hosts import AT_ONCE
 from agents.collector.poll import Poller
 from agents.collector.turns import Turns
 from agents.deps import Deps
+from agents.feeds.hosts import AT_ONCE
 from pipeline import topics
 from pipeline.collect.schedule import TOLD_TO_WAIT, Outcome
 from pipeline.ids import digest

@@ -10,10 +10,10 @@ from aiokafka.errors import KafkaError
 
 from agents.collector.backpressure import Gate
 from agents.collector.fulltext import FullText
-from agents.collector.hosts import Hosts
 from agents.collector.publish import Publisher
 from agents.deps import Deps
 from agents.feeds.fetch import Fetched, Fetcher, user_agent
+from agents.feeds.hosts import Hosts
 from agents.feeds.parsing import ParsePool
 from agents.feeds.worker import Done, Job
 from pipeline.collect import counts, identity

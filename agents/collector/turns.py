@@ -7,7 +7,7 @@ import itertools
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from agents.collector.hosts import AT_ONCE
+from agents.feeds.hosts import AT_ONCE
 from pipeline.model import Millis
 from pipeline.rulebook.schema import MINUTE
 

@@ -143,7 +143,8 @@ def run_list(args: argparse.Namespace) -> int:
     from agents.clock import Clock
     from agents.commands.source_words import source_json, source_line
     from agents.rule_files import load_book
-    from pipeline.collect.health import coverage, health
+    from pipeline.collect.health import coverage_of, health
+    from pipeline.rulebook.schema import SourceKind
 
     settings = settings_of(args)
     try:
@@ -156,8 +157,9 @@ def run_list(args: argparse.Namespace) -> int:
     known, now, zone = states or {}, Clock.parse(settings.clock).now(), settings.zone
     rows = [(each, known.get(each.id), None if states is None else health(each, known.get(each.id), now))
             for each in book.sources]
+    feeds = [found for each, _, found in rows if found is not None and each.kind is SourceKind.FEED]
+    heard = None if states is None else coverage_of(feeds, now, zone)
     rows = [row for row in rows if not args.state or (row[2] is not None and row[2].state == args.state)]
-    heard = None if states is None else coverage(book.sources, known, now, zone)
     if args.json:
         print_json({"sources": [source_json(*row) for row in rows], "coverage": None if heard is None else {
             "statement": heard.statement, "blind": [each.source_id for each in heard.blind],

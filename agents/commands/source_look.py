@@ -81,8 +81,8 @@ def edit_json(edit: Edit) -> dict[str, Any]:
 async def looking(args: argparse.Namespace, settings: Settings) -> AsyncIterator[tuple[Look, ParsePool, How]]:
     """How to look at one address after another, politely: (look(url, how), parse processes, how to read `args`)."""
     from agents import outbound
-    from agents.collector.hosts import Hosts
     from agents.feeds.checkup import check
+    from agents.feeds.hosts import Hosts
     from agents.feeds.parsing import ParsePool
     from agents.feeds.robots import Robots
 

@@ -9,10 +9,10 @@ from agents.desk.commands import Order, Refused
 from agents.desk.watch import Wanted
 from agents.desk.web import Visit
 from pipeline.collect.health import HealthState
+from pipeline.rulebook.schema import DAY
 
 NAMED = 12
 """Sources in trouble that stand on top of the page; the filter shows the rest."""
-DAY = 86_400_000
 
 
 def sources(visit: Visit) -> Response:

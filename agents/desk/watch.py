@@ -11,7 +11,7 @@ from agents.clock import Clock
 from agents.desk.reads import page_count
 from agents.settings import Settings
 from agents.store import readmodel
-from pipeline.collect.health import Coverage, Health, HealthState, coverage, health
+from pipeline.collect.health import Coverage, Health, HealthState, coverage_of, health
 from pipeline.model import Millis, SourceState
 from pipeline.rulebook.schema import RuleBook, Source, SourceKind
 
@@ -125,10 +125,10 @@ def survey(engine: Engine, book: RuleBook | None, settings: Settings, now: Milli
         states = readmodel.source_states(connection)
     sources = book.sources if book else ()
     views = [View(each, states.get(each.id), health(each, states.get(each.id), now)) for each in sources]
+    heard = coverage_of([each.health for each in views if not each.filed], now, settings.zone)
     views.sort(key=lambda one: (one.source.group, one.filed, TROUBLE.index(one.health.state), one.source.name))
     polls = [each.state.polled_at for each in views if each.state is not None and each.source.polled]
-    return Survey(book.hash if book else "", tuple(views), coverage(sources, states, now, settings.zone),
-                  max(polls, default=None))
+    return Survey(book.hash if book else "", tuple(views), heard, max(polls, default=None))
 
 
 def view(engine: Engine, book: RuleBook | None, source_id: str, now: Millis) -> View | None:

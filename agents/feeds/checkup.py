@@ -5,18 +5,16 @@ Nothing is remembered and nothing is sent on. The desk, `wenxun sources check` a
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import httpx
 
 from agents import outbound
 from agents.feeds import advice
 from agents.feeds.fetch import ACCEPT, outcome_of
+from agents.feeds.hosts import Hosts
 from agents.feeds.parsing import ParsePool
 from agents.feeds.robots import Robots
 from agents.feeds.worker import Done, Job
@@ -27,7 +25,6 @@ from pipeline.collect.discover import Found
 from pipeline.collect.schedule import Outcome
 from pipeline.model import Millis, RawItem
 from pipeline.rulebook.schema import RSSHUB, JsonList, RuleBook, Source, SourceFormat
-from pipeline.topics import host_of
 
 SHOWN = 5
 """Items of a checkup."""
@@ -38,29 +35,6 @@ MAX_PAUSE = 10.0
 LIMITS = Limits()
 SOURCE = "checkup"
 """The source id of items that nobody stores."""
-
-
-class Turns(Protocol):
-    """Politeness towards hosts: `async with turns.turn(url): request` (agents/collector/hosts.py)."""
-
-    def turn(self, url: str) -> AbstractAsyncContextManager[None]: ...
-
-    def pace(self, url: str, seconds: float) -> None: ...
-
-
-class OneByOne:
-    """Turns of a caller that makes one request after the other, with the pause that a host wants."""
-
-    def __init__(self) -> None:
-        self._free_at: dict[str, float] = {}
-
-    @asynccontextmanager
-    async def turn(self, url: str) -> AsyncIterator[None]:
-        await asyncio.sleep(max(0.0, self._free_at.get(host_of(url), 0.0) - asyncio.get_running_loop().time()))
-        yield
-
-    def pace(self, url: str, seconds: float) -> None:
-        self._free_at[host_of(url)] = asyncio.get_running_loop().time() + seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +165,7 @@ class Checkup:
 
 
 async def check(
-    url: str, how: How, *, client: httpx.AsyncClient, parser: ParsePool, turns: Turns | None = None,
+    url: str, how: How, *, client: httpx.AsyncClient, parser: ParsePool, turns: Hosts | None = None,
     robots: Robots | None = None, timeout: float = 30.0, limits: Limits = LIMITS,
 ) -> Checkup:
     """Look at an address: a feed, a page that leads to feeds, or `rsshub:/…`. What goes wrong is in the Checkup.
@@ -199,7 +173,7 @@ async def check(
     timeout: real seconds for one request; robots.txt, a page's candidates and the conditional request are others.
     robots: where the answers of sites are kept from check to check.
     """
-    look = _Look(how, client, parser, turns or OneByOne(), robots or Robots(client), timeout, limits)
+    look = _Look(how, client, parser, turns or Hosts(), robots or Robots(client), timeout, limits)
     return advice.advised(await look.at(url), how)
 
 
@@ -224,7 +198,7 @@ class _Look:
     how: How
     client: httpx.AsyncClient
     parser: ParsePool
-    turns: Turns
+    turns: Hosts
     robots: Robots
     timeout: float
     limits: Limits

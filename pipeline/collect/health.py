@@ -6,7 +6,7 @@ The desk, the CLI, the alarms and the metrics read this, so that they never disa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from enum import StrEnum
@@ -173,7 +173,12 @@ def coverage(
 ) -> Coverage:
     """What is heard and what is not; desks where people report are left out. states: by source id. zone: of the times
     in the statement."""
-    found = [health(each, states.get(each.id), now) for each in sources if each.kind is SourceKind.FEED]
+    return coverage_of(
+        [health(each, states.get(each.id), now) for each in sources if each.kind is SourceKind.FEED], now, zone)
+
+
+def coverage_of(found: Sequence[Health], now: Millis, zone: tzinfo) -> Coverage:
+    """The same of sources whose health is known already; without desks where people report."""
     deaf = (each for each in found if each.state in DEAF)
     blind = tuple(sorted(deaf, key=lambda each: (each.since or 0, each.name)))
     silent = tuple(each for each in found if each.state is HealthState.SILENT)

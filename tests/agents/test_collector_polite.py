@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agents.collector.hosts import Hosts
+from agents.feeds.hosts import Hosts
 from pipeline import topics
 from pipeline.model import Counts, CountsBatch
 from pipeline.rulebook.schema import DAY, HOUR, MINUTE

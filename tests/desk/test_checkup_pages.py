@@ -16,7 +16,7 @@ from agents import cli
 from agents.clock import Clock
 from agents.desk import checks
 from agents.desk.checks import Busy, Checks
-from agents.feeds import checkup
+from agents.feeds import checkup, hosts
 from agents.feeds.checkup import Checkup, How
 from agents.store import schema
 from pipeline.collect.schedule import Outcome
@@ -116,7 +116,7 @@ async def test_a_look_keeps_the_pause_that_the_site_wants(
         waited.append(seconds)
         await original(min(seconds, 0.01))
 
-    monkeypatch.setattr(checkup.asyncio, "sleep", sleep)
+    monkeypatch.setattr(hosts.asyncio, "sleep", sleep)
     stand = stand_for(tmp_path, site)
     async with await stand.signed_in() as client:
         assert "测试这个" in (await form(client, "/sources/test", url=site.url + "/")).text

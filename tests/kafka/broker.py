@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 RUN = Path(__file__).parents[2] / "deploy" / "kafka" / "run"
+SETTLE_SECONDS = 180
 
 
 class Broker:
@@ -95,16 +96,31 @@ async def until(condition, seconds: float, what: str) -> None:  # type: ignore[n
         await asyncio.sleep(0.2)
 
 
-async def members(address: str, group: str) -> set[str]:
-    """Ids of a settled group's members."""
+async def settled(address: str, group: str, count: int) -> None:
+    """Wait until a group has so many members and no rebalance under way.
+
+    A member whose first request to join was lost stays in the group until its session ends (45 s), and the others
+    then have to join again: hence the long wait.
+    """
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        state, members = await _described(address, group)
+        if state == "Stable" and len(members) == count:
+            return
+        assert time.monotonic() < deadline, f"{group} wants {count} members, is {state} of {members}"
+        await asyncio.sleep(0.2)
+
+
+async def _described(address: str, group: str) -> tuple[str, set[str]]:
+    """A group's state and the ids of its members."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     try:
         for response in await admin.describe_consumer_groups([group]):
             for _, name, state, _, _, found, *_ in response.groups:
-                if name == group and state == "Stable":
-                    return {member[0] for member in found}
-        return set()
+                if name == group:
+                    return state, {member[0] for member in found}
+        return "absent", set()
     finally:
         await admin.close()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.kafka.broker import Broker, members, until
+from tests.kafka.broker import Broker, settled, until
 
 pytestmark = pytest.mark.kafka
 
@@ -67,7 +67,7 @@ class Lab:
         self.start_worker()
         await until(self._worked(2_000), 60, "the first worker commits")
         second = self.start_worker()
-        await until(self._joined(), 60, "the second worker has joined")
+        await settled(self.broker.address, f"lab-{self.run}", 2)
         both, waited = self._worked(sum(await self.committed()) + WORK_TOGETHER), time.monotonic()
         while not await both() and time.monotonic() - waited < STANDS_STILL:
             await asyncio.sleep(0.2)
@@ -87,11 +87,6 @@ class Lab:
         async def enough() -> bool:
             return sum(await self.committed()) >= records
         return enough
-
-    def _joined(self):  # type: ignore[no-untyped-def]
-        async def shared() -> bool:
-            return len(await members(self.broker.address, f"lab-{self.run}")) == 2
-        return shared
 
 
 async def run_lab(broker: Broker, kind: str) -> tuple[list[int], int, int]:

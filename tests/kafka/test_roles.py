@@ -15,7 +15,7 @@ from agents.supervisor import Supervisor
 from pipeline import topics
 from pipeline.model import Ack, Close, DeadLetter, Escalation, EventHead, RawBatch, ScoredBatch
 from tests.builders import NOON, raw_item, scored_batch, scored_item
-from tests.kafka.broker import Broker, members, until
+from tests.kafka.broker import Broker, settled, until
 from tests.kafka.installation import Installation, repeated
 
 pytestmark = pytest.mark.kafka
@@ -54,7 +54,7 @@ async def test_two_scorers_and_two_trackers_one_killed_under_load_skip_nothing_a
     installation.start("score,track", POD_NAME="")
     await installation.ready()
     for group in ("wenxun-score", "wenxun-track"):
-        await until(lambda group=group: _members(installation, group, 2), 60, f"two members of {group}")
+        await settled(installation.broker.address, group, 2)
     records = load(items, at)
     await installation.send(*records[:len(records) // 2])
     sending = asyncio.create_task(installation.send(*records[len(records) // 2:]))
@@ -162,10 +162,6 @@ async def test_a_broker_that_was_away_costs_nothing_and_nobody_has_to_help(insta
     scored = {item.item.id for batch in await installation.read(topics.ITEMS_SCORED)
               if isinstance(batch, ScoredBatch) for item in batch.items}
     assert {f"{number:020x}" for number in (*range(400), *range(70_000, 70_040))} <= scored
-
-
-async def _members(installation: Installation, group: str, count: int) -> bool:
-    return len(await members(installation.broker.address, group)) == count
 
 
 async def _heads(installation: Installation, items: int) -> bool:
