@@ -41,6 +41,10 @@ TYPES: dict[str, type[Any]] = {
     "delivery": model.Delivery,
     "dead": model.DeadLetter,
     "rules": RuleBook,
+    "rules.state": model.RulesState,
+    "rules.answer": model.RulesAnswer,
+    "rules.worker": model.Worker,
+    "verdict": model.Verdict,
 }
 _NAMES = {cls: name for name, cls in TYPES.items()}
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {name: msgspec.json.Decoder(cls) for name, cls in TYPES.items()}

@@ -19,6 +19,7 @@ EVENTS = "events"
 ESCALATIONS = "escalations"
 DELIVERIES = "deliveries"
 RULES = "rules"
+WORKERS = "rules.workers"
 COLLECTOR_STATE = "collector.state"
 POLLS = "polls"
 DEAD_LETTERS = "dead.letters"
@@ -58,7 +59,8 @@ CATALOG: tuple[Topic, ...] = (
     Topic(EVENTS, "event id", retention_ms=30 * DAY_MS),
     Topic(ESCALATIONS, "event id", retention_ms=30 * DAY_MS),
     Topic(DELIVERIES, "event id", retention_ms=30 * DAY_MS),
-    Topic(RULES, "'book'", compact=True, partitions=1),
+    Topic(RULES, "'book', 'state' or 'answer'", compact=True, partitions=1),
+    Topic(WORKERS, "worker", retention_ms=DAY_MS, partitions=1),
     Topic(COLLECTOR_STATE, "source id; partition by host", compact=True, config=READ_AT_ONCE),
     Topic(POLLS, "source id; partition by host", retention_ms=DAY_MS),
     Topic(DEAD_LETTERS, "source topic", retention_ms=30 * DAY_MS),

@@ -27,14 +27,18 @@ from pipeline.model.events import (
     EventStatus,
     Evidence,
     Excerpt,
+    Factor,
     LevelDecision,
     MemberRow,
     Tick,
+    Verdict,
+    VerdictKind,
     WarmEvent,
     Why,
 )
 from pipeline.model.items import (
     OPEN_SUBJECT,
+    SHADOW,
     Counts,
     CountsBatch,
     CountsRow,
@@ -48,6 +52,7 @@ from pipeline.model.items import (
     SourceState,
     Span,
 )
+from pipeline.model.rules import Raise, RulesAnswer, RulesState, Worker
 
 __all__ = [
     "Ack",
@@ -67,6 +72,7 @@ __all__ = [
     "Evidence",
     "Excerpt",
     "FINAL_REASONS",
+    "Factor",
     "LevelDecision",
     "MemberRow",
     "Millis",
@@ -74,9 +80,13 @@ __all__ = [
     "Polarity",
     "PollRequest",
     "RawBatch",
+    "Raise",
     "RawItem",
     "Receiver",
     "Record",
+    "RulesAnswer",
+    "RulesState",
+    "SHADOW",
     "ScoredBatch",
     "ScoredItem",
     "Sentiment",
@@ -84,7 +94,10 @@ __all__ = [
     "SourceState",
     "Span",
     "Tick",
+    "Verdict",
+    "VerdictKind",
     "WarmAlert",
     "WarmEvent",
     "Why",
+    "Worker",
 ]

@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from pipeline.model.base import Millis, Record
-from pipeline.model.items import CountsRow, Span
+from pipeline.model.items import SHADOW, CountsRow, Span
 
 FINAL_REASONS = ("不相关", "重复")
 """An event closed with a reason that begins so does not come back when new items join it."""
@@ -22,12 +22,21 @@ class Why(StrEnum):
     CLOSED = "closed"                # by a person
     GROWING = "growing"              # comments, forwards … within the window grew by the next level's `growth`
     REPORTED = "reported"            # an urgent report of a department or a hotline
+    RULES = "rules"                  # the rules changed: the same figures are another level now
+
+
+class Factor(msgspec.Struct, frozen=True, array_like=True):
+    """A factor of levels.yml as it stood: what there was, and what was asked for."""
+    name: str
+    value: float
+    need: float
 
 
 class Evidence(msgspec.Struct, frozen=True):
     """The figures a level was decided on: distinct items and independent sources within window (ms) up to `at`.
 
     growth: comments, forwards and likes that were added to the event's items within the window.
+    factors: every factor of the threshold that decided, in the order of `wenxun rules factors`.
     """
     items: int
     sources: int
@@ -37,6 +46,7 @@ class Evidence(msgspec.Struct, frozen=True):
     need_sources: int = 0
     growth: int = 0
     need_growth: int = 0
+    factors: tuple[Factor, ...] = ()
 
 
 class LevelDecision(msgspec.Struct, frozen=True):
@@ -73,12 +83,14 @@ class MemberRow(msgspec.Struct, frozen=True, array_like=True):
     """An item's part of an event, at most 200 bytes encoded: what the tracker's tables hold per item.
 
     at: event time. origin: a long one is its hash. flags: MUTE, NEGATIVE … of track/cluster.py, as bits.
+    group: of its source, as 16 bits of a hash; 0 unknown (rows of before there were groups).
     """
     item_id: str
     at: Millis
     origin: str
     flags: int
     terms: tuple[tuple[int, int], ...]
+    group: int = 0
 
 
 class EventHead(Record, frozen=True):
@@ -125,9 +137,14 @@ class EventHead(Record, frozen=True):
     joined: tuple[MemberRow, ...] = ()
 
     @property
+    def shadow(self) -> bool:
+        """Whether it is of a shadow rule: shown beside the live events, never told to anybody."""
+        return self.subject.startswith(SHADOW)
+
+    @property
     def short(self) -> str:
-        """E-0317, or an empty string before the first level."""
-        return f"E-{self.number:04d}" if self.number else ""
+        """E-0317 (S-0317 of a shadow rule), or an empty string before the first level."""
+        return f"{'S' if self.shadow else 'E'}-{self.number:04d}" if self.number else ""
 
 
 class Tick(Record, frozen=True):
@@ -154,3 +171,25 @@ class WarmEvent(Record, frozen=True):
     head: EventHead
     rows: tuple[MemberRow, ...]
     counts: tuple[CountsRow, ...] = ()
+
+
+class VerdictKind(StrEnum):
+    """What a person says of an event or a match. A rule's false-positive ratio is made of these."""
+    RELEVANT = "relevant"
+    NOT_RELEVANT = "not_relevant"
+    DUPLICATE = "duplicate"
+    WRONG_LEVEL = "wrong_level"
+
+
+class Verdict(Record, frozen=True):
+    """A person's verdict on an event (event_id) or on an item's match with a subject (item_id). Topic events, keyed by
+    the event, else by the item. The last one on the same thing counts. book: the rules that had matched."""
+    id: str
+    subject: str
+    kind: VerdictKind
+    by: str
+    at: Millis
+    event_id: str = ""
+    item_id: str = ""
+    note: str = ""
+    book: str = ""

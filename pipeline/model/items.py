@@ -11,6 +11,9 @@ from pipeline.model.base import Millis, Record
 OPEN_SUBJECT = "*"
 """The subject of items that match no watch subject: emerging topics come from there."""
 
+SHADOW = "~"
+"""Before a subject's id: the subject as a shadow rule sees it. What it decides is recorded and shown, never sent."""
+
 
 class Counts(msgspec.Struct, frozen=True, array_like=True):
     """What a feed says people did with an entry, each a total; None where the feed does not say.
@@ -149,13 +152,14 @@ class Sentiment(msgspec.Struct, frozen=True):
 class ScoredItem(Record, frozen=True):
     """An item seen as one subject.
 
-    origin: who publishes it (two feeds of one site share one origin); sources are counted by it.
+    origin: who publishes it (two feeds of one site share one origin); sources are counted by it. group: of its source.
     terms: up to 16 (32-bit term hash, weight 1..255), heaviest first: what similarity is computed from.
     """
 
     item: RawItem
     origin: str
     source_name: str = ""
+    group: str = ""
     official: bool = False
     weight: float = 0.0
     spans: tuple[Span, ...] = ()

@@ -87,7 +87,7 @@ def subject(value: schema.Subject, path: str, place: Place) -> None:
         known = first.setdefault(each.text.lower(), index)
         if known != index:
             place.problem(_path(path, f"terms[{index}]"), f"词“{each.text}”重复，terms[{known}] 已经有了。", "只留一处")
-        if each.text in value.exclude:
+        if each.text in {one.text for one in value.exclude}:
             place.problem(_path(path, f"terms[{index}]"), f"词“{each.text}”也写在 exclude 里，永远不会匹配。",
                           "只留一处")
     total = sum(each.weight for each in value.terms)

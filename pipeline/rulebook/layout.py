@@ -105,6 +105,8 @@ TERM = Record(schema.Term, {
     "weight": Field(number(0.01, 100, 1), "权重，默认 1"),
 }, checks.term)
 
+PATTERN = Record(schema.Pattern, {"text": Field(text("游戏", 50), "要找的词", True)})
+
 SUBJECT = Record(schema.Subject, {
     "id": Field(ident("subject"), "主题编号", True),
     "title": Field(text("投票地点与时间", 60), "主题名称", True),
@@ -114,7 +116,8 @@ SUBJECT = Record(schema.Subject, {
     "terms": Field(Many(Short(text("投票站", 50), lambda word: schema.Term(text=word), TERM), 1),
                    "词表：不同的词各计一次权重", True),
     "threshold": Field(number(0.01, 1000, 1), "权重之和达到它就算匹配，默认 1"),
-    "exclude": Field(Many(text("游戏", 50)), "出现任何一个就不算匹配"),
+    "exclude": Field(Many(Short(text("游戏", 50), lambda word: schema.Pattern(text=word), PATTERN)),
+                     "出现任何一个就不算匹配"),
 }, checks.subject)
 
 WEIGHT = number(-10, 10, -1)

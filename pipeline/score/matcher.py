@@ -87,7 +87,8 @@ class Matcher:
         """Distinct folded terms; `_uses` says for each whose they are."""
         places: dict[str, int] = {}
         for index, subject in enumerate(self._subjects):
-            words = [(term.text, term.weight) for term in subject.terms] + [(each, None) for each in subject.exclude]
+            words: list[tuple[str, float | None]] = [(term.text, term.weight) for term in subject.terms]
+            words += [(each.text, None) for each in subject.exclude]
             for word, weight in words:
                 folded = fold_term(word)
                 if not folded:
