@@ -20,8 +20,8 @@ class RulesState(Record, frozen=True):
     """What became of the rule directory's last change. Topic rules, key `state`; written by role rules.
 
     in_force: version of the book that was published last. pending: hash of a book that waits for a person
-    (规则变更待确认), with the events it would raise (the first 100) and how many. problems: why the directory as it is
-    now could not be loaded, as `file:line:column …`; the book in force is then an earlier one. read_at: when it was read.
+    (规则变更待确认), with the events it would raise (the first 100) and how many. problems: why the directory, read
+    at `read_at`, could not be loaded, as `file:line:column …`; the book in force is an earlier one then
     """
     at: Millis
     in_force: str

@@ -9,7 +9,7 @@ class Threshold(Rule, frozen=True):
     """Reached when, within `window`, every factor that is not 0 is reached. See `wenxun rules factors`.
 
     items: distinct items. sources: independent ones. groups: source groups they belong to. speed: items per hour.
-    heat: items, and interactions at `EventRules.interaction` items each. growth: comments, forwards and likes that came,
+    heat: items, and interactions at `EventRules.interaction` items each. growth: comments, forwards and likes that came
     on items of `growth_sources` independent sources. negative: share of negative items, the lower bound of what the
     judged ones allow to say (0..1). impact: of the subject. official: items of official sources today.
     """
