@@ -1,10 +1,13 @@
-"""Brakes on guessing passwords: a lock per account and address, and one per account for guesses from everywhere."""
+"""Brakes: on guessing passwords, by locks per account and address and per account; on what costs the desk much work."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+from agents.clock import Clock
 from pipeline.model import Millis
 
 MINUTE = 60_000
@@ -55,3 +58,43 @@ class LoginLimiter:
 
 def _keys(account: str, address: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return ("address", (account, address)), ("account", (account,))
+
+
+class Busy(Exception):
+    """Work that is not done now. The text says why and when."""
+
+
+@dataclass(slots=True)
+class Brakes:
+    """One at a time for each account, a few in a minute. Used on the event loop only.
+
+    running: what is said to somebody who still has one under way. what: of `一分钟内最多{what}`.
+    """
+
+    real: Clock
+    per_minute: int
+    running: str
+    what: str
+    _running: set[str] = field(default_factory=set)
+    _recent: defaultdict[str, deque[Millis]] = field(default_factory=lambda: defaultdict(deque))
+
+    @contextmanager
+    def hold(self, account: str) -> Iterator[None]:
+        """Around the work; Busy when this account has to wait."""
+        self._admit(account)
+        self._running.add(account)
+        try:
+            yield
+        finally:
+            self._running.discard(account)
+
+    def _admit(self, account: str) -> None:
+        now, recent = self.real.now(), self._recent[account]
+        while recent and now - recent[0] >= MINUTE:
+            recent.popleft()
+        if account in self._running:
+            raise Busy(self.running)
+        if len(recent) >= self.per_minute:
+            wait = -(-(MINUTE - now + recent[0]) // 1000)
+            raise Busy(f"一分钟内最多{self.what}，请过 {wait} 秒再试。")
+        recent.append(now)

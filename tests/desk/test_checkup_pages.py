@@ -171,7 +171,7 @@ async def test_one_check_at_a_time_and_a_few_in_a_minute(stand: Stand, monkeypat
         await limited.check("李敏", "http://a.example", how)
     with pytest.raises(Busy, match="60 秒"):
         await limited.check("李敏", "http://a.example", how)
-    limited.real = Clock(seed.NOW + 60_000, 0, 0.0)
+    limited.brakes.real = Clock(seed.NOW + 60_000, 0, 0.0)
     assert (await limited.check("李敏", "http://a.example", how)).ok
 
 
