@@ -15,6 +15,7 @@ from pipeline.codec import Value
 from pipeline.escalate.escalator import Escalator
 from pipeline.model import AlertState, CountsBatch, Escalation, EventHead, RawBatch, ScoredBatch, Tick
 from pipeline.rulebook.schema import RuleBook
+from pipeline.score.pair import ScorerPair
 from pipeline.score.score import Scorer
 from pipeline.track.tracker import Tracker
 
@@ -38,7 +39,7 @@ class Replay:
         build: Callable[[RuleBook], Scorer] = Scorer,
     ) -> None:
         self._book, self._partitions, self._recorded, self._build = book, partitions, recorded, build
-        self._scorer: Scorer | None = None
+        self._scorer: ScorerPair | None = None
         self._trackers = [Tracker(partition, partitions) for partition in range(partitions)]
         self._escalators = [Escalator() for _ in range(partitions)]
 
@@ -63,11 +64,11 @@ class Replay:
 
     def score(self, batch: RawBatch) -> list[tuple[str, ScoredBatch]]:
         """Key and record of each part of a raw batch."""
-        self._scorer = self._scorer or self._build(self._book)
+        self._scorer = self._scorer or ScorerPair(self._book, self._build)
         groups = topics.Groups(self._partitions)
         for item in batch.items:
             groups.add(self._scorer.score(item))
-        return [(key, ScoredBatch(subject=subject, book=self._book.hash, items=tuple(items)))
+        return [(key, ScoredBatch(subject=subject, book=self._scorer.book_of(subject), items=tuple(items)))
                 for key, subject, items in groups]
 
     def _places(self, each: Input) -> Iterable[int]:

@@ -6,7 +6,8 @@ import msgspec
 
 from pipeline.fold import Folded, fold
 from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
-from pipeline.rulebook.schema import INTAKE, RuleBook, Source
+from pipeline.rulebook.schema import INTAKE, RuleBook, Source, Status
+from pipeline.rulebook.shadow import name_in_shadow, without_shadow
 from pipeline.score.kind import is_question
 from pipeline.score.matcher import Match, Matcher
 from pipeline.score.segment import Segmenter
@@ -28,17 +29,20 @@ class Scorer:
         self.book = book
         self._sources: dict[str, Source] = {each.id: each for each in (INTAKE, *book.sources)}
         self._matcher = Matcher(book)
-        self._segmenter = Segmenter(book)
+        self._segmenter = Segmenter(without_shadow(book))       # a shadow rule changes nothing of what is live
+        self._shadow = {each.id: name_in_shadow(each.id) for each in book.subjects if each.status is Status.SHADOW}
         self._sentiment = engine_for(book.sentiment)
 
     def score(self, item: RawItem) -> dict[str, ScoredItem]:
-        """Subject id -> the item as that subject sees it; {"*": …} for an item that matches none."""
+        """Subject id -> the item as that subject sees it; `*` for an item that matches none. Shadow ones, as `~x`, come
+        last and count for nothing in that."""
         title, text = fold(item.title), fold(item.text[:MAX_MATCHED_CHARS])
         base = self._base(item, title, text)
         matches = self._matcher.match((("title", title), ("text", text)), item.first_seen_at)
-        if not matches:
-            return {OPEN_SUBJECT: base}
-        return {match.subject: _seen_as(match, base) for match in matches}
+        found = {match.subject: _seen_as(match, base) for match in matches if match.subject not in self._shadow}
+        beside = {self._shadow[match.subject]: _seen_as(match, base) for match in matches
+                  if match.subject in self._shadow}
+        return (found or {OPEN_SUBJECT: base}) | beside
 
     def _base(self, item: RawItem, title: Folded, text: Folded) -> ScoredItem:
         source = self._sources.get(item.source_id)
