@@ -25,12 +25,13 @@ from pipeline.model import (
     Millis,
     PollRequest,
     RawBatch,
+    RulesAnswer,
     Snooze,
 )
 from pipeline.notify import wording
 from pipeline.rulebook.schema import RuleBook, SourceKind
 
-Command = Ack | Snooze | Close | PollRequest | RawBatch
+Command = Ack | Snooze | Close | PollRequest | RawBatch | RulesAnswer
 RESEND_AFTER = 30_000
 """The same decision again, this long (real milliseconds) after it was sent without effect, is sent again."""
 
@@ -58,7 +59,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who decides. event_id: about which event; of a poll or a report, 20 hex digits of what it is about.
+    """Who decides. event_id: about which event; else 20 hex digits of what it is about.
 
     at: the installation's clock; real: real time. via: the API token's name.
     """
@@ -202,5 +203,5 @@ def _note(note: str) -> str:
 
 def read_command(kind: str, record: str) -> Command:
     command: Any = codec.decode_as(codec.TYPES[kind], record.encode())
-    assert isinstance(command, Ack | Snooze | Close | PollRequest | RawBatch)
+    assert isinstance(command, Command)
     return command

@@ -1,4 +1,4 @@
-"""Rules as people read them: patterns, conditions as an indented tree, active times, spellings, expiry. No HTML here."""
+"""Rules as people read them: patterns, conditions as a tree, active times, spellings, expiry. No HTML here."""
 
 from __future__ import annotations
 

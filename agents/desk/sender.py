@@ -15,7 +15,7 @@ from agents.clock import Clock
 from agents.desk.commands import Command, read_command
 from agents.store import schema
 from pipeline import codec, topics
-from pipeline.model import Close, Millis, PollRequest, RawBatch
+from pipeline.model import Close, Millis, PollRequest, RawBatch, RulesAnswer
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +132,8 @@ def _address(command: Command) -> tuple[str, str]:
         return topics.POLLS, command.source_id
     if isinstance(command, RawBatch):
         return topics.ITEMS_RAW, command.source_id
+    if isinstance(command, RulesAnswer):
+        return topics.RULES, "answer"
     return topics.EVENTS, command.event_id
 
 
