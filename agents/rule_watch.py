@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
@@ -16,8 +18,9 @@ from agents.deps import Deps
 from agents.notices import notice
 from agents.rule_feed import KEY, RETRY_SECONDS, newest_book
 from agents.rule_files import RuleFiles, read_dir
+from agents.settings import Settings
 from pipeline import topics
-from pipeline.errors import RuleBookError
+from pipeline.errors import Problem, RuleBookError
 from pipeline.rulebook.schema import RuleBook
 
 log = logging.getLogger("wenxun.rules")
@@ -37,6 +40,19 @@ async def run(deps: Deps) -> None:
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("rules: broker not reachable (%s: %s); trying again", type(error).__name__, error)
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def watched(settings: Settings) -> tuple[Path, ...]:
+    """The directories that a book is made of, the live one first."""
+    return (settings.rules_dir,)
+
+
+def made(found: Sequence[RuleFiles], settings: Settings) -> tuple[RuleBook, list[Problem]]:
+    """The book of the watched directories, in the order of `watched`, and problems that do not keep it from being used.
+
+    Raises RuleBookError when the live directory cannot be used. The only place where a book is made of files.
+    """
+    return found[0].parse(settings.timezone), []
 
 
 class Watch:
@@ -71,7 +87,7 @@ class Watch:
 
     async def _changed(self, files: RuleFiles) -> None:
         try:
-            book = await asyncio.to_thread(files.parse, self._deps.settings.timezone)
+            book, _ = await asyncio.to_thread(made, (files,), self._deps.settings)
         except RuleBookError as error:
             await self._refuse(files, error)
         else:
