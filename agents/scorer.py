@@ -14,7 +14,7 @@ from pipeline import codec, topics
 from pipeline.ids import digest
 from pipeline.model import OPEN_SUBJECT, CountsBatch, RawBatch, RawItem, ScoredBatch, ScoredItem
 from pipeline.rulebook.schema import RuleBook
-from pipeline.score.score import Scorer
+from pipeline.score.pair import ScorerPair
 
 log = logging.getLogger("wenxun.scorer")
 
@@ -26,40 +26,40 @@ class ScorerOfBook:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._scorer: Scorer | None = None
-        self._hash = self._wanted = self._failed = ""
-        self._building: asyncio.Task[tuple[Scorer, str]] | None = None
+        self._scorer: ScorerPair | None = None
+        self._version = self._wanted = self._failed = ""
+        self._building: asyncio.Task[tuple[ScorerPair, str]] | None = None
 
-    async def get(self) -> tuple[Scorer, str]:
-        """A scorer and the hash of its book. Waits only when there is none yet."""
+    async def get(self) -> ScorerPair:
+        """A scorer of the newest book that one could be built of. Waits only when there is none yet."""
         book = self._deps.rules.book
-        if self._building is None and book.hash not in (self._hash, self._failed):
-            self._wanted = book.hash
+        if self._building is None and book.version not in (self._version, self._failed):
+            self._wanted = book.version
             self._building = asyncio.create_task(_build(book))
         if self._building is not None and (self._scorer is None or self._building.done()):
             await self._take()
         if self._scorer is None:
-            raise RuntimeError(f"no scorer of rule book {book.hash}, and none of an earlier one")
-        return self._scorer, self._hash
+            raise RuntimeError(f"no scorer of rule book {book.version}, and none of an earlier one")
+        return self._scorer
 
     async def _take(self) -> None:
         """The scorer that is built. One that cannot be built leaves the one before it at work."""
         assert self._building is not None
         try:
-            self._scorer, self._hash = await asyncio.shield(self._building)     # its waiter may run out of time
+            self._scorer, self._version = await asyncio.shield(self._building)     # its waiter may run out of time
         except Exception:
             self._building = None
             if self._scorer is None:
                 raise
             self._failed = self._wanted
             self._deps.metrics["agent_errors_total"].labels(ROLE).inc()
-            log.exception("no scorer of rule book %s: scoring goes on with %s", self._wanted, self._hash)
+            log.exception("no scorer of rule book %s: scoring goes on with %s", self._wanted, self._version)
         else:
             self._building = None
 
 
-async def _build(book: RuleBook) -> tuple[Scorer, str]:
-    return await asyncio.to_thread(Scorer, book), book.hash
+async def _build(book: RuleBook) -> tuple[ScorerPair, str]:
+    return await asyncio.to_thread(ScorerPair, book), book.version
 
 
 class Score:
@@ -68,17 +68,20 @@ class Score:
     def __init__(self, deps: Deps, out: Out) -> None:
         self._deps, self._out = deps, out
         self._scorers = ScorerOfBook(deps)
+        self._said = ""
 
     async def __call__(self, record: RawBatch | CountsBatch, partition: int) -> None:
         if isinstance(record, CountsBatch):
             return await self._pass_on(record)
         if not isinstance(record, RawBatch):
             raise TypeError(f"{topics.ITEMS_RAW} holds no {type(record).__name__}")
-        scorer, book = await self._scorers.get()
+        scorer = await self._scorers.get()
         groups = topics.Groups(self._deps.settings.partitions)
         for item in record.items:
             groups.add(await self._score(scorer, item, partition))
+        self._mind(scorer)
         for key, subject, items in groups:
+            book = scorer.book_of(subject)
             for batch in split(subject, book, items):
                 ident = digest(key, book, *(f"{one.item.id}{one.item.revision}" for one in batch.items))
                 await self._out.post(topics.ITEMS_SCORED, key, batch, ident=ident)
@@ -89,7 +92,15 @@ class Score:
         for each in range(topics.partitions_of(topics.ITEMS_SCORED, self._deps.settings.partitions)):
             await self._out.post(topics.ITEMS_SCORED, counts.source_id, counts, ident=ident, partition=each)
 
-    async def _score(self, scorer: Scorer, item: RawItem, partition: int) -> dict[str, ScoredItem]:
+    def _mind(self, scorer: ScorerPair) -> None:
+        """An error of the shadow side stops nothing; it is said when it is another one."""
+        if scorer.trouble and scorer.trouble != self._said:
+            self._deps.metrics["agent_errors_total"].labels(ROLE).inc()
+            log.error("the shadow rules of book %s do not score: %s (the live rules go on)", scorer.book.version,
+                      scorer.trouble)
+        self._said = scorer.trouble
+
+    async def _score(self, scorer: ScorerPair, item: RawItem, partition: int) -> dict[str, ScoredItem]:
         try:
             scored = scorer.score(item)
         except Exception as error:

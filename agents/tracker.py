@@ -9,7 +9,7 @@ from agents.stream import Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
 from pipeline.model import Close, CountsBatch, EventHead, ScoredBatch, Tick, WarmEvent, Why
-from pipeline.track.tracker import Tracker
+from pipeline.track.pair import TrackerPair
 
 ROLE = "track"
 INPUTS = (ScoredBatch, CountsBatch, Tick, Close, WarmEvent)
@@ -18,7 +18,7 @@ INPUTS = (ScoredBatch, CountsBatch, Tick, Close, WarmEvent)
 class Track:
     """The agent's body: a record in; its rows into the table, the events it touched out."""
 
-    def __init__(self, deps: Deps, out: Out, table: PartitionedTable, states: PartitionStates[Tracker]) -> None:
+    def __init__(self, deps: Deps, out: Out, table: PartitionedTable, states: PartitionStates[TrackerPair]) -> None:
         self._deps, self._out, self._table, self._states = deps, out, table, states
 
     async def __call__(self, record: Any, partition: int) -> None:
@@ -34,7 +34,7 @@ class Track:
 
     def _measure(self, head: EventHead) -> None:
         decision = head.decision
-        if decision.why is not Why.BELOW and decision.at == head.changed_at:
+        if not head.shadow and decision.why is not Why.BELOW and decision.at == head.changed_at:
             self._deps.metrics["level_decisions_total"].labels(str(decision.why)).inc()
             latency = max(0, self._deps.clock.now() - head.last_item_at) / 1000
             self._deps.metrics["event_e2e_latency_seconds"].labels("level").observe(latency)
@@ -53,7 +53,7 @@ def register(app: Any, deps: Deps) -> None:
     out = Out(app, deps, ROLE)
     partitions = deps.settings.partitions
     table = PartitionedTable(app, "events")
-    states = PartitionStates(table, lambda partition, rows: Tracker.restore(partition, partitions, rows))
+    states = PartitionStates(table, lambda partition, rows: TrackerPair.restore(partition, partitions, rows))
     body = Track(deps, out, table, states)
     topic = app.topic(topics.ITEMS_SCORED, key_type=bytes, value_type=bytes, partitions=partitions)
 

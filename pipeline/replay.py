@@ -17,7 +17,7 @@ from pipeline.model import AlertState, CountsBatch, Escalation, EventHead, RawBa
 from pipeline.rulebook.schema import RuleBook
 from pipeline.score.pair import ScorerPair
 from pipeline.score.score import Scorer
-from pipeline.track.tracker import Tracker
+from pipeline.track.pair import TrackerPair
 
 Decision = EventHead | Escalation | AlertState
 
@@ -40,7 +40,7 @@ class Replay:
     ) -> None:
         self._book, self._partitions, self._recorded, self._build = book, partitions, recorded, build
         self._scorer: ScorerPair | None = None
-        self._trackers = [Tracker(partition, partitions) for partition in range(partitions)]
+        self._trackers = [TrackerPair(partition, partitions) for partition in range(partitions)]
         self._escalators = [Escalator() for _ in range(partitions)]
 
     def feed(self, each: Input) -> Iterator[Decision]:

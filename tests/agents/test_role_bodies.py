@@ -20,7 +20,7 @@ from pipeline import codec, topics
 from pipeline.escalate.escalator import Escalator
 from pipeline.model import Counts, CountsBatch, CountsRow, Escalation, EventHead, RawBatch, ScoredBatch, Tick
 from pipeline.rulebook.schema import MINUTE
-from pipeline.track.tracker import Tracker
+from pipeline.track.pair import TrackerPair
 from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
 from tests.pipeline.test_escalate import head
 
@@ -85,7 +85,7 @@ async def test_an_item_goes_on_once_per_subject_it_matches(deps: Deps) -> None:
 async def test_one_bad_item_is_set_aside_alone_and_can_be_replayed(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> None:
     out, body = FakeOut(), Score(deps, FakeOut())
     body._out = out  # type: ignore[assignment]
-    scorer, _ = await body._scorers.get()
+    scorer = await body._scorers.get()
     good = scorer.score
 
     class Brittle:
@@ -93,6 +93,8 @@ async def test_one_bad_item_is_set_aside_alone_and_can_be_replayed(deps: Deps, m
             if item.id == "bad":
                 raise ValueError("cannot")
             return good(item)
+
+        book_of, trouble = scorer.book_of, ""
 
     body._scorers._scorer = Brittle()  # type: ignore[assignment]
     await body(raw_batch(raw_item("a"), raw_item("bad"), raw_item("c")), 2)
@@ -112,19 +114,19 @@ def test_a_scored_record_that_grows_too_large_is_split_and_never_cut() -> None:
 
 async def test_the_tracker_writes_its_rows_and_sends_the_event_on(deps: Deps) -> None:
     out, table = FakeOut(), FakeTable()
-    body = Track(deps, out, table, FakeStates(Tracker(0, 4)))  # type: ignore[arg-type]
+    body = Track(deps, out, table, FakeStates(TrackerPair(0, 4)))  # type: ignore[arg-type]
     for n in range(3):
         await body(scored_batch(scored_item(f"i{n}", origin=f"s{n}", at=NOON + n)), 0)
     last = out.records(EventHead)[-1]
     assert last.level_name == "一般" and out.sent[-1][:2] == (topics.EVENTS, last.id)
-    assert Tracker.restore(0, 4, table.rows.items()).open_events[0].id == last.id
+    assert TrackerPair.restore(0, 4, table.rows.items()).open_events[0].id == last.id
     await body(Tick(at=NOON + MINUTE), 0)
     assert value(deps, "open_events", level="一般") == 1
     assert value(deps, "level_decisions_total", why="raised") == 1
 
 
 async def test_a_record_that_does_not_belong_on_a_topic_is_refused(deps: Deps) -> None:
-    body = Track(deps, FakeOut(), FakeTable(), FakeStates(Tracker(0, 4)))  # type: ignore[arg-type]
+    body = Track(deps, FakeOut(), FakeTable(), FakeStates(TrackerPair(0, 4)))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="items.scored holds no EventHead"):
         await body(head(), 0)
 
@@ -161,7 +163,7 @@ async def test_a_rule_book_whose_scorer_cannot_be_built_leaves_the_one_before_it
         raise RuntimeError("no such dictionary")
 
     with monkeypatch.context() as patch:
-        patch.setattr("agents.scorer.Scorer", broken)
+        patch.setattr("agents.scorer.ScorerPair", broken)
         deps.rules.offer(replace(book(), hash="c" * 16))
         for _ in range(50):
             assert await scorers.get() == before
@@ -169,7 +171,7 @@ async def test_a_rule_book_whose_scorer_cannot_be_built_leaves_the_one_before_it
     assert value(deps, "agent_errors_total", role="score") == 1
     deps.rules.offer(replace(book(), hash="d" * 16))
     async with asyncio.timeout(20):
-        while (await scorers.get())[1] != "d" * 16:
+        while (await scorers.get()).book.hash != "d" * 16:
             await asyncio.sleep(0.01)
 
 
@@ -180,7 +182,7 @@ async def test_a_wait_for_the_first_scorer_that_is_given_up_does_not_end_its_mak
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert (await scorers.get())[1] == "b" * 16
+    assert (await scorers.get()).book.hash == "b" * 16
 
 
 async def test_counts_go_to_every_tracker_as_they_are(deps: Deps) -> None:
@@ -195,7 +197,7 @@ async def test_counts_go_to_every_tracker_as_they_are(deps: Deps) -> None:
 
 async def test_growth_reaches_the_table_and_is_sent_on(deps: Deps) -> None:
     table, out = FakeTable(), FakeOut()
-    body = Track(deps, out, table, FakeStates(Tracker(0, 4)))  # type: ignore[arg-type]
+    body = Track(deps, out, table, FakeStates(TrackerPair(0, 4)))  # type: ignore[arg-type]
     await body(scored_batch(*(scored_item(each, counts=Counts(comments=1)) for each in "ab")), 0)
     await body(CountsBatch(source_id="xinwen", at=NOON, items=(CountsRow("a", NOON, Counts(comments=41)),)), 0)
     assert [head.growth for head in out.records(EventHead)] == [0, 40]
