@@ -19,7 +19,7 @@ RUNTIME_ONLY = {"faust", "aiokafka", "httpx", "httpcore", "sqlalchemy", "prometh
                 "asyncio", "threading", "logging", "socket", "os", "time", "random", "subprocess"}
 # What every role may use. All other modules of agents/ are roles or wiring.
 SHARED = {"settings", "clock", "deps", "metrics", "bus", "deadletter", "tables", "stream", "outbound", "addresses",
-          "notices", "store", "lag", "rule_files", "rule_feed", "feeds"}
+          "notices", "store", "lag", "rule_files", "rule_feed", "rule_answer", "feeds"}
 ROLES = {"collector", "scorer", "tracker", "escalator", "deliverer", "archivist", "desk", "rule_watch"}
 
 
