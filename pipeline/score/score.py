@@ -18,6 +18,13 @@ MAX_MATCHED_CHARS = 20_000
 
 MAX_ASKED_CHARS = 400
 
+Fields = tuple[tuple[str, Folded], ...]
+
+
+def folded_fields(item: RawItem) -> Fields:
+    """The item's title and text as they are matched."""
+    return ("title", fold(item.title)), ("text", fold(item.text[:MAX_MATCHED_CHARS]))
+
 
 class Scorer:
     """Everything compiled from one rule book. Heavy to build (half a second, more for SnowNLP): off the event loop.
@@ -36,15 +43,23 @@ class Scorer:
     def score(self, item: RawItem) -> dict[str, ScoredItem]:
         """Subject id -> the item as that subject sees it; `*` for an item that matches none. Shadow ones, as `~x`, come
         last and count for nothing in that."""
-        title, text = fold(item.title), fold(item.text[:MAX_MATCHED_CHARS])
-        base = self._base(item, title, text)
-        matches = self._matcher.match((("title", title), ("text", text)), item.first_seen_at)
+        fields = folded_fields(item)
+        return self.seen(self.base(item, fields), self.match(item, fields))
+
+    def match(self, item: RawItem, fields: Fields) -> list[Match]:
+        """The subjects that the item matches: the cheap half of `score`."""
+        return self._matcher.match(fields, item.first_seen_at)
+
+    def seen(self, base: ScoredItem, matches: list[Match]) -> dict[str, ScoredItem]:
+        """The item as each subject sees it: what `score` gives."""
         found = {match.subject: _seen_as(match, base) for match in matches if match.subject not in self._shadow}
         beside = {self._shadow[match.subject]: _seen_as(match, base) for match in matches
                   if match.subject in self._shadow}
         return (found or {OPEN_SUBJECT: base}) | beside
 
-    def _base(self, item: RawItem, title: Folded, text: Folded) -> ScoredItem:
+    def base(self, item: RawItem, fields: Fields) -> ScoredItem:
+        """What no subject changes: sentiment, question, terms. The costly half of `score`."""
+        (_, title), (_, text) = fields
         source = self._sources.get(item.source_id)
         said = _said(title.text, text.text)
         return ScoredItem(
