@@ -10,10 +10,10 @@ from agents.stream import Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import Ack, EventHead, Snooze, Tick, WarmAlert
+from pipeline.model import Ack, EventHead, Snooze, Tick, Verdict, WarmAlert
 
 ROLE = "escalate"
-INPUTS = (EventHead, Ack, Snooze, Tick, WarmAlert)
+INPUTS = (EventHead, Ack, Snooze, Tick, Verdict, WarmAlert)
 
 
 class Escalate:
@@ -29,7 +29,8 @@ class Escalate:
         await asyncio.gather(*(
             self._out.send(topics.ESCALATIONS, each.event_id, each, ident=each.id) for each in outcome.escalations))
         for escalation in outcome.escalations:
-            self._deps.metrics["escalations_total"].labels(str(escalation.kind)).inc()
+            if not escalation.shadow:
+                self._deps.metrics["escalations_total"].labels(str(escalation.kind)).inc()
         self._table.apply(partition, outcome.puts)
         for state in outcome.states:
             ident = f"{state.alert_id}-{state.event_version}-{state.revision}"

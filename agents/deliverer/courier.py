@@ -154,6 +154,8 @@ class Courier:
     async def _send(self, parcel: Parcel, channel: Channel, book: RuleBook) -> Outcome:
         settings = self._office.deps.settings
         escalation: Escalation = codec.decode_as(Escalation, parcel.escalation.encode())
+        if escalation.unsendable:        # intake lets none through; nothing of a shadow rule leaves here either
+            return Refused("影子规则的消息只记录，不发送")
         person = next((each for each in book.roster.people if each.id == parcel.person), None)
         person = person or Person(id=parcel.person, name=parcel.person, channels=())
         message = render(escalation, Setting(book, settings.zone, settings.external_url, settings.banner))

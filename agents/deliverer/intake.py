@@ -85,6 +85,8 @@ class Intake:
         except CodecError as error:
             await self._dead(record, Reason.UNDECODABLE, str(error))
             return []
+        if escalation.unsendable:        # of a shadow rule: the archive has it, and nobody is told
+            return []
         try:
             found = self._addressed(escalation)
         except Exception as error:   # a roster nobody foresaw must not stop the alerts behind this one

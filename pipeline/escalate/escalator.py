@@ -20,11 +20,12 @@ from pipeline.model import (
     Millis,
     Snooze,
     Tick,
+    Verdict,
     WarmAlert,
 )
 from pipeline.rulebook.schema import Route, RouteMode, RuleBook
 
-Input = EventHead | Ack | Snooze | Tick | WarmAlert
+Input = EventHead | Ack | Snooze | Tick | Verdict | WarmAlert
 
 _ALERT = b"a|"
 _CLOCK = b"t"
@@ -64,6 +65,8 @@ class Escalator:
     def handle(self, record: Input, book: RuleBook) -> Outcome:
         out = Outcome()
         match record:
+            case EventHead() if record.shadow:
+                self._recorded(record, book, out)
             case EventHead():
                 self.now = max(self.now, record.changed_at)
                 self._event(record, book, out)
@@ -75,6 +78,8 @@ class Escalator:
                 self._tick(record, book, out)
             case WarmAlert():
                 self._warm(record, book, out)
+            case Verdict():
+                pass                     # what people think of an alert changes nothing of who is told
             case _:
                 assert_never(record)
         return out
@@ -113,6 +118,13 @@ class Escalator:
         if over:
             changed = replace(changed, status=AlertStatus.ENDED, due_at=None, snoozed_until=None)
         self._put(changed, head, out)
+
+    def _recorded(self, head: EventHead, book: RuleBook, out: Outcome) -> None:
+        """A raise of a shadow rule: what would have been said, from the head alone. No state, no timer, no clock of the
+        live alerts is touched by it; the same head again gives the same record."""
+        decision = head.decision
+        if head.level and decision.level > decision.previous and decision.at == head.changed_at:
+            out.escalations.append(policy.in_shadow(head, book))
 
     # ---------------------------------------------------------------- people
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from pipeline.ids import digest
 from pipeline.model import AlertState, AlertStatus, Escalation, EscalationKind, EventHead, Millis, WarmAlert
 from pipeline.rulebook.schema import Route, RouteMode, RuleBook
+from pipeline.rulebook.shadow import live_name
 
 
 def route_for(routes: Iterable[Route], level_name: str, subject: str) -> Route | None:
@@ -91,6 +92,23 @@ def inform(state: AlertState, head: EventHead, book: RuleBook, now: Millis) -> E
         id=digest("inform", head.id, head.version), kind=EscalationKind.INFORM, at=now,
         why=head.decision.why.value, tell=state.told, event_id=head.id, alert_id=state.alert_id, level=head.level,
         level_name=head.level_name, head=replace(head, joined=()), book=book.hash)
+
+
+def in_shadow(head: EventHead, book: RuleBook) -> Escalation:
+    """What a raise of a shadow rule would have sent first: recorded once, and nobody is asked again.
+
+    A route that collects makes it a digest of its own, so that it is not counted as a page.
+    """
+    chosen = book.shadow or book
+    route = route_for(chosen.routes, head.level_name, live_name(head.subject))
+    steps, collected = route.steps if route else (), route is not None and route.mode is RouteMode.DIGEST
+    told = [step.tell for step in (steps if collected else steps[:1])] or [(chosen.roster.fallback,)]
+    bare, alert = replace(head, joined=()), digest("alert", head.id, head.level, head.raises)
+    return Escalation(
+        id=digest("step", alert, 0, 0), kind=EscalationKind.DIGEST if collected else EscalationKind.PAGE,
+        at=head.changed_at, why="raised", tell=tuple(who for tell in told for who in tell), event_id=head.id,
+        alert_id=alert, level=head.level, level_name=head.level_name, head=None if collected else bare,
+        digest=(bare,) if collected else (), book=head.book, shadow=True)
 
 
 def digest_of(route: Route, alerts: list[WarmAlert], book: RuleBook, now: Millis) -> Escalation:

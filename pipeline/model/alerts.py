@@ -95,6 +95,7 @@ class Escalation(Record, frozen=True):
 
     tell: teams or people of roster.yml; notify/route.py finds who of them is on duty at `at`.
     why: a sentence in Chinese. SYSTEM and TEST carry title and text, the rest the event's head (DIGEST: `digest`).
+    shadow: what a shadow rule would have told; recorded, never sent.
     """
 
     id: str
@@ -113,6 +114,13 @@ class Escalation(Record, frozen=True):
     title: str = ""
     text: str = ""
     book: str = ""
+    shadow: bool = False
+
+    @property
+    def unsendable(self) -> bool:
+        """Whether any of it comes from a shadow rule: the last guard before a message does not trust `shadow` alone."""
+        about = (self.head, *self.digest)
+        return self.shadow or any(head is not None and head.shadow for head in about)
 
 
 class DeliveryStatus(StrEnum):
