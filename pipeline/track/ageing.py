@@ -34,5 +34,9 @@ class Ageing:
         self.at = now
         return past
 
+    @property
+    def next_at(self) -> Millis | None:
+        return self._waiting[0][0] if self._waiting else None
+
     def __len__(self) -> int:
         return len(self._waiting)

@@ -77,6 +77,11 @@ class Tracker:
     def open_events(self) -> list[EventHead]:
         return [self._events[event_id].head for event_id in self._raised]
 
+    @property
+    def due_at(self) -> Millis | None:
+        """The next tick at this time or later changes something; None: no tick does."""
+        return self.now if self._raised else self._ageing.next_at
+
     def event_of(self, key: str, item_id: str) -> str:
         """The event that an item of this key belongs to, empty if none is held."""
         return self._places.event(key, item_id) or ""
@@ -240,8 +245,7 @@ class Tracker:
     # ---------------------------------------------------------------- time
 
     def _tick(self, tick: Tick, out: Outcome) -> None:
-        if tick.at <= self.now:
-            out.late += 1
+        out.late += tick.at <= self.now
         self.now = max(self.now, tick.at)
         if self._restored:
             self._say_again(tick.at, out)
