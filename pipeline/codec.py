@@ -16,6 +16,7 @@ import msgspec.inspect
 
 from pipeline import model
 from pipeline.errors import CodecError
+from pipeline.rulebook.older import as_now
 from pipeline.rulebook.schema import RuleBook
 from pipeline.times import rfc3339
 
@@ -91,17 +92,27 @@ def decode(value: bytes | None, headers: Iterable[tuple[str, bytes]] | dict[str,
         version = int(known.get("ce_schemaversion") or b"1")
         if version != SCHEMA_VERSION:
             return _decode_other_version(value, TYPES[name])
-        return _DECODERS[name].decode(value)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        return _decode(value, name)
+    except (msgspec.MsgspecError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CodecError(f"{name}: {error}") from error
 
 
 def decode_as(cls: type[Any], value: bytes) -> Any:
     """A record whose type is known from its place (a table row, an archived column)."""
     try:
-        return _DECODERS[_NAMES[cls]].decode(value)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return _decode(value, _NAMES[cls])
+    except (msgspec.MsgspecError, TypeError, AttributeError, RecursionError) as error:
         raise CodecError(f"{_NAMES[cls]}: {error}") from error
+
+
+def _decode(value: bytes, name: str) -> Any:
+    """A rule book may be of an earlier shape: the topic and the archive keep those that were in force then."""
+    try:
+        return _DECODERS[name].decode(value)
+    except msgspec.ValidationError:
+        if name != "rules":
+            raise
+    return msgspec.convert(as_now(msgspec.json.decode(value)), RuleBook)
 
 
 def _decode_other_version(value: bytes, cls: type[Any]) -> Any:

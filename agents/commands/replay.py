@@ -37,6 +37,7 @@ def add(groups: Any) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--rules", type=Path, help="rule directory; default: the recording's book, else ./rules")
     parser.add_argument("--json", action="store_true", help="decisions as JSON lines")
+    parser.add_argument("--shadow", action="store_true", help="also what the rules in shadow would have decided")
     parser.set_defaults(run=run)
 
 
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     recording = load(args.file, args.rules)
     count = 0
     for decision in replay(recording.inputs, recording.book, recording.partitions, recording.recorded):
+        if in_shadow(decision) and not args.shadow:
+            continue
         line = _json(decision) if args.json else sentence(decision, recording.book)
         if line:
             print(line)
@@ -101,12 +104,13 @@ def _recorded(
     path: Path, header: dict[str, Any], lines: list[tuple[int, dict[str, Any]]], rules: Path | None
 ) -> Recording:
     from pipeline.replay import Input
+    from pipeline.rulebook.older import as_now
 
     try:
-        book = _book(rules) if rules else msgspec.convert(header["book"], RuleBook)
+        book = _book(rules) if rules else msgspec.convert(as_now(header["book"]), RuleBook)
         recorded = frozenset(header["recorded"]) if rules is None else frozenset()
         partitions = int(header["partitions"])
-    except (KeyError, TypeError, ValueError) as error:      # of msgspec too
+    except (KeyError, TypeError, AttributeError, ValueError) as error:      # of msgspec too
         raise WenxunError(f"{path}:1: 首行不是录制文件的头：{error!r}") from None
     inputs = []
     for number, line in lines:
@@ -183,9 +187,15 @@ def sentence(decision: EventHead | Escalation | AlertState, book: RuleBook) -> s
                     f"{wording.why_of(decision, book.levels)}  《{decision.title}》")
         case Escalation():
             short = decision.head.short if decision.head else "、".join(head.short for head in decision.digest)
-            return (f"{wording.moment(decision.at, zone)}  {short}  {wording.KIND[decision.kind]} → "
+            kind = f"{wording.KIND[decision.kind]}{'（影子，不发送）' if decision.shadow else ''}"
+            return (f"{wording.moment(decision.at, zone)}  {short}  {kind} → "
                     f"{'、'.join(decision.tell)}  {wording.escalation_why(decision, book.levels)}")
     return ""
+
+
+def in_shadow(decision: EventHead | Escalation | AlertState) -> bool:
+    """Whether it comes of a shadow rule."""
+    return not isinstance(decision, AlertState) and decision.shadow
 
 
 def _json(decision: EventHead | Escalation | AlertState) -> str:

@@ -11,6 +11,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary_event
 from pipeline import codec
 from pipeline.errors import CodecError
 from pipeline.model import RawBatch, Tick
+from pipeline.rulebook.schema import HOUR, RuleBook, Threshold
 from tests.builders import NOON, book, raw_batch, raw_item
 
 WIRE = Path(__file__).parent.parent / "fixtures" / "wire"
@@ -84,3 +85,27 @@ def test_records_of_every_released_version_decode(path: Path) -> None:
 def test_every_record_type_has_a_fixture_of_this_version() -> None:
     current = {path.stem for path in (WIRE / f"v{codec.SCHEMA_VERSION}").glob("*.json")}
     assert current == set(codec.TYPES)
+
+
+def test_a_book_of_before_the_rules_language_means_what_it_meant() -> None:
+    wire = json.loads((WIRE / "v1" / "rules.json").read_bytes())
+    wire["subjects"][0]["exclude"] = ["打榜"]
+    wire["levels"]["ladder"][1]["enter"] |= {"growth": 500, "growth_sources": 2}
+    wire["levels"]["overrides"][0]["enter"]["一般"] |= {"growth": 40}
+    for found in (codec.decode(json.dumps(wire).encode(), headers("rules")),
+                  codec.decode_as(RuleBook, json.dumps(wire).encode())):
+        assert [each.name for each in found.subjects[0].exclude] == ["打榜"]
+        assert [each.enter for each in found.levels.ladder[:2]] == [
+            (Threshold(items=3, sources=2, window=HOUR),),
+            (Threshold(items=10, sources=4, window=2 * HOUR),
+             Threshold(growth=500, growth_sources=2, window=2 * HOUR))]
+        assert found.levels.overrides[0].enter["一般"][1] == Threshold(growth=40, window=2 * HOUR)
+
+
+@pytest.mark.parametrize("wrong", [{"levels": 3}, {"levels": {"ladder": 3}}, {"subjects": [3]}, {"subjects": None}])
+def test_a_book_of_no_version_is_no_book(wrong: dict[str, object]) -> None:
+    wire = json.loads((WIRE / "v1" / "rules.json").read_bytes()) | wrong
+    with pytest.raises(CodecError, match="rules"):
+        codec.decode(json.dumps(wire).encode(), headers("rules"))
+    with pytest.raises(CodecError, match="rules"):
+        codec.decode_as(RuleBook, json.dumps(wire).encode())
