@@ -70,15 +70,19 @@ def _median_idf() -> float:
     return values[len(values) // 2]
 
 
+def own_words(book: RuleBook) -> frozenset[str]:
+    """The words that a book adds to the dictionary. A text without any of them is cut the same under every book."""
+    terms = (fold_term(term.text) for subject in book.subjects for term in subject.terms)
+    return frozenset(word for word in terms if len(word) > 1 and _CHINESE.fullmatch(word))
+
+
 class Segmenter:
     """Cuts texts with one book's words. Building it copies jieba's dictionary: do it off the event loop."""
 
     def __init__(self, book: RuleBook) -> None:
         self._words = dict(_dictionary())
-        own = {fold_term(term.text) for subject in book.subjects for term in subject.terms}
-        for word in sorted(own):
-            if len(word) > 1 and _CHINESE.fullmatch(word):
-                self._add(word)
+        for word in sorted(own_words(book)):
+            self._add(word)
         self._weights: dict[str, tuple[int, float]] = {}
         self._cut: dict[str, list[str]] = {}
 
