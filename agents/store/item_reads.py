@@ -77,7 +77,7 @@ def _events(connection: Connection, item_id: str) -> tuple[ItemEvent, ...]:
     event, member = schema.events.c, schema.members.c
     rows = connection.execute(
         select(event.id, event.number, event.subject, event.title, event.status, event.level, event.level_name)
-        .where(member.item_id == item_id, event.id == member.event_id)
+        .where(member.item_id == item_id, event.id == member.event_id, event.shadow.is_(False))
         .order_by(event.level.desc(), event.opened_at.desc(), event.id))
     return tuple(ItemEvent(**{**row, "status": EventStatus(row["status"])}) for row in rows.mappings())
 

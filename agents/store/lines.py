@@ -23,12 +23,12 @@ from pipeline.model import (
     LevelDecision,
     Millis,
     Snooze,
+    Verdict,
     Why,
 )
 
 Row = dict[str, Any]
-_RISES = (Why.RAISED, Why.GROWING, Why.REPORTED)
-_CHANGES = (*_RISES, Why.LOWERED, Why.CALMED, Why.CLOSED)
+_CHANGES = (Why.RAISED, Why.GROWING, Why.REPORTED, Why.LOWERED, Why.CALMED, Why.CLOSED, Why.RULES)
 
 
 def of_head(head: EventHead) -> Iterator[Row]:
@@ -36,7 +36,7 @@ def of_head(head: EventHead) -> Iterator[Row]:
     decision = head.decision
     if decision.why in _CHANGES and (head.number or decision.why is Why.CLOSED):
         ref = digest(str(decision.why), decision.previous, decision.level, decision.at)
-        if decision.why in _RISES and head.raises == 1:
+        if decision.level > decision.previous and head.raises == 1:
             yield _line(head.id, "opened", decision.at, Kind.OPENED, {"number": head.number, "subject": head.subject})
         if decision.level != decision.previous:
             yield _line(head.id, f"level:{ref}", decision.at, Kind.LEVEL, msgspec.to_builtins(decision))
@@ -52,11 +52,17 @@ def of_command(command: Ack | Snooze | Close) -> Row:
     return _line(command.event_id, f"{kind}:{command.id}", command.at, kind, msgspec.to_builtins(command))
 
 
+def of_verdict(verdict: Verdict) -> Iterator[Row]:
+    """Of one on an event; one on a match is no line of any event."""
+    if verdict.event_id:
+        yield _line(verdict.event_id, f"verdict:{verdict.id}", verdict.at, Kind.VERDICT, msgspec.to_builtins(verdict))
+
+
 def of_escalation(decided: Escalation) -> Iterator[Row]:
     """A digest is a line of each event in it; a system notice is of none."""
     detail = {"id": decided.id, "kind": str(decided.kind), "why": decided.why, "level": decided.level,
               "level_name": decided.level_name, "step": decided.step, "repeat": decided.repeat,
-              "tell": list(decided.tell)}
+              "tell": list(decided.tell), **({"shadow": True} if decided.shadow else {})}
     about = {decided.event_id, *(head.id for head in decided.digest)} - {""}
     for event_id in sorted(about):
         yield _line(event_id, f"escalation:{decided.id}", decided.at, Kind.ESCALATION, detail)
@@ -77,7 +83,7 @@ def _status(head: EventHead, decision: LevelDecision) -> Row | None:
         return {"status": str(EventStatus.CLOSED), "by": head.closed_by, "reason": head.closed_reason}
     if decision.why is Why.CALMED:
         return {"status": str(EventStatus.CALM)}
-    if decision.why in _RISES and decision.previous == 0 and head.raises > 1:
+    if decision.level > decision.previous == 0 and head.raises > 1:
         return {"status": str(EventStatus.OPEN)}
     return None
 

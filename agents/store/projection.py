@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace as replaced
 from sqlalchemy import Connection, Engine, Table, delete, select, tuple_
 
 from agents.store import lines, schema
@@ -66,6 +67,9 @@ class Batch:
                 self._head(head)
             case model.Ack() | model.Snooze() | model.Close() as command:
                 self.rows["timeline"].append(lines.of_command(command))
+            case model.Verdict() as verdict:
+                self.rows["verdicts"].append(_verdict(verdict))
+                self.rows["timeline"].extend(lines.of_verdict(verdict))
             case model.AlertState() as state:
                 self.rows["alerts"].append(_alert(state))
             case model.Escalation() as decided:
@@ -77,7 +81,9 @@ class Batch:
             case model.SourceState() as state:
                 self.rows["sources"].append(_source(state))
             case RuleBook() as book:
-                self.rows["books"].append({"hash": book.hash, "at": entry.at, "book": _json(book)})
+                self.rows["books"].append(_book(replaced(book, shadow=None), live=entry.at))
+                if book.shadow is not None:
+                    self.rows["shadow"].append(_book(book.shadow, shadow=entry.at))
             case model.DeadLetter() as letter:
                 self.rows["dead_letters"].append(_dead(letter))
 
@@ -95,8 +101,12 @@ class Batch:
             written[name] = keep_newest(connection, rule.table, kept, rule.columns)
         for name, (table, on) in _ONCE.items():
             written[name] = insert_once(connection, table, self.rows[name], on=on)
-        books = newest(self.rows["books"], ["hash"], lambda row: row["at"])
-        written["books"] = keep_greatest(connection, schema.books, books, "at")
+        for rows in (self.rows["books"], self.rows["shadow"]):
+            kept = newest(rows, ["hash"], lambda row: (row["at"], row["shadow_at"]))
+            first = {row["hash"]: row["first_at"] for row in sorted(rows, key=lambda row: -row["first_at"])}
+            written["books"] += keep_greatest(
+                connection, schema.books, [{**row, "first_at": first[row["hash"]]} for row in kept],
+                "at", "shadow_at", least=["first_at"])
         return +written
 
 
@@ -131,6 +141,7 @@ _ONCE: dict[str, tuple[Table, tuple[str, ...]]] = {
     "counts": (schema.counts, ()),
     "escalations": (schema.escalations, ()),
     "dead_letters": (schema.dead_letters, ()),
+    "verdicts": (schema.verdicts, ()),
 }
 
 
@@ -214,7 +225,7 @@ def _event(head: model.EventHead) -> Row:
             "level": head.level, "level_name": head.level_name, "peak": head.peak, "version": head.version,
             "title": head.title, "items": head.items, "sources": head.sources, "opened_at": head.opened_at,
             "last_item_at": head.last_item_at, "changed_at": head.changed_at,
-            "head": _json(msgspec.structs.replace(head, joined=())), "expired": False}
+            "head": _json(msgspec.structs.replace(head, joined=())), "expired": False, "shadow": head.shadow}
 
 
 def _alert(state: model.AlertState) -> Row:
@@ -223,8 +234,19 @@ def _alert(state: model.AlertState) -> Row:
 
 
 def _escalation(decided: model.Escalation) -> Row:
+    first = decided.kind is model.EscalationKind.PAGE and not decided.step and not decided.repeat
     return {"id": decided.id, "event_id": decided.event_id, "kind": str(decided.kind), "at": decided.at,
-            "detail": _json(decided)}
+            "detail": _json(decided), "shadow": decided.shadow, "first": first}
+
+
+def _book(book: RuleBook, live: model.Millis = 0, shadow: model.Millis = 0) -> Row:
+    return {"hash": book.hash, "at": live, "book": _json(book), "first_at": live, "shadow_at": shadow}
+
+
+def _verdict(verdict: model.Verdict) -> Row:
+    return {"id": verdict.id, "subject": verdict.subject, "kind": str(verdict.kind), "by": verdict.by,
+            "at": verdict.at, "event_id": verdict.event_id, "item_id": verdict.item_id, "note": verdict.note,
+            "book": verdict.book}
 
 
 def _delivery(done: model.Delivery) -> Row:

@@ -52,25 +52,29 @@ __all__ = ["AuditRow", "Counts", "CountsNow", "DeadRow", "DeliveryRow", "EventCa
 
 EXPIRED_TITLE = "（文字已过保存期）"
 """What stands for an event's title when its texts were dropped."""
-_NUMBER = re.compile(r"(?:[Ee]-?)?(\d{1,9})")
+_NUMBER = re.compile(r"(?:([EeSs])-?)?(\d{1,9})")
 _ID_CHUNK = 500
 
 
 # ---------------------------------------------------------------- events
 
 
-def open_events(connection: Connection) -> list[EventCard]:
+def open_events(connection: Connection, *, shadow: bool = False) -> list[EventCard]:
     """Open events, highest level first, then the latest change."""
-    return events(connection, (EventStatus.OPEN,), limit=1000, by_level=True)
+    return events(connection, (EventStatus.OPEN,), limit=1000, by_level=True, shadow=shadow)
 
 
 def events(
     connection: Connection, statuses: Iterable[EventStatus], *, limit: int = 100, before: Millis | None = None,
-    by_level: bool = False, subject: str = "",
+    by_level: bool = False, subject: str = "", shadow: bool = False,
 ) -> list[EventCard]:
-    """Events that reached a level once, latest change first; `before` is changed_at of the last row of a page."""
+    """Events that reached a level once, latest change first; `before` is changed_at of the last row of a page.
+
+    shadow: those of shadow rules instead of the live ones.
+    """
     table = schema.events
-    query = _cards().where(table.c.status.in_([str(each) for each in statuses]), table.c.number > 0).limit(limit)
+    query = _cards().where(table.c.status.in_([str(each) for each in statuses]), table.c.number > 0,
+                           table.c.shadow.is_(shadow)).limit(limit)
     if before is not None:
         query = query.where(table.c.changed_at < before)
     if subject:
@@ -87,13 +91,15 @@ def cards(connection: Connection, ids: Sequence[str]) -> list[EventCard]:
 
 
 def event_id(connection: Connection, ref: str) -> str | None:
-    """The id of an event named by its number (E-0317, 317) or its id; the latest one if a number was given twice."""
+    """The id of an event named by its number (E-0317, 317; S-0317 in shadow) or its id; the latest one if a number was
+    given twice."""
     table = schema.events
     found = connection.execute(select(table.c.id).where(table.c.id == ref)).scalar()
     number = _NUMBER.fullmatch(ref.strip())
     if found is None and number is not None:
         found = connection.execute(
-            select(table.c.id).where(table.c.number == int(number[1]), table.c.number > 0)
+            select(table.c.id).where(table.c.number == int(number[2]), table.c.number > 0,
+                                     table.c.shadow.is_((number[1] or "e").lower() == "s"))
             .order_by(table.c.opened_at.desc()).limit(1)).scalar()
     return None if found is None else str(found)
 
@@ -218,11 +224,10 @@ def dead_letter(connection: Connection, ident: str) -> DeadRow | None:
 
 
 def book(connection: Connection, book_hash: str = "") -> RuleBook | None:
-    """The rule book of this hash, by default the one published last."""
+    """The rule book of this hash, live or shadow; by default the one that was published last as the live one."""
     table = schema.books
     query = select(table.c.book).order_by(table.c.at.desc(), table.c.hash).limit(1)
-    if book_hash:
-        query = query.where(table.c.hash == book_hash)
+    query = query.where(table.c.hash == book_hash) if book_hash else query.where(table.c.at > 0)
     found = connection.execute(query).scalar()
     return None if found is None else codec.decode_as(RuleBook, found.encode())
 
@@ -249,7 +254,7 @@ def counts(connection: Connection) -> Counts:
 
     return Counts(
         items=ask(select(func.count()).select_from(schema.items)),
-        open_events=ask(select(func.count()).where(event.status == str(EventStatus.OPEN))),
+        open_events=ask(select(func.count()).where(event.status == str(EventStatus.OPEN), event.shadow.is_(False))),
         sources=ask(select(func.count()).select_from(schema.sources)),
         sources_ok=ask(select(func.count()).where(ok)),
         last_polled_at=ask(select(func.max(source.polled_at))),

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     SNOOZE = "snooze"                # a Snooze
     CLOSE = "close"                  # a Close
     ESCALATION = "escalation"        # id, kind, why, level, level_name, step, repeat, tell
+    VERDICT = "verdict"              # a Verdict
     DELIVERY = "delivery"            # id, escalation_id, person, channel, status, attempts, error
 
 

@@ -22,6 +22,9 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
+SUBJECT = String(64).with_variant(String(65), "postgresql")
+"""A subject's id, with `~` before it in shadow. SQLite minds no lengths."""
+
 # ---------------------------------------------------------------- written by archive
 
 items = Table(
@@ -70,7 +73,7 @@ counts = Table(                                                  # what people d
 scored = Table(                                                  # an item as one subject
     "scored", metadata,
     Column("item_id", String(20), primary_key=True),
-    Column("subject", String(64), primary_key=True),
+    Column("subject", SUBJECT, primary_key=True),
     Column("revision", String(16), nullable=False),
     Column("origin", String(128), nullable=False),
     Column("weight", Float, nullable=False),
@@ -89,7 +92,7 @@ events = Table(
     "events", metadata,
     Column("id", String(20), primary_key=True),
     Column("number", Integer, nullable=False),
-    Column("subject", String(64), nullable=False),
+    Column("subject", SUBJECT, nullable=False),
     Column("status", String(10), nullable=False),
     Column("level", Integer, nullable=False),
     Column("level_name", String(32), nullable=False),
@@ -103,7 +106,9 @@ events = Table(
     Column("changed_at", BigInteger, nullable=False),
     Column("head", Text, nullable=False),                        # EventHead as JSON, without `joined`
     Column("expired", Boolean, nullable=False, default=False),   # texts dropped after the retention time
+    Column("shadow", Boolean, nullable=False, server_default=false()),   # of a shadow rule: no list has it unasked
     Index("events_by_number", "number"),
+    Index("events_by_subject", "subject", "opened_at"),
     Index("events_by_status", "status", "level"),
     Index("events_by_change", "changed_at"),
 )
@@ -147,7 +152,10 @@ escalations = Table(
     Column("kind", String(8), nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("detail", Text, nullable=False),                      # Escalation as JSON
+    Column("shadow", Boolean, nullable=False, server_default=false()),   # recorded, never sent
+    Column("first", Boolean, nullable=False, server_default=false()),    # the first page of its alert, no later step
     Index("escalations_by_event", "event_id", "at"),
+    Index("escalations_by_time", "at"),
 )
 
 deliveries = Table(
@@ -184,12 +192,30 @@ sources = Table(
     Column("state", Text, nullable=False, server_default=""),    # SourceState as JSON, without `seen` and validators
 )
 
-books = Table(                                                   # every rule book that was in force
+books = Table(                                                   # every rule book that was in force, or in shadow
     "books", metadata,
     Column("hash", String(16), primary_key=True),
-    Column("at", BigInteger, nullable=False),                    # when it was last published
-    Column("book", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),                    # when it was last published as the live one; 0: never
+    Column("book", Text, nullable=False),                        # without its shadow book, which has a row of its own
+    Column("first_at", BigInteger, nullable=False, server_default="0"),     # when it was first live; 0: never
+    Column("shadow_at", BigInteger, nullable=False, server_default="0"),    # when it was last in shadow; 0: never
     Index("books_by_time", "at"),
+)
+
+verdicts = Table(                                                # of an event or a match the latest counts
+    "verdicts", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("subject", String(65), nullable=False),
+    Column("kind", String(16), nullable=False),                  # a VerdictKind
+    Column("by", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event_id", String(20), nullable=False),              # one of these two is empty
+    Column("item_id", String(20), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("book", String(16), nullable=False),                  # of the rules that had matched
+    Index("verdicts_by_event", "event_id"),
+    Index("verdicts_by_item", "item_id"),
+    Index("verdicts_by_subject", "subject", "at"),
 )
 
 dead_letters = Table(

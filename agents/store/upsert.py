@@ -48,14 +48,21 @@ def replace(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
     return len(rows)
 
 
-def keep_greatest(connection: Connection, table: Table, rows: Sequence[Row], column: str) -> int:
-    """Insert rows; of those that are there, only this column changes, and only upwards."""
+def keep_greatest(
+    connection: Connection, table: Table, rows: Sequence[Row], *columns: str, least: Sequence[str] = (),
+) -> int:
+    """Insert rows; of those that are there, only these columns change, and only upwards. least: and these, times that
+    only go back; 0 is none."""
     if not rows:
         return 0
     statement = _insert(connection, table)
-    greatest = func.max if connection.dialect.name == "sqlite" else func.greatest
-    statement = statement.on_conflict_do_update(
-        index_elements=_key(table), set_={column: greatest(table.c[column], statement.excluded[column])})
+    old, new = table.c, statement.excluded
+    sqlite_ = connection.dialect.name == "sqlite"
+    greatest, smallest = (func.max, func.min) if sqlite_ else (func.greatest, func.least)
+    values: dict[str, Any] = {name: greatest(old[name], new[name]) for name in columns}
+    values |= {name: case((old[name] == 0, new[name]), (new[name] == 0, old[name]),
+                          else_=smallest(old[name], new[name])) for name in least}
+    statement = statement.on_conflict_do_update(index_elements=_key(table), set_=values)
     connection.execute(statement, list(rows))
     return len(rows)
 

@@ -47,10 +47,10 @@ def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
 def test_an_upgrade_needs_no_ini_file_and_may_be_repeated(url: str, tmp_path: Path,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert store.current(url) == ("", "0003")
+    assert store.current(url) == ("", "0004")
     store.upgrade(url)
     store.upgrade(url)
-    assert store.current(url) == ("0003", "0003")
+    assert store.current(url) == ("0004", "0004")
     store.require_current(url)
 
 
@@ -69,7 +69,7 @@ def test_processes_that_start_at_once_upgrade_one_after_the_other(url: str) -> N
     for thread in threads:
         thread.join()
     assert failed == []
-    assert store.current(url)[0] == "0003"
+    assert store.current(url)[0] == "0004"
 
 
 def test_tables_that_are_not_upgraded_name_the_command(url: str) -> None:
@@ -146,7 +146,7 @@ async def test_a_start_waits_for_a_store_that_cannot_be_written_yet(
 
     monkeypatch.setattr(store, "upgrade", full_twice)
     engine = await store.ready_store(url, retry_seconds=[0])
-    assert len(tries) == 3 and store.current(url)[0] == "0003"
+    assert len(tries) == 3 and store.current(url)[0] == "0004"
     assert caplog.text.count("disk is full") == 2
     engine.dispose()
 
@@ -190,7 +190,7 @@ def test_migrations_after_the_first_can_be_taken_back_and_made_again(url: str) -
             config = store._config(connection)
             (command.downgrade if target == "0001" else command.upgrade)(config, target)
     engine.dispose()
-    assert store.current(url) == ("0003", "0003")
+    assert store.current(url) == ("0004", "0004")
 
 
 def test_the_second_migration_can_be_said_in_postgresql() -> None:
@@ -200,6 +200,38 @@ def test_the_second_migration_can_be_said_in_postgresql() -> None:
         importlib.import_module("agents.store.migrations.versions.0002_counts_reports_source_health").upgrade()
     assert "ALTER TABLE items ADD COLUMN urgent BOOLEAN DEFAULT false NOT NULL" in said.getvalue()
     assert "PRIMARY KEY (item_id, at)" in said.getvalue()
+
+
+def test_the_fourth_migration_knows_first_pages_and_since_when_a_book_was_live(url: str) -> None:
+    engine = store.open_store(url)
+    page = '{"id":"%s","kind":"page","at":5,"why":"raised","tell":["duty"]%s}'
+    with engine.begin() as connection:
+        command.upgrade(store._config(connection), "0003")
+        row = text("INSERT INTO escalations (id, event_id, kind, at, detail) VALUES (:id, 'e1', :kind, 5, :detail)")
+        for ident, kind, more in (("first", "page", ""), ("second", "page", ',"step":1'),
+                                  ("again", "page", ',"repeat":1'), ("digest", "digest", "")):
+            connection.execute(row, {"id": ident, "kind": kind, "detail": page % (ident, more)})
+        connection.execute(row, {"id": "expired", "kind": "page", "detail": ""})
+        connection.execute(text("INSERT INTO books (hash, at, book) VALUES ('b', 7, '{}')"))
+    engine.dispose()
+    engine = opened(url)
+    with engine.connect() as connection:
+        first = connection.execute(text('SELECT id FROM escalations WHERE "first" = 1')).scalars().all()
+        book = connection.execute(text("SELECT at, first_at, shadow_at FROM books")).one()
+    engine.dispose()
+    assert (first, tuple(book)) == (["first"], (7, 7, 0))
+
+
+def test_the_fourth_migration_can_be_said_in_postgresql() -> None:
+    said = io.StringIO()
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": said})
+    with Operations.context(context):
+        importlib.import_module("agents.store.migrations.versions.0004_shadow_verdicts").upgrade()
+    for line in ("ALTER TABLE events ADD COLUMN shadow BOOLEAN DEFAULT false NOT NULL",
+                 "ALTER TABLE scored ALTER COLUMN subject TYPE VARCHAR(65)",
+                 "ALTER TABLE events ALTER COLUMN subject TYPE VARCHAR(65)",
+                 'UPDATE escalations SET "first" = true'):
+        assert line in said.getvalue()
 
 
 def test_a_command_that_ends_leaves_the_write_ahead_log_to_those_who_still_use_it(url: str) -> None:
