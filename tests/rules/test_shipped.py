@@ -9,11 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from agents.commands.rules import highest
+from agents.commands.rule_test import run_files
 from agents.rule_files import load_book, read_dir
-from pipeline.rulebook.cases import run_cases
 from pipeline.rulebook.json_schema import KINDS, schema_files
-from pipeline.score.score import Scorer
 from tests.rules.test_parse import BAD
 
 ROOT = Path(__file__).parent.parent.parent
@@ -24,9 +22,7 @@ FILES = [path for path in RULES.rglob("*.yml")]
 
 @pytest.mark.parametrize("root", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_shipped_directory_parses_and_its_cases_pass(root: Path) -> None:
-    book = load_book(root, "Asia/Shanghai")
-    scorer = Scorer(book)
-    results = run_cases(read_dir(root).texts, book, scorer.score, lambda items: highest(book, scorer, items))
+    results, _ = run_files(read_dir(root))
     assert [str(failure) for result in results for failure in result.failures] == []
 
 
@@ -39,7 +35,7 @@ def test_the_starter_rules_have_cases_for_every_subject_and_every_level() -> Non
 
 def test_the_starter_levels_are_those_that_were_agreed_and_say_that_nobody_measured_them() -> None:
     book = load_book(RULES, "Asia/Shanghai")
-    hours = [(level.name, level.enter.items, level.enter.sources, level.enter.window // 3_600_000)
+    hours = [(level.name, level.enter[0].items, level.enter[0].sources, level.enter[0].window // 3_600_000)
              for level in book.levels.ladder]
     assert hours == [("一般", 3, 2, 1), ("较大", 10, 4, 2), ("重大", 30, 8, 3)]
     assert {(level.leave_ratio, level.hold) for level in book.levels.ladder} == {(0.6, 1_800_000)}
