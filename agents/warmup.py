@@ -167,7 +167,7 @@ class _Work:
         for head in numbered:
             if head.id not in known:
                 await self._event(head, (), states.get(head.id))
-        since = self._now - max([levels.events.join_within, *(level.enter.window for level in levels.ladder)])
+        since = self._now - max([levels.events.join_within, *(each.window for each in levels.thresholds())])
         for head in heads:
             rows = await self._read(partial(warm.members, event_id=head.id, since=since))
             await self._event(head, rows, states.get(head.id), since)

@@ -65,11 +65,11 @@ def levels(**changes: Any) -> Levels:
     """The starting levels: items / independent sources / window."""
     values: dict[str, Any] = {
         "ladder": (
-            Level(name="一般", response="三级响应", enter=Threshold(items=3, sources=2, window=HOUR)),
-            Level(name="较大", response="二级响应", enter=Threshold(items=10, sources=4, window=2 * HOUR)),
-            Level(name="重大", response="一级响应", enter=Threshold(items=30, sources=8, window=3 * HOUR)),
+            Level(name="一般", response="三级响应", enter=(Threshold(items=3, sources=2, window=HOUR),)),
+            Level(name="较大", response="二级响应", enter=(Threshold(items=10, sources=4, window=2 * HOUR),)),
+            Level(name="重大", response="一级响应", enter=(Threshold(items=30, sources=8, window=3 * HOUR),)),
         ),
-        "overrides": (LevelOverride(subject="*", enter={"一般": Threshold(items=8, sources=4, window=2 * HOUR)}),),
+        "overrides": (LevelOverride(subject="*", enter={"一般": (Threshold(items=8, sources=4, window=2 * HOUR),)}),),
         "events": EventRules(),
         **changes}
     return Levels(**values)

@@ -44,6 +44,7 @@ class Reading:
     names: dict[str, dict[str, Mark]] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
     marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
+    windows: dict[str, int] = field(default_factory=dict)
 
     def problem(self, mark: Mark, path: str, message: str, hint: str = "") -> Any:
         self.problems.append(Problem(mark.file, mark.line, mark.column, path, message, hint))
@@ -75,7 +76,8 @@ class Kind(Protocol):
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """The known word that was probably meant, or an empty text."""
-    close = difflib.get_close_matches(word.lower(), list(words), n=1, cutoff=0.6)
+    cutoff = 0.5 if len(word) <= 3 else 0.6               # one wrong character of two: 其它 is 其他
+    close = difflib.get_close_matches(word.lower(), list(words), n=1, cutoff=cutoff)
     return close[0] if close else ""
 
 

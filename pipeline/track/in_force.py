@@ -16,8 +16,7 @@ class InForce:
         self.hash = book.hash if book is not None else ""
         self._levels = book.levels if book is not None else Levels(ladder=())
         self.events = self._levels.events
-        thresholds = [each.enter for each in self._levels.ladder]
-        thresholds += [enter for each in self._levels.overrides for enter in each.enter.values()]
+        thresholds = list(self._levels.thresholds())
         self.widest: Millis = max((each.window for each in thresholds), default=0)
         narrowest = min((each.window for each in thresholds if each.growth), default=self.widest)
         self.resolution: Millis = max(MINUTE, narrowest // MAX_STEPS)

@@ -9,8 +9,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from math import ceil
 
+import msgspec
+
 from pipeline.model import Evidence, LevelDecision, Millis, Why
-from pipeline.rulebook.schema import Levels, Threshold
+from pipeline.rulebook.schema import Level, Levels, Threshold
 from pipeline.track.growth import Grown, Growth, Series
 from pipeline.track.heat import Figures, Heat
 
@@ -24,19 +26,34 @@ class Rung:
 
     rank: int
     name: str
-    enter: Threshold
-    leave_ratio: float
+    enter: tuple[Threshold, ...]
+    leave: tuple[Threshold, ...]
     hold: Millis
     by_report: bool = False
     by_spread: bool = True
 
-    def holds(self, found: Found) -> bool:
-        """Not under leave. Leave is a share of enter, rounded up, so that it is never 0."""
-        need, ratio = self.enter, self.leave_ratio
-        spread = found.items >= ceil(need.items * ratio) and found.sources >= ceil(need.sources * ratio)
-        grows = need.growth and (found.growth >= ceil(need.growth * ratio)
-                                 and found.growth_sources >= ceil(need.growth_sources * ratio))
-        return bool((self.by_spread and (spread or grows)) or (self.by_report and found.reports))
+    @property
+    def window(self) -> Millis:
+        """Of its first threshold: what its figures are shown of."""
+        return self.enter[0].window
+
+    def holds(self, signs: Signs, now: Millis, floor: Millis) -> bool:
+        """Not under leave."""
+        if self.by_report and signs.within(self.window, now, floor).reports:
+            return True
+        return self.by_spread and any(_holds(need, signs.within(need.window, now, floor)) for need in self.leave)
+
+
+def _holds(need: Threshold, found: Found) -> bool:
+    return (found.items >= need.items and found.sources >= need.sources and found.growth >= need.growth
+            and (not need.growth or found.growth_sources >= need.growth_sources))
+
+
+def share(need: Threshold, ratio: float) -> Threshold:
+    """What is left of a threshold when its level is left: this share of it, rounded up, so that it is never 0."""
+    return msgspec.structs.replace(
+        need, items=ceil(need.items * ratio), sources=ceil(need.sources * ratio), growth=ceil(need.growth * ratio),
+        growth_sources=ceil(need.growth_sources * ratio))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +111,17 @@ def ladder_for(levels: Levels, subject: str) -> tuple[Rung, ...]:
     override = next((each.enter for each in levels.overrides if each.subject == subject), None)
     urgent = next((rank for rank, level in enumerate(levels.ladder, 1) if level.name == levels.events.urgent_level), 0)
     return tuple(
-        Rung(rank, level.name, (override or {}).get(level.name, level.enter), level.leave_ratio, level.hold,
-             rank <= urgent, override is None or level.name in override)
+        _rung(rank, level, (override or {}).get(level.name), rank <= urgent, override is None or level.name in override)
         for rank, level in enumerate(levels.ladder, start=1)
         if override is None or level.name in override or rank == urgent
     )
+
+
+def _rung(rank: int, level: Level, own: tuple[Threshold, ...] | None, by_report: bool, by_spread: bool) -> Rung:
+    """own: the subject's thresholds for this level, if it has any."""
+    enter = own or level.enter
+    leave = level.leave if own is None and level.leave else tuple(share(each, level.leave_ratio) for each in enter)
+    return Rung(rank, level.name, enter, leave, level.hold, by_report, by_spread)
 
 
 def rise(
@@ -108,12 +131,9 @@ def rise(
     for rung in reversed(ladder):
         if rung.rank <= current:
             return None
-        need = rung.enter
-        if not rung.by_spread:
-            continue
-        figures = heat.best_around(at, need.window, floor, need.items, need.sources)
-        if figures is not None:
-            return _decision(Why.RAISED, rung, current, figures, now)
+        for need in rung.enter if rung.by_spread else ():
+            if not need.growth and (figures := heat.best_around(at, need.window, floor, need.items, need.sources)):
+                return _decision(Why.RAISED, rung, need, current, figures, now)
     return None
 
 
@@ -124,12 +144,11 @@ def rise_by_growth(
     for rung in reversed(ladder):
         if rung.rank <= current:
             return None
-        need = rung.enter
-        if not need.growth or not rung.by_spread:
-            continue
-        grown = signs.growth.best_around(at, need.window, floor, need.growth, need.growth_sources)
-        if grown is not None:
-            return _decision(Why.GROWING, rung, current, signs.heat.within(need.window, at, floor), now, grown)
+        for need in rung.enter if rung.by_spread else ():
+            if need.growth and (grown := signs.growth.best_around(
+                    at, need.window, floor, need.growth, need.growth_sources)):
+                heat = signs.heat.within(need.window, at, floor)
+                return _decision(Why.GROWING, rung, need, current, heat, now, grown)
     return None
 
 
@@ -140,7 +159,8 @@ def rise_by_report(
     rung = next((each for each in reversed(ladder) if each.by_report), None)
     if rung is None or rung.rank <= current:
         return None
-    decided = _decision(Why.REPORTED, rung, current, signs.heat.within(rung.enter.window, now, floor), now)
+    figures = signs.heat.within(rung.window, now, floor)
+    decided = _decision(Why.REPORTED, rung, rung.enter[0], current, figures, now)
     return LevelDecision(decided.level, current, decided.why, decided.evidence, now, rung.name, ref)
 
 
@@ -164,10 +184,9 @@ def settle(
     rung = next((each for each in reversed(ladder) if each.rank <= current), None)
     if rung is None:                     # the rule book no longer has a level this low: nothing holds it
         return Standing(_fallen(ladder, current, None, signs, now, floor), None)
-    found = signs.within(rung.enter.window, now, floor)
-    if rung.holds(found):
+    if rung.holds(signs, now, floor):
         gone = rung.rank < current       # the rule book has no such level any more: the event has the next lower one
-        return Standing(_lowered(rung, current, found, now) if gone else None, None)
+        return Standing(_lowered(rung, current, signs, now, floor) if gone else None, None)
     if below_since is None:
         return Standing(None, now)
     if now - below_since < rung.hold:
@@ -179,22 +198,20 @@ def _fallen(
     ladder: tuple[Rung, ...], current: int, left: Rung | None, signs: Signs, now: Millis, floor: Millis
 ) -> LevelDecision:
     for rung in reversed(ladder):
-        if rung.rank < current and rung is not left:
-            found = signs.within(rung.enter.window, now, floor)
-            if rung.holds(found):
-                return _lowered(rung, current, found, now)
-    need = left.enter if left else Threshold(items=0, sources=0, window=0)
+        if rung.rank < current and rung is not left and rung.holds(signs, now, floor):
+            return _lowered(rung, current, signs, now, floor)
+    need = left.enter[0] if left else Threshold(window=0)
     return LevelDecision(0, current, Why.CALMED, _evidence(need, signs.within(need.window, now, floor), now), now)
 
 
-def _lowered(rung: Rung, previous: int, found: Found, now: Millis) -> LevelDecision:
-    return LevelDecision(rung.rank, previous, Why.LOWERED, _evidence(rung.enter, found, now), now, rung.name)
+def _lowered(rung: Rung, previous: int, signs: Signs, now: Millis, floor: Millis) -> LevelDecision:
+    found = _evidence(rung.enter[0], signs.within(rung.window, now, floor), now)
+    return LevelDecision(rung.rank, previous, Why.LOWERED, found, now, rung.name)
 
 
 def _decision(
-    why: Why, rung: Rung, previous: int, figures: Figures, now: Millis, grown: Grown | None = None
+    why: Why, rung: Rung, need: Threshold, previous: int, figures: Figures, now: Millis, grown: Grown | None = None
 ) -> LevelDecision:
-    need = rung.enter
     evidence = Evidence(figures.items, figures.sources, need.window, now, need.items, need.sources,
                         grown.amount if grown else 0, need.growth if grown else 0)
     return LevelDecision(rung.rank, previous, why, evidence, now, rung.name)

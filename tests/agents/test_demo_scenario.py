@@ -109,14 +109,14 @@ def test_ordinary_news_surrounds_the_story() -> None:
 @pytest.mark.parametrize(("level", "window"), [(0, HOUR), (1, 2 * HOUR), (2, 3 * HOUR)])
 def test_the_rumour_reaches_each_level_in_turn(level: int, window: int) -> None:
     ladder = read_book(FOLDER / "rules").levels.ladder
-    need = ladder[level].enter
+    (need,) = ladder[level].enter
     assert need.window == window
     reached = [post.at for post in rumours()
                if within({Part.RUMOUR}, post.at, window) >= (need.items, 0)
                and within({Part.RUMOUR}, post.at, window)[1] >= need.sources]
     assert reached, f"never {need.items} items of {need.sources} sources"
     if level:
-        before = ladder[level - 1].enter
+        (before,) = ladder[level - 1].enter
         first = next(post.at for post in rumours()
                      if within({Part.RUMOUR}, post.at, before.window) >= (before.items, 0))
         assert reached[0] - first >= 45 * MINUTE, "levels follow each other too quickly to be watched"

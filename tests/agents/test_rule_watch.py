@@ -113,7 +113,7 @@ async def test_an_edit_is_published_and_a_save_without_a_change_is_not(rules: Pa
         text = (rules / "levels.yml").read_text("utf-8")
         (rules / "levels.yml").write_text(text.replace("items: 3,", "items: 4,"), "utf-8")
         await until(lambda: len(bus.books) == 2, LIVE_SECONDS)
-        assert bus.books[1].levels.ladder[0].enter.items == 4
+        assert bus.books[1].levels.ladder[0].enter[0].items == 4
 
 
 async def test_a_bad_file_changes_nothing_and_ops_are_told_once(rules: Path) -> None:
@@ -176,7 +176,7 @@ async def test_a_rename_over_the_file_is_an_edit_like_any_other(rules: Path) -> 
         (rules / "levels.yml.new").write_text(text, "utf-8")
         (rules / "levels.yml.new").rename(rules / "levels.yml")
         await until(lambda: len(bus.books) == 2, LIVE_SECONDS)
-        assert bus.books[1].levels.ladder[0].enter.items == 5
+        assert bus.books[1].levels.ladder[0].enter[0].items == 5
 
 
 async def test_a_swapped_link_changes_all_files_at_once(rules: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ async def test_a_swapped_link_changes_all_files_at_once(rules: Path, tmp_path: P
         (tmp_path / "new").symlink_to(tmp_path / "two")
         (tmp_path / "new").rename(tmp_path / "link")
         await until(lambda: len(bus.books) == 2, LIVE_SECONDS)
-        assert bus.books[1].levels.ladder[0].enter.items == 6
+        assert bus.books[1].levels.ladder[0].enter[0].items == 6
 
 
 async def test_a_file_that_is_being_written_is_not_read_in_the_middle(rules: Path) -> None:
@@ -203,7 +203,7 @@ async def test_a_file_that_is_being_written_is_not_read_in_the_middle(rules: Pat
                 file.flush()
                 await asyncio.sleep(rule_watch.SETTLE_SECONDS / 3)
         await until(lambda: len(bus.books) == 2)
-        assert bus.notices == [] and bus.books[1].levels.ladder[0].enter.items == 7
+        assert bus.notices == [] and bus.books[1].levels.ladder[0].enter[0].items == 7
         assert value(deps, "rules_last_reload_successful") == 1
 
 
@@ -242,7 +242,7 @@ async def test_a_save_is_in_force_in_another_process_within_a_second(rules: Path
             text = (rules / "levels.yml").read_text("utf-8").replace(f"items: {items - 1},", f"items: {items},", 1)
             saved = time.monotonic()
             (rules / "levels.yml").write_text(text, "utf-8")
-            await until(lambda items=items: follower.rules.book.levels.ladder[0].enter.items == items)  # type: ignore[misc]
+            await until(lambda items=items: follower.rules.book.levels.ladder[0].enter[0].items == items)  # type: ignore[misc]
             slowest = max(slowest, time.monotonic() - saved)
         assert slowest < LIVE_SECONDS
         assert follower.rules.book.hash != first.hash

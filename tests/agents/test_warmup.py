@@ -423,7 +423,7 @@ def grown(item_id: str, at: int, comments: int) -> CountsBatch:
 
 
 def growing() -> RuleBook:
-    need = Threshold(items=90, sources=9, window=HOUR, growth=500)
+    need = Threshold(items=90, sources=9, window=HOUR), Threshold(window=HOUR, growth=500)
     return book(levels=levels(ladder=(Level(name="一般", response="三级响应", enter=need),), overrides=()))
 
 

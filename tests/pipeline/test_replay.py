@@ -251,7 +251,7 @@ def test_a_recording_that_is_broken_says_where(header: dict[str, Any], line: Any
 
 
 def test_counts_raise_a_level_in_replay_whichever_partition_has_the_event() -> None:
-    need = Threshold(items=30, sources=3, window=HOUR, growth=100)
+    need = Threshold(items=30, sources=3, window=HOUR), Threshold(window=HOUR, growth=100)
     growing = book(levels=levels(ladder=(Level(name="一般", response="三级响应", enter=need),), overrides=()))
     found = [decision for decision in replay([
         Input(topics.ITEMS_RAW, raw_batch(raw_item("a", counts=Counts(comments=1)))),

@@ -32,8 +32,9 @@ DAY = 24 * HOUR
 def ladder(*needs: tuple[int, int]) -> tuple[Level, ...]:
     """Levels that 50, 60 … items reach, or so much growth on items of so many sources within an hour."""
     names = ("一般", "较大", "重大")
-    return tuple(Level(name=names[n], response="响应", hold=30 * MINUTE, enter=Threshold(
-        items=50 + 10 * n, sources=2 + n, window=HOUR, growth=amount, growth_sources=sources))
+    return tuple(Level(name=names[n], response="响应", hold=30 * MINUTE, enter=(
+        Threshold(items=50 + 10 * n, sources=2 + n, window=HOUR),
+        *((Threshold(growth=amount, growth_sources=sources, window=HOUR),) if amount else ())))
         for n, (amount, sources) in enumerate(needs))
 
 
@@ -97,11 +98,10 @@ def test_growth_soon_after_a_step_becomes_part_of_it_and_so_is_never_taken_for_y
 
 def test_a_burst_in_a_short_window_is_seen_beside_a_level_with_a_long_one():
     """A trickle, then 300 comments in half an hour: no step of the day's window swallows them."""
-    short = Threshold(items=50, sources=2, window=30 * MINUTE, growth=250, growth_sources=1)
-    long = Threshold(items=60, sources=3, window=DAY, growth=100_000, growth_sources=1)
+    short, long = Threshold(window=30 * MINUTE, growth=250), Threshold(window=DAY, growth=100_000)
     book_of_both = book(levels=Levels(ladder=(
-        Level(name="一般", response="响应", hold=HOUR, enter=short),
-        Level(name="较大", response="响应", hold=HOUR, enter=long))))
+        Level(name="一般", response="响应", hold=HOUR, enter=(short,)),
+        Level(name="较大", response="响应", hold=HOUR, enter=(long,)))))
     table = Table(book_of_both)
     table(*items("a"))
     for minute in range(1, 71):

@@ -46,7 +46,7 @@ def test_a_report_that_becomes_urgent_raises_its_event_once():
 
 def test_an_urgent_report_of_no_subject_reaches_its_level_too_and_nothing_else_does():
     named = rules((3, 1), (4, 1), urgent="较大")
-    only_low = LevelOverride(subject="*", enter={"一般": Threshold(items=3, sources=1, window=HOUR)})
+    only_low = LevelOverride(subject="*", enter={"一般": (Threshold(items=3, sources=1, window=HOUR),)})
     capped = replace(named, levels=replace(named.levels, overrides=(only_low,)))
     assert why(Table(capped)(report(urgent=True))) == (2, Why.REPORTED)
     assert [rung.by_spread for rung in level.ladder_for(capped.levels, "*")] == [True, False]

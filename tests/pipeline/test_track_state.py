@@ -204,7 +204,7 @@ def rule_books(draw: st.DrawFn) -> RuleBook:
     for name in ("一般", "较大", "重大")[:draw(st.integers(1, 3))]:
         ladder.append(Level(
             name=name, response="响应", leave_ratio=draw(st.floats(0.1, 1.0)), hold=draw(st.integers(0, HOUR)),
-            enter=Threshold(items=items, sources=sources, window=draw(st.integers(MINUTE, 4 * HOUR)))))
+            enter=(Threshold(items=items, sources=sources, window=draw(st.integers(MINUTE, 4 * HOUR))),)))
         items, sources = items + draw(st.integers(0, 5)), sources + draw(st.integers(0, 3))
     rules = EventRules(similarity=draw(st.floats(0.05, 0.9)), join_within=draw(st.integers(HOUR, 48 * HOUR)))
     return book(levels=Levels(ladder=tuple(ladder), events=rules))
@@ -280,7 +280,7 @@ def cost(members: int) -> float:
 
     Nine sources in all, but too few of them in any window: the case in which every rung is looked at."""
     rules = book(levels=levels(ladder=(
-        replace(BOOK.levels.ladder[0], enter=Threshold(items=3, sources=8, window=3 * HOUR)),), overrides=()))
+        replace(BOOK.levels.ladder[0], enter=(Threshold(items=3, sources=8, window=3 * HOUR),)),), overrides=()))
     table = Table(rules)
     table(*spread(9, 9, step=HOUR, start=NOON - 22 * HOUR, prefix="early"))
     for n in range(0, members, 50):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pipeline.rulebook.schema.base import HOUR, MINUTE, Rule
 
 
@@ -28,21 +30,27 @@ class Threshold(Rule, frozen=True):
 
 
 class Level(Rule, frozen=True):
-    """A response level. The ladder is written lowest first; rank is the place in it, from 1."""
+    """A response level. The ladder is written lowest first; rank is the place in it, from 1.
+
+    enter: any of these reaches it. leave: it is kept while any of these holds; without any, while a `leave_ratio` of
+    one of `enter` does.
+    """
 
     name: str
     response: str
-    enter: Threshold
+    enter: tuple[Threshold, ...]
+    leave: tuple[Threshold, ...] = ()
     color: str = "#888888"
     leave_ratio: float = 0.6
     hold: int = 30 * MINUTE
 
 
 class LevelOverride(Rule, frozen=True):
-    """Other thresholds for one subject (`*` is the open subject). Only the levels named here exist for it."""
+    """Other thresholds for one subject (`*` is the open subject). Only the levels named here exist for it, and they are
+    left at `leave_ratio` of these."""
 
     subject: str
-    enter: dict[str, Threshold]
+    enter: dict[str, tuple[Threshold, ...]]
 
 
 class EventRules(Rule, frozen=True):
@@ -62,9 +70,20 @@ class EventRules(Rule, frozen=True):
 
 
 class Levels(Rule, frozen=True):
+    """windows: names for lengths, as thresholds were written with; the thresholds have the lengths."""
+
     ladder: tuple[Level, ...]
     overrides: tuple[LevelOverride, ...] = ()
     events: EventRules = EventRules()
+    windows: dict[str, int] = {}
+
+    def thresholds(self) -> Iterator[Threshold]:
+        """Every one that is written."""
+        for level in self.ladder:
+            yield from (*level.enter, *level.leave)
+        for override in self.overrides:
+            for enter in override.enter.values():
+                yield from enter
 
     def name(self, rank: int) -> str:
         """The level's name; rank 0 is `未达级`."""
