@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 
 from pipeline.rulebook.cases import CASES
-from pipeline.rulebook.kinds import Kind
-from pipeline.rulebook.layout import FILES, SUBJECT
+from pipeline.rulebook.kinds import Kind, Schema
+from pipeline.rulebook.layout import DEFINITIONS, FILES, SUBJECT, WORDS
 
 KINDS: dict[str, Kind] = {
     **{name.removesuffix(".yml"): kind for name, kind in FILES.items()},
     "subject": SUBJECT,
+    "words": WORDS,
     "test": CASES,
 }
-"""Schema name -> what it describes: one per file at the top, one for subjects/*.yml, one for tests/*.test.yml."""
+"""Schema name -> what it describes: one per file at the top, one for subjects/*.yml, words/*.yml, tests/*.test.yml."""
 
 
 def schema_files() -> dict[str, str]:
@@ -22,5 +23,13 @@ def schema_files() -> dict[str, str]:
 
 
 def _text(name: str, kind: Kind) -> str:
+    body = kind.schema()
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": f"wenxun rules: {name}"}
-    return json.dumps({**head, **kind.schema()}, ensure_ascii=False, indent=2) + "\n"
+    return json.dumps({**head, **body, **_definitions(body)}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _definitions(body: Schema) -> Schema:
+    """The shared definitions that a schema refers to."""
+    written = json.dumps(body)
+    used = {name: each.definition() for name, each in DEFINITIONS.items() if f"#/$defs/{name}\"" in written}
+    return {"$defs": used} if used else {}

@@ -10,9 +10,9 @@ from pipeline.rulebook.layout_levels import LEVELS
 from pipeline.rulebook.layout_people import CHANNELS, ROSTER, ROUTES
 from pipeline.rulebook.layout_sentiment import SENTIMENT
 from pipeline.rulebook.layout_sources import SOURCES
-from pipeline.rulebook.layout_subjects import SUBJECT
+from pipeline.rulebook.layout_subjects import DEFINITIONS, SUBJECT, WORDS
 
-__all__ = ["DEFINES", "FILES", "SUBJECT"]
+__all__ = ["DEFINES", "DEFINITIONS", "FILES", "FOLDERS", "SUBJECT", "WORDS", "defines"]
 
 FILES: dict[str, Kind] = {
     "sources.yml": SOURCES,
@@ -22,10 +22,18 @@ FILES: dict[str, Kind] = {
     "channels.yml": CHANNELS,
     "routes.yml": ROUTES,
 }
-"""Files at the top of a rule directory. Each subject has a file of its own in subjects/."""
+"""Files at the top of a rule directory, all of them needed."""
+
+FOLDERS: dict[str, Kind] = {"subjects": SUBJECT, "words": WORDS}
+"""Folders in which each rule has a file of its own."""
 
 DEFINES = {
-    "sources.yml": ("source",), "levels.yml": ("level",), "roster.yml": ("person", "team", "receiver"),
-    "channels.yml": ("channel",), "routes.yml": ("route",),
+    "sources.yml": ("source", "group"), "levels.yml": ("level",), "roster.yml": ("person", "team", "receiver"),
+    "channels.yml": ("channel",), "routes.yml": ("route",), "subjects": ("subject",), "words": ("list",),
 }
-"""Which names a file defines: when it cannot be read, references to them are not judged."""
+"""Which names a file or a folder's files define: when it cannot be read, references to them are not judged."""
+
+
+def defines(path: str) -> tuple[str, ...]:
+    """The name spaces of the file at `path` inside the rule directory."""
+    return DEFINES.get(path) or DEFINES.get(path.partition("/")[0], ())

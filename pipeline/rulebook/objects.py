@@ -38,11 +38,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A mapping with exactly these fields, made into `make`."""
+    """A mapping with exactly these fields, made into `make`. Of `one_of`, exactly one is written;
+    of `any_of` at least one."""
 
     make: type[msgspec.Struct]
     fields: MappingOf[str, Field]
     check: Check | None = None
+    one_of: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
 
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         if not isinstance(node, Mapping):
@@ -52,7 +55,7 @@ class Record:
         reading.marks[node.mark.file, path] = node.mark
         values = {key.text: self._read_field(key, value, path, reading) for key, value in node.entries}
         missing = self._missing(node, values, path, reading)
-        if missing or BAD in values.values():
+        if self._not_one(node, values, path, reading) or missing or BAD in values.values():
             return BAD
         made = self.make(**{name: value for name, value in values.items() if value is not None})
         if self.check:
@@ -85,11 +88,28 @@ class Record:
             reading.problem(node.mark, path, f"缺少字段 {name}（{self.fields[name].about}）。", f"补上 {name}:")
         return bool(absent)
 
+    def _not_one(self, node: Mapping, values: MappingOf[str, Any], path: str, reading: Reading) -> bool:
+        options = self.one_of or self.any_of
+        found = [name for name in options if values.get(name) is not None]
+        if not options or len(found) == 1 or found and self.any_of:
+            return False
+        mistyped = {nearest(name, self.fields) for name in values if name not in self.fields}
+        if found:
+            reading.problem(node.mark, path, f"{' 和 '.join(found)} 不能一起写。", f"{'、'.join(options)} 中只写一个")
+        elif not mistyped.intersection(options):
+            about = "或 ".join(f"{name}（{self.fields[name].about.partition('：')[0]}）" for name in options)
+            reading.problem(node.mark, path, f"缺少 {about}。", f"补上 {options[0]}:")
+        return True
+
     def schema(self) -> Schema:
         defaults = {each.encode_name: each.default for each in msgspec.structs.fields(self.make)}
         properties = {name: _described(each, defaults.get(name)) for name, each in self.fields.items()}
         required = [name for name, each in self.fields.items() if each.required]
         shape: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
+        if self.one_of:
+            shape["oneOf"] = [{"required": [name]} for name in self.one_of]
+        if self.any_of:
+            shape["anyOf"] = [{"required": [name]} for name in self.any_of]
         return {**shape, "required": required} if required else shape
 
 
@@ -106,12 +126,18 @@ class Short:
     word: Kind
     short: Callable[[Any], Any]
     long: Record
+    check: Check | None = None
 
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         if not isinstance(node, Scalar):
             return self.long.read(node, path, reading)
         value = self.word.read(node, path, reading)
-        return BAD if value is BAD else self.short(value)
+        if value is BAD:
+            return BAD
+        made = self.short(value)
+        if self.check:
+            self.check(made, path, Place(node.mark, reading))
+        return made
 
     def schema(self) -> Schema:
         return {"anyOf": [self.word.schema(), self.long.schema()]}

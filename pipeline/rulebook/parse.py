@@ -11,13 +11,19 @@ import msgspec
 from pipeline.errors import Problem, RuleBookError
 from pipeline.rulebook import layout, schema
 from pipeline.rulebook.checks import host_of
+from pipeline.rulebook.checks_whole import check_whole
 from pipeline.rulebook.kinds import BAD, Reading, Reference, nearest
-from pipeline.rulebook.yaml_marks import compose
+from pipeline.rulebook.lists import resolved
+from pipeline.rulebook.yaml_marks import Mark, compose
 
 SPACES = {
     "source": "来源", "subject": "主题", "level": "级别", "person": "人员", "team": "班组", "receiver": "班组或人员",
-    "channel": "通道",
+    "channel": "通道", "list": "词表", "group": "来源分组",
 }
+_KNOWN = (*layout.FILES, *(f"{name}/*.yml" for name in layout.FOLDERS), "tests/*.test.yml")
+_AVAILABLE = f"可用的文件：{'、'.join(_KNOWN)}"
+_OTHER = schema.Source(id="", name="").group
+"""The group of sources that name none."""
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
@@ -28,12 +34,23 @@ def parse_book(files: Mapping[str, str], timezone: str) -> schema.RuleBook:
     """
     reading = Reading()
     values, broken = _read_all(files, reading)
+    _name_groups(values, reading)
     check_references(reading, broken)
+    lists = resolved({path: value for path, value in values.items() if isinstance(value, schema.WordList)}, reading)
     if not reading.problems:
-        _check_whole(values, reading)
+        check_whole(values, lists, reading)
     if reading.problems:
         raise RuleBookError(_in_order(reading.problems))
-    return _book(values, timezone)
+    return _book(values, lists, timezone)
+
+
+def _name_groups(values: Mapping[str, Any], reading: Reading) -> None:
+    """Groups are not defined anywhere: those that a source names exist, and those that need no source."""
+    groups = reading.names.setdefault("group", {})
+    sources = values.get("sources.yml", BAD)
+    named = [each.group for each in sources.sources] if sources is not BAD else []
+    for name in (schema.INTAKE.group, _OTHER, *named):
+        groups.setdefault(name, Mark("sources.yml", 1, 1))
 
 
 def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any], set[str]]:
@@ -52,7 +69,7 @@ def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any
         elif not problems:
             values[path] = _empty(path, reading)
         if problems or len(reading.problems) > before:
-            broken.update(layout.DEFINES.get(path, ("subject",)))
+            broken.update(layout.defines(path))
     _require_files(files, reading, broken)
     return values, broken
 
@@ -60,16 +77,22 @@ def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any
 def _kind(path: str, reading: Reading) -> Any:
     if path.startswith("tests/"):
         return None
-    if path.startswith("subjects/") and path.endswith(".yml"):
-        return layout.SUBJECT
+    folder, _, name = path.rpartition("/")
     if path in layout.FILES:
         return layout.FILES[path]
-    folder, _, name = path.rpartition("/")
-    right = name.removesuffix(".yaml") + ".yml" if name.endswith(".yaml") else nearest(path, layout.FILES)
-    hint = f"是不是 {folder + '/' if folder else ''}{right}？" if right else (
-        f"可用的文件：{'、'.join(layout.FILES)}、subjects/*.yml、tests/*.test.yml")
-    reading.problems.append(Problem(path, 1, 1, "", "不认识这个规则文件。", hint))
+    if folder in layout.FOLDERS and name.endswith(".yml"):
+        return layout.FOLDERS[folder]
+    reading.problems.append(Problem(path, 1, 1, "", "不认识这个规则文件。", _right_name(folder, name)))
     return None
+
+
+def _right_name(folder: str, name: str) -> str:
+    right = name.removesuffix(".yaml") + ".yml" if name.endswith(".yaml") else name
+    if folder and folder not in layout.FOLDERS:
+        folder = nearest(folder, [*layout.FOLDERS, "tests"])
+        return f"是不是 {folder}/{right}？" if folder else _AVAILABLE
+    right = right if right != name else nearest(name, () if folder else layout.FILES)
+    return f"是不是 {folder + '/' if folder else ''}{right}？" if right else _AVAILABLE
 
 
 def _empty(path: str, reading: Reading) -> Any:
@@ -105,28 +128,12 @@ def _unknown_name(each: Reference, known: set[str], reading: Reading) -> None:
     reading.problem(each.mark, each.path, f"没有名为“{each.name}”的{what}。", hint)
 
 
-def _check_whole(values: Mapping[str, Any], reading: Reading) -> None:
-    """What only shows when all files are read."""
-    smtp = {each.id for each in values["channels.yml"].channels if each.type is schema.ChannelType.SMTP}
-    for index, person in enumerate(values["roster.yml"].people):
-        if not person.mail and smtp.intersection(person.channels):
-            path = f"people[{index}]"
-            reading.problem(reading.at("roster.yml", path), path, f"{person.name}用邮件通道，但没有邮箱。",
-                            "补上 mail: 邮箱地址")
-    routes = values["routes.yml"].routes
-    for level in values["levels.yml"].ladder:
-        if not any((not route.levels or level.name in route.levels) and not route.subjects for route in routes):
-            reading.problem(reading.at("routes.yml", "routes"), "routes",
-                            f"级别“{level.name}”没有对全部主题适用的路由，告警会没有人收。",
-                            f"补一条 levels: [{level.name}]、不写 subjects 的路由")
-
-
 def _in_order(problems: list[Problem]) -> list[Problem]:
     return sorted(problems, key=lambda each: (each.file, each.line, each.column))
 
 
-def _book(values: Mapping[str, Any], timezone: str) -> schema.RuleBook:
-    subjects = [value for path, value in values.items() if path.startswith("subjects/")]
+def _book(values: Mapping[str, Any], lists: tuple[schema.WordList, ...], timezone: str) -> schema.RuleBook:
+    subjects = [value for value in values.values() if isinstance(value, schema.Subject)]
     book = schema.RuleBook(
         sources=tuple(_source(each, timezone, values["sources.yml"].rsshub) for each in values["sources.yml"].sources),
         subjects=tuple(sorted(subjects, key=lambda each: each.id)),
@@ -135,6 +142,7 @@ def _book(values: Mapping[str, Any], timezone: str) -> schema.RuleBook:
         roster=values["roster.yml"],
         channels=tuple(_channel(each) for each in values["channels.yml"].channels),
         routes=values["routes.yml"].routes,
+        lists=lists,
         timezone=timezone,
         rsshub=values["sources.yml"].rsshub,
     )

@@ -16,7 +16,7 @@ import yaml
 from pipeline.errors import Problem
 
 MAX_BYTES = 1024 * 1024
-MAX_DEPTH = 16
+MAX_DEPTH = 24
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -115,6 +115,6 @@ class WordList(Rule, frozen=True):
 
     id: str
     title: str
-    words: tuple[str, ...]
     owner: str = ""
+    words: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
