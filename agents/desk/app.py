@@ -15,7 +15,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from agents.desk import actions, api, api_call, checkup_pages, intake_pages, item_pages, pages, reads, source_pages, web
+from agents.desk import (
+    actions,
+    api,
+    api_call,
+    checkup_pages,
+    intake_pages,
+    item_pages,
+    pages,
+    reads,
+    rule_pages,
+    source_pages,
+    web,
+)
 from agents.desk.accounts import Role
 from agents.desk.guard import BodyTooLarge, Guard
 from agents.desk.render import STATIC
@@ -52,7 +64,8 @@ def _routes() -> list[BaseRoute]:
         Route("/sources/{source_id}/poll", posted(source_pages.poll, Role.DUTY), methods=["POST"]),
         Route("/intake", signed_in(intake_pages.intake_page, Role.REPORTER), methods=["GET"]),
         Route("/intake", posted(intake_pages.file_report, Role.REPORTER), methods=["POST"]),
-        Route("/rules", signed_in(pages.rules)),
+        Route("/rules", signed_in(rule_pages.rules)),
+        Route("/rules/confirm", posted(rule_pages.confirm, Role.ADMIN), methods=["POST"]),
         Route("/deliveries", signed_in(pages.deliveries)),
         Route("/audit", signed_in(pages.audit_page, Role.ADMIN)),
         Route("/levels.css", signed_in(pages.levels_css, None)),

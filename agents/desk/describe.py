@@ -10,6 +10,8 @@ import msgspec
 
 from agents.store.readmodel import Kind, Line
 from pipeline.model import (
+    OPEN_SUBJECT,
+    SHADOW,
     AlertState,
     AlertStatus,
     DeliveryStatus,
@@ -17,13 +19,17 @@ from pipeline.model import (
     EventHead,
     EventStatus,
     LevelDecision,
-    Millis,
+    VerdictKind,
     Why,
 )
 from pipeline.notify import wording
-from pipeline.rulebook.schema import INTAKE, Level, Levels, RouteMode, RuleBook, Threshold
+from pipeline.rulebook.schema import INTAKE, Levels, RouteMode, RuleBook
+from pipeline.rulebook.shadow import live_name
 
 NO_LEVELS = Levels(ladder=())
+VERDICT: Mapping[VerdictKind, str] = {
+    VerdictKind.RELEVANT: "有关", VerdictKind.NOT_RELEVANT: "无关", VerdictKind.DUPLICATE: "重复",
+    VerdictKind.WRONG_LEVEL: "级别不对"}
 
 
 class Names:
@@ -32,7 +38,8 @@ class Names:
     def __init__(self, book: RuleBook | None) -> None:
         self.book = book
         self.levels = book.levels if book else NO_LEVELS
-        self._subjects = {each.id: each.title for each in book.subjects} if book else {}
+        beside = book.shadow.subjects if book and book.shadow else ()
+        self._subjects = {each.id: each.title for each in (*beside, *(book.subjects if book else ()))}
         self._sources = {each.id: each.name for each in (INTAKE, *(book.sources if book else ()))}
         people = {each.id: each.name for each in book.roster.people} if book else {}
         teams = {each.id: each.name for each in book.roster.teams} if book else {}
@@ -40,7 +47,10 @@ class Names:
         self._channels = {each.id: each.type.value for each in book.channels} if book else {}
 
     def subject(self, ident: str) -> str:
-        return "未归类话题" if ident == "*" else self._subjects.get(ident, ident)
+        """A subject's title; one in shadow says so."""
+        plain = live_name(ident)
+        title = "未归类话题" if plain == OPEN_SUBJECT else self._subjects.get(plain, plain)
+        return title if plain == ident else f"{title}（影子）"
 
     def source(self, ident: str) -> str:
         return self._sources.get(ident, ident)
@@ -58,51 +68,6 @@ class Names:
 
 def why(head: EventHead, names: Names) -> str:
     return wording.why_of(head, names.levels)
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """What is missing for a level. items, sources, growth: (there are, are needed); a level without growth needs 0."""
-
-    rank: int
-    name: str
-    items: tuple[int, int]
-    sources: tuple[int, int]
-    growth: tuple[int, int]
-    window: Millis
-    same_window: bool
-
-    @property
-    def missing(self) -> str:
-        """`还差 3 条、1 个独立来源，或评论、转发和点赞再增 40`; figures of another window are another count."""
-        short = [f"{need - have} {unit}" for (have, need), unit in (
-            (self.items, "条"), (self.sources, "个独立来源")) if have < need]
-        if not self.same_window:
-            return "按这一级的时间窗口另行统计"
-        have, need = self.growth
-        if not short or 0 < need <= have:
-            return "条件已满足，等待下一次判定"
-        grown = f"，或评论、转发和点赞再增 {need - have}" if need else ""
-        return f"还差 {'、'.join(short)}{grown}"
-
-
-def next_level(head: EventHead, names: Names) -> Gap | None:
-    """What the next level asks, beside the figures of the last decision; None on top of the ladder."""
-    found = next(((rank, level, need) for rank, level, need in ladder(names.levels, head.subject)
-                  if rank > head.level), None)
-    if found is None:
-        return None
-    rank, level, need = found
-    have = head.decision.evidence
-    return Gap(rank, level.name, (have.items, need.items), (have.sources, need.sources), (have.growth, need.growth),
-               need.window, have.window == need.window)
-
-
-def ladder(levels: Levels, subject: str) -> list[tuple[int, Level, Threshold]]:
-    """(rank, level, threshold) as they hold for a subject, lowest first."""
-    override = next((each.enter for each in levels.overrides if each.subject == subject), None)
-    return [(rank, level, override[level.name] if override else level.enter)
-            for rank, level in enumerate(levels.ladder, 1) if override is None or level.name in override]
 
 
 def next_step(alert: AlertState, names: Names, book: RuleBook | None) -> str:
@@ -144,7 +109,9 @@ def line(row: Line, names: Names) -> Told:
 
 def _opened(detail: Mapping[str, Any], names: Names) -> Told:
     number = int(detail.get("number") or 0)
-    return Told(f"成为事件 E-{number:04d}" if number else "发现", names.subject(str(detail.get("subject", ""))))
+    subject = str(detail.get("subject", ""))
+    letter = "S" if subject.startswith(SHADOW) else "E"
+    return Told(f"成为事件 {letter}-{number:04d}" if number else "发现", names.subject(subject))
 
 
 def _level(detail: Mapping[str, Any], names: Names) -> Told:
@@ -178,6 +145,10 @@ def _close(detail: Mapping[str, Any], names: Names) -> Told:
     return Told(f"{detail['by']} 关闭了事件", str(detail.get("reason") or ""))
 
 
+def _verdict(detail: Mapping[str, Any], names: Names) -> Told:
+    return Told(f"{detail['by']} 评价：{VERDICT[VerdictKind(detail['kind'])]}", str(detail.get("note") or ""), "minor")
+
+
 def _escalation(detail: Mapping[str, Any], names: Names) -> Told:
     kind = EscalationKind(detail["kind"])
     verb = {EscalationKind.PAGE: "通知", EscalationKind.DIGEST: "汇总通知", EscalationKind.INFORM: "通报"}
@@ -196,5 +167,6 @@ def _delivery(detail: Mapping[str, Any], names: Names) -> Told:
 
 _LINES: dict[Kind, Callable[[Mapping[str, Any], Names], Told]] = {
     Kind.OPENED: _opened, Kind.LEVEL: _level, Kind.STATUS: _status, Kind.STATEMENT: _statement, Kind.ACK: _ack,
-    Kind.SNOOZE: _snooze, Kind.CLOSE: _close, Kind.ESCALATION: _escalation, Kind.DELIVERY: _delivery,
+    Kind.SNOOZE: _snooze, Kind.CLOSE: _close, Kind.VERDICT: _verdict,
+    Kind.ESCALATION: _escalation, Kind.DELIVERY: _delivery,
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from starlette.responses import RedirectResponse, Response
 
 from agents.desk import reads, render
@@ -25,6 +23,10 @@ MESSAGES = {
     "close-again": "这次关闭之前已经提交过，正在等待生效。",
     "poll": "已请求立即采集，采集程序收到后马上去取。",
     "poll-again": "立即采集已经请求过，正在等待采集程序。",
+    "rules-yes": "已提交：让新规则生效。",
+    "rules-yes-again": "这个决定之前已经提交过，正在等待生效。",
+    "rules-no": "已提交：不让新规则生效，继续用现有规则。",
+    "rules-no-again": "这个决定之前已经提交过，正在等待生效。",
     "filed": "已收到，正在入库。",
     "filed-masked": "已收到，正在入库。工单号像是电话、证件号等个人信息，已遮盖；同一工单的后续上报不会并到一起。",
     "filed-again": "这份上报之前已经收到，没有重复登记。",
@@ -88,17 +90,6 @@ def event_filter(visit: Visit) -> reads.EventFilter:
         status=status if status in list(EventStatus) else "",
         level=int(level) if level.isdecimal() and len(level) < 3 else 0,
         subject=visit.query("subject"), text=visit.query("q"))
-
-
-def rules(visit: Visit) -> Response:
-    """规则: the book in force."""
-    book = visit.desk.book()
-    notices = [each for each in reads.notices(visit.desk.engine, 30) if "规则" in each.title]
-    books = reads.books(visit.desk.engine)
-    since = next((at for digest, at in books if book and digest == book.hash), None)
-    today = datetime.fromtimestamp(visit.now / 1000, visit.desk.deps.settings.zone).date().isoformat()
-    return visit.page("rules.html", book=book, books=books, since=since, notices=notices[:3], today=today,
-                      rules_dir=str(visit.desk.deps.settings.rules_dir))
 
 
 def deliveries(visit: Visit) -> Response:

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from agents.desk import audit, describe
+from agents.desk import audit, describe, level_words, rule_words
 from agents.settings import Settings
 from pipeline.collect.health import word
 from pipeline.collect.redact import shown
@@ -213,6 +213,7 @@ class Render:
         self._env.filters["shown"] = shown
         self._env.globals.update(
             highlight=highlight, excerpt=excerpt, link=link, chart=chart, wording=wording, describe=describe,
+            rule_words=rule_words, level_words=level_words,
             spark=spark, figure=figure, kind_name=kind_name,
             health_word=word, actions=audit.ACTIONS, banner=settings.banner, assets=self.assets)
 

@@ -1,4 +1,4 @@
-"""Where the rules stand: the book in force, what is wrong in the files, what waits for a person, who runs which book."""
+"""Where the rules stand: the book in force, faults in the files, what waits for a person, who runs which book."""
 
 from __future__ import annotations
 

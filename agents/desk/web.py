@@ -22,6 +22,7 @@ from agents.desk.checks import Checks
 from agents.desk.guard import same_origin
 from agents.desk.limits import LoginLimiter
 from agents.desk.render import Render, Times
+from agents.desk.rule_figures import FigureCache
 from agents.desk.sender import CommandSender
 from agents.desk.sessions import Session
 from agents.desk.watch import Survey, Watch
@@ -50,12 +51,14 @@ class Desk:
     render: Render = field(init=False)
     watch: Watch = field(init=False)
     checks: Checks = field(init=False)
+    figures: FigureCache = field(init=False)
     _read: dict[tuple[str, str], Millis] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.render = Render(self.deps.settings)
         self.watch = Watch(self.engine, self.deps.settings, self.real)
         self.checks = Checks(self.deps.settings, self.real)
+        self.figures = FigureCache(self.engine, self.real)
         if self.deps.clock.factor > 1:
             self.poll = 1500
 

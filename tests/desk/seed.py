@@ -61,10 +61,12 @@ XSS = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
 def book(**changes: Any) -> RuleBook:
     """A rule book with names, colours and sources of several groups."""
-    ladder = (
-        Level(name="一般", response="三级响应", color="#3a7bc8", enter=Threshold(items=3, sources=2, window=HOUR)),
-        Level(name="较大", response="二级响应", color="#e08a1e", enter=Threshold(items=10, sources=4, window=2 * HOUR)),
-        Level(name="重大", response="一级响应", color="#c62828", enter=Threshold(items=30, sources=8, window=3 * HOUR)))
+    ladder = tuple(
+        Level(name=name, response=response, color=color,
+              enter=(Threshold(items=items, sources=sources, window=window),))
+        for name, response, color, items, sources, window in (
+            ("一般", "三级响应", "#3a7bc8", 3, 2, HOUR), ("较大", "二级响应", "#e08a1e", 10, 4, 2 * HOUR),
+            ("重大", "一级响应", "#c62828", 30, 8, 3 * HOUR)))
     people = tuple(Person(id=who, name=name, channels=("console",)) for who, name in (
         ("duty-a", "值班员甲"), ("duty-b", "值班员乙"), ("leader-a", "带班领导"), ("ops-a", "运维")))
     teams = (Team(id="duty", name="值班组", shifts=(Shift(members=("duty-a", "duty-b")),)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.desk import describe, diff
+from agents.desk import describe, diff, level_words
 from agents.desk.diff import changes
 from agents.desk.render import (
     Times,
@@ -22,7 +23,7 @@ from agents.desk.render import (
     spark,
 )
 from agents.store.readmodel import Kind, Line
-from pipeline.model import AlertStatus, Counts, CountsRow, EventStatus, Span
+from pipeline.model import AlertStatus, Counts, CountsRow, EventStatus, Factor, Span
 from pipeline.rulebook.schema import HOUR, MINUTE, LevelOverride, Levels, Threshold
 from tests import builders
 from tests.desk import seed
@@ -115,18 +116,17 @@ def test_what_is_missing_for_the_next_level_is_counted() -> None:
     have = seed.Evidence(items=8, sources=3, window=2 * HOUR, at=NOW, need_items=3, need_sources=2)
     one = seed.head(1, 1)
     decision = seed.LevelDecision(level=1, previous=0, why=seed.Why.RAISED, evidence=have, at=NOW, name="一般")
-    gap = describe.next_level(seed.head(1, 1, decision=decision), NAMES)
+    gap = level_words.next_level(seed.head(1, 1, decision=decision), NAMES.levels)
     assert gap is not None and (gap.name, gap.missing) == ("较大", "还差 2 条、1 个独立来源")
-    other = describe.next_level(one, NAMES)
+    other = level_words.next_level(one, NAMES.levels)
     assert other is not None and "另行统计" in other.missing, "figures of one hour do not count for two"
-    assert describe.next_level(seed.head(1, 3), NAMES) is None
+    assert level_words.next_level(seed.head(1, 3), NAMES.levels) is None
 
 
 def test_a_subjects_own_thresholds_are_what_is_missing() -> None:
-    only = LevelOverride(subject="polling", enter={"重大": Threshold(items=99, sources=9, window=HOUR)})
-    names = describe.Names(seed.book(levels=Levels(ladder=seed.book().levels.ladder, overrides=(only,))))
-    gap = describe.next_level(seed.head(1, 1), names)
-    assert gap is not None and (gap.name, gap.items[1]) == ("重大", 99)
+    only = LevelOverride(subject="polling", enter={"重大": (Threshold(items=99, sources=9, window=HOUR),)})
+    gap = level_words.next_level(seed.head(1, 1), Levels(ladder=seed.book().levels.ladder, overrides=(only,)))
+    assert gap is not None and (gap.name, gap.need) == ("重大", ("1 小时内 99 条、9 个独立来源",))
 
 
 @pytest.mark.parametrize(("changes", "text"), [
@@ -155,15 +155,32 @@ def test_every_kind_of_line_has_a_sentence(kind: Kind, detail: dict[str, object]
     assert says in f"{told.title} {told.text}"
 
 
-@pytest.mark.parametrize(("have", "need", "says"), [
-    ((8, 4, 0), (10, 4, 0), "还差 2 条"), ((8, 3, 0), (10, 4, 0), "还差 2 条、1 个独立来源"),
-    ((8, 3, 80), (10, 4, 200), "还差 2 条、1 个独立来源，或评论、转发和点赞再增 120"),
-    ((8, 3, 200), (10, 4, 200), "条件已满足，等待下一次判定"),
-    ((10, 4, 0), (10, 4, 200), "条件已满足，等待下一次判定")])
-def test_the_gap_to_the_next_level_counts_growth_as_another_way(
-        have: tuple[int, int, int], need: tuple[int, int, int], says: str) -> None:
-    pairs = list(zip(have, need, strict=True))
-    assert describe.Gap(2, "较大", pairs[0], pairs[1], pairs[2], HOUR, True).missing == says
+SPREAD = Threshold(items=10, sources=4, window=HOUR)
+GROWTH = Threshold(growth=200, window=HOUR)
+COSTLY = Threshold(items=10, negative=0.5, impact=3, window=HOUR)
+
+
+@pytest.mark.parametrize(("have", "ways", "says"), [
+    ((8, 4, 0), (SPREAD,), "还差 2 条"), ((8, 3, 0), (SPREAD,), "还差 2 条、1 个独立来源"),
+    ((8, 3, 80), (SPREAD, GROWTH), "还差 2 条、1 个独立来源，或 120 次评论、转发、点赞"),
+    ((8, 3, 200), (SPREAD, GROWTH), "条件已满足，等待下一次判定"),
+    ((10, 4, 0), (SPREAD, GROWTH), "条件已满足，等待下一次判定"),
+    ((8, 4, 0), (COSTLY,), "按这一级的时间窗口另行统计"),
+    ((8, 4, 0, Factor("negative", 0.3, 0.2), Factor("impact", 3, 1)), (COSTLY,), "还差 2 条、负面占比 20%")])
+def test_the_gap_to_the_next_level_names_each_way_in(
+        have: tuple[Any, ...], ways: tuple[Threshold, ...], says: str) -> None:
+    items, sources, growth, *factors = have
+    found = seed.Evidence(items=items, sources=sources, growth=growth, window=HOUR, at=NOW, factors=tuple(factors))
+    assert level_words.missing(found, ways) == says
+
+
+@pytest.mark.parametrize(("need", "says"), [
+    (SPREAD, "1 小时内 10 条、4 个独立来源"),
+    (Threshold(growth=5000, growth_sources=2, impact=3, window=2 * HOUR),
+     "2 小时内 5,000 次评论、转发、点赞、2 个来源有增长，主题影响 3 级"),
+    (Threshold(speed=6.5, negative=0.5, official=1, window=HOUR), "1 小时内 6.5 条/小时、负面占比 50%，1 条官方发布")])
+def test_a_threshold_is_read_as_a_sentence(need: Threshold, says: str) -> None:
+    assert level_words.threshold(need) == says
 
 
 @pytest.mark.parametrize(("count", "text"), [

@@ -1,0 +1,61 @@
+"""规则: what is in force and whether it works, one subject with what it matched, what waits for a person."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from starlette.responses import RedirectResponse, Response
+
+from agents.desk import pages, reads, rule_commands, rule_state, rule_views
+from agents.desk.accounts import Role
+from agents.desk.commands import Order, Refused
+from agents.desk.rule_state import Standing
+from agents.desk.rule_views import Wanted
+from agents.desk.web import Visit
+from pipeline.rulebook.schema import RuleBook, Status
+
+SHOWN = 50
+"""Problems of the files on the page; `wenxun rules check` has all."""
+
+
+def rules(visit: Visit) -> Response:
+    """规则: how they stand, who runs them, every subject with what came of it."""
+    book = visit.desk.book()
+    status = visit.query("status")
+    wanted = Wanted(status if status in list(Status) else "", visit.query("q"))
+    today = today_of(visit)
+    figures = visit.desk.figures.all(visit.now)
+    return visit.page(
+        "rules.html", book=book, standing=standing(visit, book), books=reads.books(visit.desk.engine),
+        table=rule_views.table(book, figures, today, wanted, visit.page_number()), wanted=wanted,
+        ending=rule_views.ending(book, today), statuses=list(Status), filtered=wanted != Wanted(),
+        counted=rule_views.counted(book.subjects if book else ()), shown=SHOWN, done=pages.done(visit),
+        may_confirm=visit.session.role.may(Role.ADMIN), rules_dir=str(visit.desk.deps.settings.rules_dir))
+
+
+def today_of(visit: Visit) -> dt.date:
+    return dt.datetime.fromtimestamp(visit.now / 1000, visit.desk.deps.settings.zone).date()
+
+
+def standing(visit: Visit, book: RuleBook | None) -> Standing:
+    desk = visit.desk
+    rules = desk.deps.rules
+    state = rules.state
+    since = next((at for digest, at in reads.books(desk.engine) if book and digest == book.hash), None)
+    return Standing(
+        book, since, state, rule_state.faults(state),
+        rule_state.running(rules.workers.values(), state, book, visit.now, max(1.0, desk.deps.clock.factor)),
+        rule_state.answered(desk.engine, state))
+
+
+def confirm(visit: Visit) -> Response:
+    """A form with `hash` of the book that waits and `answer`: yes or no."""
+    order = Order("", visit.session.account, visit.now, visit.desk.real.now())
+    agree = visit.form.get("answer") == "yes"
+    try:
+        accepted = rule_commands.answer(
+            visit.desk.engine, order, visit.desk.deps.rules.state, visit.form.get("hash", ""), agree)
+    except Refused as refused:
+        return visit.message("没有提交", str(refused), 409, "/rules")
+    done = f"rules-{'yes' if agree else 'no'}{'-again' if accepted.repeated else ''}"
+    return RedirectResponse(f"/rules?done={done}", 303)

@@ -1,0 +1,110 @@
+"""What the pages about rules show, put together: the table of subjects, one subject, the books that were."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agents.desk import rule_words
+from agents.desk.reads import page_count
+from agents.desk.rule_figures import Figures
+from agents.desk.rule_words import Expiry, Node, Said
+from pipeline.model import SHADOW
+from pipeline.rulebook.schema import RuleBook, Status, Subject, WordList
+
+PAGE = 100
+_FIRST = {"bad": 0, "wait": 1, "": 2}
+_ORDER = {Status.LIVE: 0, Status.SHADOW: 1, Status.RETIRED: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A subject in the table. key: the name under which it matches, `~x` of one in shadow."""
+
+    subject: Subject
+    expiry: Expiry
+    figures: Figures
+
+    @property
+    def key(self) -> str:
+        return key_of(self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A filter of the table. status: a Status or empty. text: in id, title or owner."""
+
+    status: str = ""
+    text: str = ""
+
+    def fits(self, subject: Subject) -> bool:
+        if self.status and subject.status != self.status:
+            return False
+        sought = self.text.casefold()
+        return not sought or any(sought in each.casefold() for each in (subject.id, subject.title, subject.owner))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A page of the subjects that fit a filter: those that expire first, then live, shadow, retired."""
+
+    rows: tuple[Row, ...]
+    total: int
+    page: int
+
+    @property
+    def pages(self) -> int:
+        return page_count(self.total, PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A subject in readable form. same, apart: spellings that count as the same, and that are told apart."""
+
+    terms: tuple[tuple[Said, float], ...]
+    condition: Node | None
+    exclude: tuple[Said, ...]
+    lists: tuple[WordList, ...]
+    scope: str
+    active: str
+    same: tuple[str, ...]
+    apart: tuple[str, ...]
+
+
+def key_of(subject: Subject) -> str:
+    return f"{SHADOW}{subject.id}" if subject.status is Status.SHADOW else subject.id
+
+
+def table(book: RuleBook | None, figures: Mapping[str, Figures], today: dt.date, wanted: Wanted,
+          number: int = 1) -> Table:
+    found = [(each, rule_words.expiry(each, today)) for each in (book.subjects if book else ()) if wanted.fits(each)]
+    found.sort(key=lambda one: (
+        _FIRST[one[1].tone] if one[0].status is not Status.RETIRED else 3, _ORDER[one[0].status], one[0].title))
+    number = min(max(1, number), page_count(len(found), PAGE))
+    some = found[(number - 1) * PAGE:number * PAGE]
+    return Table(tuple(Row(each, until, figures.get(key_of(each), Figures())) for each, until in some),
+                 len(found), number)
+
+
+def ending(book: RuleBook | None, today: dt.date) -> list[tuple[Subject, Expiry]]:
+    """Subjects in use that are over, or about to be, the most pressing first."""
+    used = [each for each in (book.subjects if book else ()) if each.status is not Status.RETIRED]
+    found = [(each, until) for each in used if (until := rule_words.expiry(each, today)).tone]
+    return sorted(found, key=lambda one: one[0].expires)
+
+
+def definition(book: RuleBook | None, subject: Subject) -> Definition:
+    lists = rule_words.lists_of(book)
+    same, apart = rule_words.folds(subject.fold)
+    return Definition(
+        terms=tuple((rule_words.pattern(each, lists), each.weight) for each in subject.terms),
+        condition=rule_words.condition(subject.match, lists) if subject.match is not None else None,
+        exclude=tuple(rule_words.pattern(each, lists) for each in subject.exclude),
+        lists=tuple(rule_words.used_lists(subject, lists)), scope=rule_words.scope(subject),
+        active=rule_words.active(subject.active), same=tuple(same), apart=tuple(apart))
+
+
+def counted(subjects: Sequence[Subject]) -> dict[Status, int]:
+    """How many subjects have which status."""
+    return {status: sum(each.status is status for each in subjects) for status in Status}
