@@ -6,21 +6,19 @@ import argparse
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from agents.plain_items import plain_item
 from pipeline import codec, topics
 from pipeline.errors import CodecError, WenxunError
-from pipeline.model import AlertState, Escalation, EventHead, Millis, RawBatch, RawItem, ScoredBatch, Tick
+from pipeline.model import AlertState, Escalation, EventHead, RawBatch, RawItem, ScoredBatch, Tick
 from pipeline.rulebook.schema import MINUTE, RuleBook
 
 TICK = 5 * MINUTE
-FIRST, LAST = 946_684_800_000, 4_102_444_800_000
-"""Times of items: from the year 2000 up to 2100."""
 SETTLE = 12 * 60 * MINUTE
 """A file of plain items is followed this long after its last one, so that its events can calm."""
 
@@ -130,34 +128,9 @@ def _wanted(inputs: Iterable[Any], recorded: frozenset[str]) -> Iterator[Any]:
 
 
 def _items(path: Path, lines: list[tuple[int, dict[str, Any]]], book: RuleBook) -> list[RawItem]:
-    from pipeline.ids import digest
-
     zone = ZoneInfo(book.timezone)
-    items = []
-    for number, line in lines:
-        if not isinstance(line.get("source"), str) or not (line.get("title") or line.get("text")):
-            raise WenxunError(f"{path}:{number}: 需要 source 和 title（或 text）")
-        title, text, url = (str(line.get(name) or "") for name in ("title", "text", "url"))
-        at = _moment(path, number, line.get("at"), zone)
-        published = _moment(path, number, line["published"], zone) if line.get("published") else at
-        items.append(RawItem(
-            id=digest(line["source"], url or f"{title}{text}{at}"), revision=digest(title, text, size=8),
-            source_id=line["source"], title=title, text=text, url=url, first_seen_at=at, published_at=published))
+    items = [plain_item(path, number, line, zone) for number, line in lines]
     return sorted(items, key=lambda item: item.first_seen_at)
-
-
-def _moment(path: Path, number: int, value: Any, zone: ZoneInfo) -> Millis:
-    try:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            at = int(value)
-        else:
-            moment = datetime.fromisoformat(str(value))
-            at = int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000)
-        if FIRST <= at < LAST:              # a tick is played every five minutes up to the last item
-            return at
-    except (ValueError, OverflowError):
-        pass
-    raise WenxunError(f'{path}:{number}: 时间 {value!r} 应写成 "2026-11-22T09:30:00+08:00" 或毫秒数')
 
 
 def with_ticks(items: list[RawItem]) -> Iterator[Any]:
