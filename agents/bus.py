@@ -15,16 +15,19 @@ SEND_TIMEOUT = 60.0
 
 
 class Bus:
-    """An idempotent producer that encodes records. `source` is the role's name, for the envelope."""
+    """An idempotent producer that encodes records. `source` is the role's name, for the envelope.
 
-    def __init__(self, settings: Settings, clock: Clock, source: str) -> None:
-        self._settings, self._clock, self._source = settings, clock, source
+    max_bytes: of one record, before compression; a greater one is refused with MessageSizeTooLargeError.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, source: str, *, max_bytes: int = 1_048_576) -> None:
+        self._settings, self._clock, self._source, self._max_bytes = settings, clock, source, max_bytes
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Bus:
         self._producer = AIOKafkaProducer(
             bootstrap_servers=self._settings.bootstrap, acks="all", enable_idempotence=True, linger_ms=20,
-            max_request_size=1_048_576, compression_type="lz4", request_timeout_ms=30_000)
+            max_request_size=self._max_bytes, compression_type="lz4", request_timeout_ms=30_000)
         try:
             await self._producer.start()
         except BaseException:

@@ -60,7 +60,7 @@ def add_sources(root: Path, timezone: str, proposed: Sequence[Source], *, write:
     RuleBookError when the directory has problems, before or with the new entries; RuleEditError when the file cannot be
     written. Nothing is changed then. write: false only tries.
     """
-    with _alone(root):
+    with alone(root):
         files = read_dir(root)
         book = files.parse(timezone)
         added, twins = _sorted(proposed, book)
@@ -183,7 +183,7 @@ def _yaml() -> YAML:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def alone(root: Path) -> Iterator[None]:
     """One edit of a rule directory at a time."""
     try:
         folder = os.open(root, os.O_RDONLY)

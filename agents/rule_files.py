@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,13 @@ from pipeline.rulebook.parse import parse_book
 from pipeline.rulebook.schema import RuleBook
 from pipeline.rulebook.yaml_marks import MAX_BYTES
 
-MAX_FILES = 2_000
+MAX_FILES = 20_000
+TRUST_SECONDS = 3.0
+REFRESH_SECONDS = 10.0
 SKIPPED = ("schema", "secrets")
 """Folders of a rule directory that hold no rules."""
+State = tuple[int, int, int, int, int]
+"""When a file was written and changed (ns), its size, inode and device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,47 +48,133 @@ class RuleFiles:
 
 def read_dir(root: Path) -> RuleFiles:
     """Read every *.yml of a rule directory and of the folders in it. Raises nothing: what is wrong is a Problem."""
-    texts: dict[str, str] = {}
-    problems: list[Problem] = []
-    written_at = 0
-    if not root.is_dir():
-        return RuleFiles({}, [_problem(str(root), "没有这个规则目录。", f"运行 wenxun init {root}")], 0)
-    for number, path in enumerate(_paths(root)):
-        name = path.relative_to(root).as_posix()
-        if number >= MAX_FILES:
-            problems.append(_problem(name, f"规则文件超过 {MAX_FILES} 个。", "合并或删去一些"))
-            break
+    return Reader(root).read()[0]
+
+
+@dataclass(slots=True)
+class _File:
+    """A file as it was read last. seen_at: when this state was first met; read_at: when it was read, both monotonic."""
+
+    state: State
+    seen_at: float
+    read_at: float
+    text: str | Problem
+
+
+class Reader:
+    """Reads a rule directory again and again, and of it only what may have changed.
+
+    A file's state (times, size, inode) is trusted once the file was read TRUST_SECONDS after that state was first seen:
+    two writes within one tick of the file system's clock look alike. Everything is read again now and then all the
+    same, for file systems that do not tell.
+    """
+
+    def __init__(self, root: Path, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._root, self._monotonic = root, monotonic
+        self._files: dict[str, _File] = {}
+        self._last: RuleFiles | None = None
+
+    def read(self) -> tuple[RuleFiles, bool]:
+        """What is there, and whether it changed while it was read. Equal content is the same object as last time."""
         try:
-            written_at = max(written_at, path.stat().st_mtime_ns // 1_000_000)
-            texts[name] = _text(path)
-        except UnicodeDecodeError:
-            problems.append(_problem(name, "不是 UTF-8 编码。", "用编辑器另存为 UTF-8"))
+            before = self._states()
+            due = [name for name, state in before.items() if self._due(name, state, len(before))]
+            if self._last is not None and not due and before.keys() == self._files.keys():
+                return self._last, False
+            for name in due:
+                self._files[name] = self._read(name, before[name])
+            self._files = {name: self._files[name] for name in before}
+            torn = bool(due) and before != self._states()
         except OSError as error:
-            problems.append(_problem(name, f"读不了：{error.strerror}。", "检查文件权限"))
-    if not texts and not problems:
-        problems.append(_problem(str(root), "目录里没有规则文件。", f"运行 wenxun init {root}"))
-    return RuleFiles(texts, problems, written_at)
+            return self._remember(_unreadable(self._root, error)), False
+        return self._remember(self._whole()), torn
+
+    def _states(self) -> dict[str, State]:
+        found: dict[str, State] = {}
+        for name in names(self._root):
+            found[name] = _state(self._root / name)
+            if len(found) > MAX_FILES:
+                break
+        return found
+
+    def _due(self, name: str, state: State, count: int) -> bool:
+        known = self._files.get(name)
+        if known is None or known.state != state:
+            return True
+        trusted = known.read_at - known.seen_at >= TRUST_SECONDS
+        return not trusted or self._monotonic() - known.read_at > max(REFRESH_SECONDS, count / 100)
+
+    def _read(self, name: str, state: State) -> _File:
+        now, known = self._monotonic(), self._files.get(name)
+        seen_at = known.seen_at if known is not None and known.state == state else now
+        return _File(state, seen_at, now, _text(self._root / name, name))
+
+    def _whole(self) -> RuleFiles:
+        if not self._files:
+            hint = f"运行 wenxun init {self._root}"
+            return RuleFiles({}, [_problem(str(self._root), "目录里没有规则文件。", hint)], 0)
+        if len(self._files) > MAX_FILES:
+            last = list(self._files)[MAX_FILES]
+            return RuleFiles({}, [_problem(last, f"规则文件超过 {MAX_FILES} 个。", "合并或删去一些")], 0)
+        texts = {name: each.text for name, each in self._files.items() if isinstance(each.text, str)}
+        problems = [each.text for each in self._files.values() if isinstance(each.text, Problem)]
+        return RuleFiles(texts, problems, max(each.state[0] for each in self._files.values()) // 1_000_000)
+
+    def _remember(self, files: RuleFiles) -> RuleFiles:
+        last = self._last
+        if last is None or (last.texts, last.problems, last.written_at) != (
+                files.texts, files.problems, files.written_at):
+            self._last = last = files
+        return last
 
 
-def _paths(root: Path) -> Iterator[Path]:
-    """Rule files of the directory and its folders, sorted. Hidden names are editors' and Kubernetes' own."""
-    for path in sorted(root.iterdir()):
-        if path.name.startswith((".", "#")):
+def names(root: Path) -> Iterator[str]:
+    """Paths of the rule files inside the directory and its folders, sorted. Hidden names are editors' and
+    Kubernetes' own."""
+    for entry in _entries(root):
+        if entry.name.startswith((".", "#")):
             continue
-        if path.is_dir() and path.name not in SKIPPED:
-            yield from (each for each in sorted(path.iterdir()) if _is_rule(each))
-        elif _is_rule(path):
-            yield path
+        if entry.is_dir():
+            if entry.name not in SKIPPED:
+                yield from (f"{entry.name}/{each.name}" for each in _entries(entry.path) if _is_rule(each))
+        elif _is_rule(entry):
+            yield entry.name
 
 
-def _is_rule(path: Path) -> bool:
-    return path.suffix in (".yml", ".yaml") and not path.name.startswith((".", "#")) and path.is_file()
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as found:
+        return sorted(found, key=lambda each: each.name)
 
 
-def _text(path: Path) -> str:
+def _is_rule(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith((".yml", ".yaml")) and not entry.name.startswith((".", "#")) and entry.is_file()
+
+
+def _state(path: Path) -> State:
+    """A file that is gone again, or cannot be looked at, has none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0, 0, 0, 0)
+    return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev)
+
+
+def _text(path: Path, name: str) -> str | Problem:
     """At most one byte past the limit, so that a huge file is refused without being read whole."""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1).decode("utf-8-sig", "strict" if path.stat().st_size <= MAX_BYTES else "replace")
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        return content.decode("utf-8-sig", "strict" if len(content) <= MAX_BYTES else "replace")
+    except UnicodeDecodeError:
+        return _problem(name, "不是 UTF-8 编码。", "用编辑器另存为 UTF-8")
+    except OSError as error:
+        return _problem(name, f"读不了：{error.strerror}。", "检查文件权限")
+
+
+def _unreadable(root: Path, error: OSError) -> RuleFiles:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return RuleFiles({}, [_problem(str(root), "没有这个规则目录。", f"运行 wenxun init {root}")], 0)
+    return RuleFiles({}, [_problem(str(root), f"读不了：{error.strerror}。", "检查目录权限")], 0)
 
 
 def _problem(file: str, message: str, hint: str) -> Problem:

@@ -27,6 +27,8 @@ DEAD_LETTERS = "dead.letters"
 DAY_MS = 86_400_000
 MAX_RECORD_BYTES = 256 * 1024
 MAX_BATCH_ITEMS = 64
+MAX_BOOK_BYTES = 16 * 1024**2
+"""A rule book is one record, however many rules it has."""
 OPEN_SUBJECT_KEYS = 64
 """The open subject is spread over this many keys by similarity, so that it uses every partition."""
 
@@ -59,7 +61,8 @@ CATALOG: tuple[Topic, ...] = (
     Topic(EVENTS, "event id", retention_ms=30 * DAY_MS),
     Topic(ESCALATIONS, "event id", retention_ms=30 * DAY_MS),
     Topic(DELIVERIES, "event id", retention_ms=30 * DAY_MS),
-    Topic(RULES, "'book', 'state' or 'answer'", compact=True, partitions=1),
+    Topic(RULES, "'book', 'state' or 'answer'", compact=True, partitions=1, config={
+        **READ_AT_ONCE, "max.message.bytes": str(MAX_BOOK_BYTES), "segment.bytes": str(2 * MAX_BOOK_BYTES)}),
     Topic(WORKERS, "worker", retention_ms=DAY_MS, partitions=1),
     Topic(COLLECTOR_STATE, "source id; partition by host", compact=True, config=READ_AT_ONCE),
     Topic(POLLS, "source id; partition by host", retention_ms=DAY_MS),

@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from agents import rule_feed, rule_watch
+from agents import rule_dir, rule_feed, rule_watch
 from agents.bus import Bus
 from agents.clock import Clock
 from agents.deps import Deps
 from agents.embedded import embedded_broker
 from agents.metrics import Metrics
+from agents.rule_feed import Seen
 from agents.rule_files import load_book, starter_dir
 from agents.rule_watch import Watch
 from agents.settings import Settings
@@ -61,7 +62,8 @@ def rules(tmp_path: Path) -> Path:
 
 
 def deps_for(rules: Path, bootstrap: str = "127.0.0.1:1") -> Deps:
-    return Deps(Settings(rules_dir=rules, bootstrap=bootstrap), Clock(), Metrics())
+    settings = Settings(rules_dir=rules, data_dir=rules.parent / "data", bootstrap=bootstrap)
+    return Deps(settings, Clock(), Metrics())
 
 
 def value(deps: Deps, name: str, **labels: str) -> float | None:
@@ -89,7 +91,7 @@ async def running(work: Awaitable[None]) -> AsyncIterator[None]:
 @asynccontextmanager
 async def watching(rules: Path, in_force: RuleBook | None = None) -> AsyncIterator[tuple[Deps, FakeBus]]:
     deps, bus = deps_for(rules), FakeBus()
-    async with running(Watch(deps, bus, in_force).run()):  # type: ignore[arg-type]
+    async with running(Watch(deps, bus, Seen(book=in_force)).run()):  # type: ignore[arg-type]
         yield deps, bus
 
 
@@ -201,7 +203,7 @@ async def test_a_file_that_is_being_written_is_not_read_in_the_middle(rules: Pat
             for start in range(0, len(text), 200):
                 file.write(text[start:start + 200])
                 file.flush()
-                await asyncio.sleep(rule_watch.SETTLE_SECONDS / 3)
+                await asyncio.sleep(rule_dir.SETTLE_SECONDS / 3)
         await until(lambda: len(bus.books) == 2)
         assert bus.notices == [] and bus.books[1].levels.ladder[0].enter[0].items == 7
         assert value(deps, "rules_last_reload_successful") == 1
@@ -210,8 +212,8 @@ async def test_a_file_that_is_being_written_is_not_read_in_the_middle(rules: Pat
 async def test_what_could_not_be_sent_is_sent_when_the_broker_is_back(rules: Path) -> None:
     deps, bus = deps_for(rules), FakeBus(away=1)
     with pytest.raises(KafkaConnectionError):
-        await Watch(deps, bus, None).run()  # type: ignore[arg-type]
-    async with running(Watch(deps, bus, None).run()):  # type: ignore[arg-type]
+        await Watch(deps, bus).run()  # type: ignore[arg-type]
+    async with running(Watch(deps, bus).run()):  # type: ignore[arg-type]
         await until(lambda: bus.books)
 
 

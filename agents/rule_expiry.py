@@ -1,0 +1,55 @@
+"""Says once a day which rules have expired or are about to: one 系统 notice to `ops`, that names each rule's owner."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from agents.bus import Bus
+from agents.deps import Deps
+from agents.notices import notice
+from pipeline.model import Millis
+from pipeline.rulebook.schema import NEVER, RuleBook, Status
+
+AHEAD_DAYS = 14
+AT_HOUR = 9
+"""Local time from which a day's notice is sent: nobody is woken for it."""
+SHOWN = 20
+MEND = "到期后不再匹配。要继续用就改 expires（长期有效写 never），不用了就改 status: retired。"
+
+
+class Expiry:
+    """The daily notice. Its id is made of the day, so that a restart tells nothing twice."""
+
+    def __init__(self, deps: Deps, bus: Bus) -> None:
+        self._deps, self._bus = deps, bus
+        self._done: dt.date | None = None
+
+    async def tell(self, book: RuleBook | None) -> None:
+        """Send today's notice if it is due and there is something to say. Raises what the bus raises."""
+        if book is None:
+            return
+        now = dt.datetime.fromtimestamp(self._deps.clock.now() / 1000, self._deps.settings.zone)
+        if now.hour < AT_HOUR or now.date() == self._done:
+            return
+        if lines := expiring(book, now.date()):
+            more = [f"……共 {len(lines)} 条"] if lines[SHOWN:] else []
+            await notice(self._bus, key="rules-expiry", episode=_morning(now), at=self._deps.clock.now(),
+                         title="规则到期提醒", text="\n".join([*lines[:SHOWN], *more, MEND]))
+        self._done = now.date()
+
+
+def expiring(book: RuleBook, today: dt.date) -> list[str]:
+    """Rules past their last day, or with at most AHEAD_DAYS to go, soonest first."""
+    dated = [each for each in book.subjects if each.expires != NEVER and each.status is not Status.RETIRED]
+    lines = []
+    for each in sorted(dated, key=lambda each: (each.expires, each.id)):
+        last = dt.date.fromisoformat(each.expires)
+        days = (last - today).days
+        if days <= AHEAD_DAYS:
+            when = f"已于 {last} 到期" if days < 0 else f"{last} 到期（还有 {days} 天）" if days else "今天到期"
+            lines.append(f"{each.id}（{each.title}）{when}，负责人 {each.owner}")
+    return lines
+
+
+def _morning(now: dt.datetime) -> Millis:
+    return int(now.replace(hour=AT_HOUR, minute=0, second=0, microsecond=0).timestamp() * 1000)
