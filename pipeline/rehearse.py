@@ -5,9 +5,7 @@ For rule tests and for comparing two rule books; backtest.py is for long histori
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterable, Sequence
 
 from pipeline import topics
 from pipeline.model import AlertState, CountsBatch, Escalation, EventHead, Millis, RawBatch, RawItem, Tick
@@ -68,6 +66,8 @@ class Rehearsal:
                     self._due[state.event_id] = state.due_at
             case Escalation() as sent:
                 heads = (sent.head,) if sent.head is not None else sent.digest
+                if all(head.shadow for head in heads):
+                    return                              # recorded, never sent
                 self.told.append(Told(
                     at=sent.at, kind=sent.kind, tell=sent.tell, event_id=sent.event_id,
                     level=sent.level_name or max(heads, key=lambda head: head.level).level_name,
@@ -93,8 +93,3 @@ def played(
     rehearsal = Rehearsal(book, scorer)
     rehearsal.play(items, counts, until)
     return Played(rehearsal.peaks, tuple(rehearsal.told))
-
-
-def without_counts(items: Iterable[RawItem]) -> Iterator[RawItem]:
-    """Items whose figures stay what they were at first sight."""
-    return (msgspec.structs.replace(item, counts=None) for item in items)

@@ -108,49 +108,56 @@ def run_cases(
         yield Result(written.case.name, tuple(runner.run(play)), written.file)
 
 
+def records(written: Written, book: RuleBook) -> tuple[list[RawItem], list[CountsBatch], Millis]:
+    """A case's items and counts in order of time, and until when they are followed. book: as case_book gives it."""
+    case, start = written.case, start_of(written.case, book)
+    items: list[RawItem] = []
+    counts: list[CountsBatch] = []
+    for each in case.items:
+        for item in _copies(each, written.path, start, book):
+            items.append(item)
+            counts += [CountsBatch(source_id=item.source_id, at=item.first_seen_at + later.after, items=(
+                CountsRow(item.id, item.first_seen_at + later.after, _counts(later)),)) for later in each.later]
+    last = max(*(item.first_seen_at for item in items), *(batch.at for batch in counts), start)
+    paged = start + max((page.at for page in case.pages or ()), default=0) + MINUTE
+    until = last + case.watch if case.watch else max(last + WATCHED, paged)
+    return sorted(items, key=lambda raw: raw.first_seen_at), sorted(counts, key=lambda batch: batch.at), until
+
+
+def start_of(case: Case, book: RuleBook) -> Millis:
+    start = dt.datetime.fromisoformat(case.start)
+    return int(start.replace(tzinfo=ZoneInfo(book.timezone)).timestamp() * 1000)
+
+
+def _copies(item: CaseItem, path: str, start: Millis, book: RuleBook) -> Iterator[RawItem]:
+    for number in range(item.repeat.times):
+        source = _source(item, number % item.repeat.sources, book).id
+        at: Millis = start + item.at + number * item.repeat.every
+        yield RawItem(
+            id=digest(path, source, item.title, at), revision=digest(item.title, item.text, size=8),
+            source_id=source, title=item.title, text=item.text, url="", first_seen_at=at, published_at=at,
+            urgent=item.urgent, counts=_counts(item.counts) if item.counts else None)
+
+
 class _Runner:
     """unasked: shadow rules that the file never names; whether they match too is not its business."""
 
     def __init__(self, written: Written, book: RuleBook, score: Score, near: Near, unasked: set[str]) -> None:
         self._at, self._book, self._score, self._near, self._unasked = written, book, score, near, unasked
-        start = dt.datetime.fromisoformat(written.case.start)
-        self._start = int(start.replace(tzinfo=ZoneInfo(book.timezone)).timestamp() * 1000)
+        self._start = start_of(written.case, book)
 
     def run(self, play: Play) -> Iterable[Problem]:
         case = self._at.case
         for index, item in enumerate(case.items):
             yield from self._judge(item, f"{self._at.path}.items[{index}]")
         if case.levels or case.pages is not None:
-            items, counts = self._records()
-            until = max(each.at for each in (*_moments(items), *counts)) + max(case.watch, WATCHED)
-            if not case.watch:
-                until = max(until, self._start + max((page.at for page in case.pages or ()), default=0) + MINUTE)
-            played = play(items, counts, until)
+            played = play(*records(self._at, self._book))
             yield from self._judge_levels(case.levels, played.peaks)
             if case.pages is not None:
                 yield from self._judge_pages(case.pages, played.told)
 
-    def _records(self) -> tuple[list[RawItem], list[CountsBatch]]:
-        items: list[RawItem] = []
-        counts: list[CountsBatch] = []
-        for written in self._at.case.items:
-            for item in self._raw(written):
-                items.append(item)
-                counts += [CountsBatch(source_id=item.source_id, at=item.first_seen_at + each.after, items=(
-                    CountsRow(item.id, item.first_seen_at + each.after, _counts(each)),)) for each in written.later]
-        return sorted(items, key=lambda raw: raw.first_seen_at), sorted(counts, key=lambda batch: batch.at)
-
-    def _raw(self, item: CaseItem) -> Iterable[RawItem]:
-        for number in range(item.repeat.times):
-            source = _source(item, number % item.repeat.sources, self._book).id
-            at: Millis = self._start + item.at + number * item.repeat.every
-            yield RawItem(
-                id=digest(self._at.path, source, item.title, at), revision=digest(item.title, item.text, size=8),
-                source_id=source, title=item.title, text=item.text, url="", first_seen_at=at, published_at=at,
-                urgent=item.urgent, counts=_counts(item.counts) if item.counts else None)
-
     def _judge(self, item: CaseItem, path: str) -> Iterable[Problem]:
-        raw = next(iter(self._raw(item)))
+        raw = next(_copies(item, self._at.path, self._start, self._book))
         scored = self._score(raw)
         any_one = next(iter(scored.values()))
         if item.subjects is not None:
@@ -201,15 +208,6 @@ class _Runner:
     def _failed(self, path: str, expected: str, came: str) -> Problem:
         mark = self._at.reading.at(self._at.file, path)
         return Problem(self._at.file, mark.line, mark.column, path, f"应为 {expected}，实为 {came}。")
-
-
-@dataclass(frozen=True, slots=True)
-class _At:
-    at: Millis
-
-
-def _moments(items: Iterable[RawItem]) -> Iterator[_At]:
-    return (_At(item.first_seen_at) for item in items)
 
 
 def _counts(given: CountsAt) -> Counts:
