@@ -83,6 +83,9 @@ class History:
         except (OSError, EOFError, msgspec.MsgspecError) as error:
             raise HistoryError(f"规则 {hash} 的快照读不出来：{error}。") from None
 
+    def has(self, hash: str) -> bool:
+        return self._path(hash).exists()
+
     def find(self, prefix: str) -> str:
         """The hash that begins so; HistoryError unless there is exactly one."""
         found = sorted({path.name.removesuffix(_SUFFIX) for path in self.folder.glob("*" + _SUFFIX)

@@ -16,18 +16,21 @@ from pipeline.errors import SettingsError
 if TYPE_CHECKING:
     from agents.settings import Settings
 
+SHADOW = "a rule directory that runs in shadow beside it, never sending (WENXUN_SHADOW_RULES_DIR)"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def add(groups: Any) -> None:
     up = groups.add_parser("up", help="run everything on this machine: broker, roles and desk in one go")
     up.add_argument("--rules", type=Path, metavar="DIR", help="rule directory (WENXUN_RULES_DIR)")
+    up.add_argument("--shadow", type=Path, metavar="DIR", help=SHADOW)
     up.add_argument("--data", type=Path, metavar="DIR", help="where its files are kept (WENXUN_DATA_DIR)")
     up.set_defaults(run=run_up)
     run = groups.add_parser("run", help="run roles on KAFKA_BOOTSTRAP_SERVERS")
     run.add_argument("--roles", required=True, metavar="ROLES",
                      help="`all`, or some of collect,score,track,escalate,deliver,archive,desk,rules")
     run.add_argument("--rules", type=Path, metavar="DIR", help="rule directory (WENXUN_RULES_DIR)")
+    run.add_argument("--shadow", type=Path, metavar="DIR", help=SHADOW)
     run.set_defaults(run=run_roles)
     topics = groups.add_parser("topics", help="create or check the topics on KAFKA_BOOTSTRAP_SERVERS")
     topics.add_argument("action", choices=("create", "check"))
@@ -42,7 +45,7 @@ def run_up(args: argparse.Namespace) -> int:
     _log()
     environ = _environ(args)
     settings = Settings.from_env(environ)
-    require_rules(settings.rules_dir)
+    require_rules(settings)
     with only_instance(settings.data_dir):
         prepare_store(settings)
         return supervise(settings, environ)
@@ -50,10 +53,11 @@ def run_up(args: argparse.Namespace) -> int:
 
 def supervise(settings: Settings, environ: Mapping[str, str]) -> int:
     """Broker and supervised child with all roles, until a signal. Exit code of the whole."""
+    from agents.commands.broker import published
     from agents.embedded import PARTITIONS, embedded_broker
     from agents.supervisor import Supervisor
 
-    with embedded_broker() as address:
+    with embedded_broker() as address, published(settings.data_dir, address):
         child = {**environ, "KAFKA_BOOTSTRAP_SERVERS": address, "WENXUN_EMBEDDED": "1",
                  "WENXUN_PARTITIONS": str(PARTITIONS), "WENXUN_CREATE_TOPICS": "false"}
         command = [sys.executable, "-m", "agents", "run", "--roles", "all"]
@@ -80,7 +84,7 @@ def run_roles(args: argparse.Namespace) -> int:
     settings = Settings.from_env(environ)
     roles = runtime.parse_roles(args.roles)
     if "rules" in roles:
-        require_rules(settings.rules_dir)
+        require_rules(settings)
     if "archive" in roles and not settings.embedded:
         prepare_store(settings)
     follow_parent(environ, settings.grace_seconds)
@@ -126,9 +130,12 @@ def _changelogs(settings: Settings) -> list[str]:
     return [name for role in FAUST for name in bound_app(deps, role).changelogs()]
 
 
-def require_rules(rules_dir: Path) -> None:
-    """SettingsError that names `wenxun init` if there is nothing to read."""
-    if not rules_dir.is_dir() or not any(rules_dir.glob("*.yml")):
+def require_rules(settings: Settings) -> None:
+    """SettingsError that names `wenxun init` if there is nothing to read, and nothing was in force before."""
+    from agents.rule_history import History
+
+    rules_dir = settings.rules_dir
+    if (not rules_dir.is_dir() or not any(rules_dir.glob("*.yml"))) and not any(History(settings.data_dir).newest()):
         what = "holds no rule files" if rules_dir.is_dir() else "does not exist"
         raise SettingsError(f"rule directory {rules_dir} {what}; write commented starter rules with "
                             f"`wenxun init {rules_dir}`, then put your feeds into {rules_dir / 'sources.yml'}")
@@ -154,7 +161,8 @@ def prepare_store(settings: Settings) -> None:
 def _environ(args: argparse.Namespace) -> dict[str, str]:
     """The environment with the command's options in it, so that a child sees the same."""
     environ = dict(os.environ)
-    for option, name in (("rules", "WENXUN_RULES_DIR"), ("data", "WENXUN_DATA_DIR")):
+    for option, name in (("rules", "WENXUN_RULES_DIR"), ("shadow", "WENXUN_SHADOW_RULES_DIR"),
+                         ("data", "WENXUN_DATA_DIR")):
         if (value := getattr(args, option, None)) is not None:
             environ[name] = str(value)
     return environ
