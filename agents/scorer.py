@@ -22,40 +22,47 @@ ROLE = "score"
 
 
 class ScorerOfBook:
-    """The scorer of the rule book in force. A new one is built off the loop; until it is ready the old one works on."""
+    """The scorer of the rule book in force. A new one is built as soon as a book comes, off the loop; until it is ready
+    the old one works on."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._scorer: ScorerPair | None = None
         self._version = self._wanted = self._failed = ""
         self._building: asyncio.Task[tuple[ScorerPair, str]] | None = None
+        deps.rules.subscribe(self._begin)
 
     async def get(self) -> ScorerPair:
         """A scorer of the newest book that one could be built of. Waits only when there is none yet."""
-        book = self._deps.rules.book
-        if self._building is None and book.version not in (self._version, self._failed):
-            self._wanted = book.version
-            self._building = asyncio.create_task(_build(book))
-        if self._building is not None and (self._scorer is None or self._building.done()):
-            await self._take()
+        self._begin()
+        if self._scorer is None and self._building is not None:
+            await asyncio.shield(self._building)        # its waiter may run out of time
         if self._scorer is None:
-            raise RuntimeError(f"no scorer of rule book {book.version}, and none of an earlier one")
+            raise RuntimeError(f"no scorer of rule book {self._wanted}, and none of an earlier one")
         return self._scorer
 
-    async def _take(self) -> None:
+    def _begin(self) -> None:
+        rules = self._deps.rules
+        if rules.loaded and self._building is None and rules.version not in (self._version, self._failed):
+            self._wanted = rules.version
+            self._building = asyncio.create_task(_build(rules.book))
+            self._building.add_done_callback(self._take)
+
+    def _take(self, building: asyncio.Task[tuple[ScorerPair, str]]) -> None:
         """The scorer that is built. One that cannot be built leaves the one before it at work."""
-        assert self._building is not None
-        try:
-            self._scorer, self._version = await asyncio.shield(self._building)     # its waiter may run out of time
-        except Exception:
-            self._building = None
-            if self._scorer is None:
-                raise
+        self._building = None
+        if building.cancelled():
+            return
+        error = building.exception()
+        if error is None:
+            self._scorer, self._version = building.result()
+            self._deps.rules.built(self._version)
+        elif self._scorer is not None:                  # the first one is tried again with every record
             self._failed = self._wanted
             self._deps.metrics["agent_errors_total"].labels(ROLE).inc()
-            log.exception("no scorer of rule book %s: scoring goes on with %s", self._wanted, self._version)
-        else:
-            self._building = None
+            log.error("no scorer of rule book %s: scoring goes on with %s", self._wanted, self._version, exc_info=error)
+        if self._scorer is not None:
+            self._begin()                               # a newer book may have come meanwhile
 
 
 async def _build(book: RuleBook) -> tuple[ScorerPair, str]:
