@@ -8,6 +8,7 @@ than `levels.events.confirm_above` of the book in force waits for a person. What
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Sequence
@@ -59,15 +60,25 @@ async def run(deps: Deps) -> None:
 
 def watched(settings: Settings) -> tuple[Path, ...]:
     """The directories that a book is made of, the live one first."""
-    return (settings.rules_dir,)
+    return settings.rules_dir, *((settings.shadow_rules_dir,) if settings.shadow_rules_dir is not None else ())
 
 
-def made(found: Sequence[RuleFiles], settings: Settings) -> tuple[RuleBook, list[Problem]]:
-    """The book of the watched directories, in the order of `watched`, and problems that do not keep it from being used.
+def made(
+    found: Sequence[RuleFiles], settings: Settings, before: RuleBook | None = None,
+) -> tuple[RuleBook, list[Problem]]:
+    """The book of the watched directories, in the order of `watched`, and problems that do not keep it from being used:
+    of the shadow directory, then what ran in shadow in the book `before` goes on.
 
     Raises RuleBookError when the live directory cannot be used. The only place where a book is made of files.
     """
-    return found[0].parse(settings.timezone), []
+    book = found[0].parse(settings.timezone)
+    if len(found) == 1:
+        return book, []
+    try:
+        return replace(book, shadow=found[1].parse(settings.timezone)), []
+    except RuleBookError as error:
+        shown = [dataclasses.replace(each, file=f"{settings.shadow_rules_dir}/{each.file}") for each in error.problems]
+        return replace(book, shadow=before.shadow if before is not None else None), shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +103,7 @@ class Watch:
         self._on_topic, self._first = self._seen.book is not None, True
         self._digest = ""
         self._bad_since: float | None = None
-        self._told = False
+        self._told = self._shadow_bad = False
         self._waiting: Waiting | None = None
         self._read_at: Millis = 0
         self._problems: tuple[str, ...] = ()
@@ -114,7 +125,7 @@ class Watch:
     async def _changed(self, found: Found) -> bool:
         """Whether this state of the files is dealt with; else it is looked at again."""
         try:
-            book, problems = await asyncio.to_thread(made, found.files, self._deps.settings)
+            book, problems = await asyncio.to_thread(made, found.files, self._deps.settings, self._in_force)
         except RuleBookError as error:
             if not await self._rests(found):
                 return False
@@ -122,6 +133,7 @@ class Watch:
         else:
             self._bad_since, self._told = None, False
             self._read_at, self._problems = self._deps.clock.now(), _lines(problems)
+            await self._mind_shadow(found, problems)
             await self._judge(book, found.files[0].texts)
         return True
 
@@ -268,6 +280,17 @@ class Watch:
         if not self._told:
             await self._tell(written_at, problems)
         self._told = True
+
+    async def _mind_shadow(self, found: Found, problems: Sequence[Problem]) -> None:
+        """A shadow directory that cannot be used stops nothing; ops hear of it once until it is right again."""
+        if problems and not self._shadow_bad:
+            for problem in problems:
+                log.error("rules: in shadow: %s", problem)
+            lines = [str(problem) for problem in problems[:SHOWN]]
+            text = "正式规则照常生效；影子规则仍用上一份，之前没有就不运行。改好保存后自动生效。"
+            await notice(self._bus, key="rules-shadow", episode=found.files[1].written_at, at=self._deps.clock.now(),
+                         title="影子规则目录有错", text="\n".join([text, *lines]))
+        self._shadow_bad = bool(problems)
 
     async def _tell(self, written_at: Millis, problems: Sequence[Problem]) -> None:
         """Once per episode. The newest file's time names it, so that a restart does not tell the same twice."""

@@ -27,6 +27,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("WENXUN_DATA_DIR", "wenxun-data", "where this installation keeps its files"),
     Setting("WENXUN_DATABASE_URL", "", "SQLAlchemy URL; default: wenxun.db (SQLite) in the data folder"),
     Setting("WENXUN_RULES_DIR", "rules", "the rule directory, read by the role `rules` (and its secrets by `deliver`)"),
+    Setting("WENXUN_SHADOW_RULES_DIR", "",
+            "a second rule directory that runs in shadow beside the first: recorded and shown, never sent"),
     Setting("WENXUN_TIMEZONE", "Asia/Shanghai", "zone of dates without one, of shifts and of what people read"),
     Setting("WENXUN_PARTITIONS", "4", "partitions of every topic; chosen once per installation"),
     Setting("WENXUN_REPLICATION", "1", "replication factor of topics that this installation creates"),
@@ -59,6 +61,7 @@ class Settings:
     data_dir: Path = Path("wenxun-data")
     database_url: str = ""
     rules_dir: Path = Path("rules")
+    shadow_rules_dir: Path | None = None
     timezone: str = "Asia/Shanghai"
     partitions: int = 4
     replication: int = 1
@@ -97,6 +100,7 @@ class Settings:
             data_dir=Path(get["WENXUN_DATA_DIR"]),
             database_url=get["WENXUN_DATABASE_URL"],
             rules_dir=Path(get["WENXUN_RULES_DIR"]),
+            shadow_rules_dir=Path(name) if (name := get["WENXUN_SHADOW_RULES_DIR"]) else None,
             timezone=_zone(get["WENXUN_TIMEZONE"]),
             partitions=_int(get, "WENXUN_PARTITIONS", 1, 1024),
             replication=_int(get, "WENXUN_REPLICATION", 1, 9),

@@ -1,0 +1,84 @@
+"""`--shadow DIR`: a whole rule directory in shadow. Whatever is wrong with it, the live rules are in force."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import Namespace
+from dataclasses import replace as with_fields
+from pathlib import Path
+
+import pytest
+
+from agents.commands import serve
+from agents.deps import Deps
+from agents.rule_files import load_book, read_dir, starter_dir
+from agents.rule_watch import Watch, made, watched
+from agents.settings import Settings
+from pipeline.model import RulesState
+from tests.agents.test_rule_watch import ZONE, FakeBus, deps_for, running, until
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    shutil.copytree(starter_dir(), tmp_path / "rules")
+    shutil.copytree(starter_dir(), tmp_path / "next")
+    return tmp_path / "rules"
+
+
+def with_shadow(rules: Path) -> Deps:
+    deps = deps_for(rules)
+    return with_fields(deps, settings=with_fields(deps.settings, shadow_rules_dir=rules.parent / "next"))
+
+
+def problems_of(bus: FakeBus) -> str:
+    """As the desk is told them last."""
+    return "\n".join([each for each in bus.sent if isinstance(each, RulesState)][-1].problems)
+
+
+def retitle(folder: Path, title: str) -> None:
+    path = folder / "levels.yml"
+    path.write_text(path.read_text("utf-8").replace("response: 三级响应", f"response: {title}"), "utf-8")
+
+
+async def test_a_shadow_directory_is_published_beside_the_live_book_and_followed(rules: Path) -> None:
+    bus, deps = FakeBus(), with_shadow(rules)
+    async with running(Watch(deps, bus).run()):  # type: ignore[arg-type]
+        await until(lambda: bus.books)
+        live = load_book(rules, ZONE)
+        assert bus.books[0].hash == live.hash and bus.books[0].shadow == live
+        retitle(rules.parent / "next", "另一种响应")
+        await until(lambda: len(bus.books) == 2)
+    shadow = bus.books[1].shadow
+    assert shadow is not None and shadow.levels.ladder[0].response == "另一种响应"
+    assert bus.books[1].hash == live.hash and bus.books[1].version == f"{live.hash}+{shadow.hash}"
+
+
+async def test_a_broken_shadow_directory_says_so_and_stops_nothing(rules: Path) -> None:
+    bus, deps = FakeBus(), with_shadow(rules)
+    async with running(Watch(deps, bus).run()):  # type: ignore[arg-type]
+        await until(lambda: bus.books)
+        good = bus.books[0].shadow
+        (rules.parent / "next" / "levels.yml").write_text("ladder: 3\n", "utf-8")
+        await until(lambda: bus.notices)
+        retitle(rules, "改过的响应")
+        await until(lambda: len(bus.books) == 2)
+        shutil.rmtree(rules.parent / "next")
+        await until(lambda: "没有这个规则目录" in problems_of(bus))
+    assert bus.books[1].levels.ladder[0].response == "改过的响应" and bus.books[1].shadow == good
+    assert str(rules.parent / "next" / "levels.yml") + ":1:" in bus.notices[0].text
+    assert "正式规则照常生效" in bus.notices[0].text and len(bus.notices) == 1
+    assert deps.metrics.registry.get_sample_value("wenxun_rules_last_reload_successful") == 1
+
+
+def test_a_shadow_directory_that_never_was_right_leaves_the_live_book_alone(rules: Path) -> None:
+    settings = with_shadow(rules).settings
+    (rules.parent / "next" / "levels.yml").unlink()
+    book, problems = made([read_dir(each) for each in watched(settings)], settings)
+    assert book == load_book(rules, ZONE) and problems and problems[0].file.startswith(str(rules.parent / "next"))
+
+
+def test_the_option_is_the_setting_and_reaches_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WENXUN_SHADOW_RULES_DIR", raising=False)
+    environ = serve._environ(Namespace(rules=None, data=None, shadow=Path("next")))
+    assert Settings.from_env(environ).shadow_rules_dir == Path("next")
+    assert Settings.from_env({}).shadow_rules_dir is None and watched(Settings.from_env({})) == (Path("rules"),)
