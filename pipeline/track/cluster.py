@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from pipeline.ids import digest
@@ -16,26 +14,23 @@ from pipeline.model import (
     LevelDecision,
     MemberRow,
     Millis,
-    Polarity,
     ScoredItem,
     Why,
 )
-from pipeline.rulebook.schema import EventRules
 from pipeline.track.growth import begun, decode_series, encode_series, extended
-from pipeline.track.level import Signs
-
-MUTE: Final = 1        # backfill, or too old at first sight: never raises a level
-NEGATIVE: Final = 2
-QUESTION: Final = 4
-OFFICIAL: Final = 8    # the office's own words are no spread
-FOUNDER: Final = 16    # the item that the event is named after
-REPORT: Final = 32     # filed by a department or a clerk: people see where it went
-URGENT: Final = 64     # and it asks for an answer at once
-AFTER: Final = 128     # joined after a person had closed the event for good
+from pipeline.track.members import (
+    AFTER,
+    FOUNDER,
+    MUTE,
+    OFFICIAL,
+    REPORT,
+    URGENT,
+    decode_member,
+    encode_member,
+)
+from pipeline.track.signs import Signs
 
 MAX_VOICES = 16
-MAX_ORIGIN_BYTES = 32
-"""Of a source's name in a member's row, so that the row keeps its 200 bytes; a longer one is counted by its hash."""
 MAX_EXCERPTS = 3
 MAX_STATEMENTS = 5
 EXCERPT_CHARACTERS = 80
@@ -43,46 +38,15 @@ EXCERPT_CHARACTERS = 80
 _NO_SERIES: dict[str, bytes] = {}
 """Of all events whose feeds give no counts: never written to."""
 
-_ENCODER = msgspec.msgpack.Encoder()
-_MEMBER = msgspec.msgpack.Decoder(MemberRow)
 _HEAD = msgspec.msgpack.Decoder(EventHead)
 
 
-def encode_row(value: MemberRow | EventHead) -> bytes:
-    return _ENCODER.encode(value)
-
-
-def decode_member(row: bytes) -> MemberRow:
-    return _MEMBER.decode(row)
+def encode_head(head: EventHead) -> bytes:
+    return msgspec.msgpack.encode(head)
 
 
 def decode_head(row: bytes) -> EventHead:
     return _HEAD.decode(row)
-
-
-def event_time(item: ScoredItem, rules: EventRules) -> Millis:
-    """When the item happened: its date if that is near its first sight, else the first sight."""
-    raw = item.item
-    published = raw.published_at
-    if published is None or not raw.first_seen_at - rules.join_within <= published <= raw.first_seen_at:
-        return raw.first_seen_at
-    return published
-
-
-def member_row(item: ScoredItem, rules: EventRules, *, report: bool) -> MemberRow:
-    """report: its source is a desk where people file reports."""
-    raw = item.item
-    old = raw.published_at is not None and raw.first_seen_at - raw.published_at > rules.page_max_age
-    flags = (
-        (MUTE if raw.backfill or old else 0)
-        | (NEGATIVE if item.sentiment.polarity is Polarity.NEGATIVE else 0)
-        | (QUESTION if item.question else 0)
-        | (OFFICIAL if item.official else 0)
-        | (REPORT if report else 0)
-        | (URGENT if report and raw.urgent else 0)
-    )
-    long = len(item.origin.encode()) > MAX_ORIGIN_BYTES
-    return MemberRow(raw.id, event_time(item, rules), digest(item.origin) if long else item.origin, flags, item.terms)
 
 
 def founding(item: ScoredItem, key: str, row: MemberRow) -> tuple[str, MemberRow]:
@@ -122,8 +86,8 @@ class Cluster:
     def __init__(self, head: EventHead) -> None:
         self.head = head
         self.home = ((head.key, head.id),)
-        self.signs = Signs()
         self.members: dict[str, bytes] = {}
+        self.signs = Signs(self.members)
         self.series = _NO_SERIES
         self.reports = 0
         self.founder: MemberRow | None = None
@@ -134,13 +98,9 @@ class Cluster:
         if row.terms and self.voices >= MAX_VOICES:
             row = msgspec.structs.replace(row, terms=())
         self.voices += bool(row.terms)
-        self.members[row.item_id] = encode_row(row)
-        if not row.flags & (MUTE | OFFICIAL):
-            self.signs.heat.add(row.at, row.origin)
-        if row.flags & REPORT:
-            self.reports += 1
-            if row.flags & URGENT and not row.flags & MUTE:
-                self.signs.add_report(row.at)
+        self.members[row.item_id] = encode_member(row)
+        self.signs.add(row)
+        self.reports += bool(row.flags & REPORT)
         if row.flags & FOUNDER:
             self.founder = row
         return row
@@ -148,7 +108,7 @@ class Cluster:
     def make_urgent(self, row: MemberRow) -> MemberRow:
         """A report that was filed already now asks for an answer at once; returns its row as it is kept."""
         row = msgspec.structs.replace(row, flags=row.flags | URGENT)
-        self.members[row.item_id] = encode_row(row)
+        self.members[row.item_id] = encode_member(row)
         self.signs.add_report(row.at)
         if row.flags & FOUNDER:
             self.founder = row
@@ -203,14 +163,10 @@ class Cluster:
             self.founder = None
         self.voices -= bool(row.terms)
         series = self.series.pop(row.item_id, None)
-        if not row.flags & (MUTE | OFFICIAL):
-            self.signs.heat.remove(row.at, row.origin)
-            if series is not None:
-                self.signs.grow(decode_series(series), None, row.origin)
-        if row.flags & REPORT:
-            self.reports -= 1
-            if row.flags & URGENT and not row.flags & MUTE:
-                self.signs.drop_report(row.at)
+        self.signs.remove(row)
+        if series is not None and not row.flags & (MUTE | OFFICIAL):
+            self.signs.grow(decode_series(series), None, row.origin)
+        self.reports -= bool(row.flags & REPORT)
 
     def near(self, at: Millis, within: Millis) -> bool:
         """Whether an item at this event time may belong here."""

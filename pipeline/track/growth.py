@@ -181,6 +181,10 @@ class _Sums:
         first, last = (bisect_right(self._minutes, at // MINUTE) for at in (after, until))
         return self._minutes[first:last]
 
+    def first_from(self, minute: int) -> int | None:
+        where = bisect_left(self._minutes, minute)
+        return self._minutes[where] if where < len(self._minutes) else None
+
     def between(self, after: Millis, until: Millis) -> int:
         return sum(self._sums[minute] for minute in self.minutes(after, until))
 
@@ -210,25 +214,17 @@ class Growth:
             del self._origins[origin]
 
     def within(self, window: Millis, now: Millis, floor: Millis = 0) -> Grown:
-        """Growth of (now - window, now], of what came after `floor`. Times are minutes, begun ones included."""
-        after = max(now - window, floor)
-        if not self._all or now <= after:
+        """Growth of (now - window, now], of what came after `floor`."""
+        return self.between(max(now - window, floor), now)
+
+    def between(self, after: Millis, until: Millis) -> Grown:
+        """Of (after, until]. Times are minutes, begun ones included."""
+        if not self._all or until <= after:
             return Grown(0, 0)
-        sources = sum(bool(own.minutes(after, now)) for own in self._origins.values())
-        return Grown(self._all.between(after, now), sources)
+        sources = sum(bool(own.minutes(after, until)) for own in self._origins.values())
+        return Grown(self._all.between(after, until), sources)
 
-    def best_around(self, at: Millis, window: Millis, floor: Millis, amount: int, sources: int) -> Grown | None:
-        """Growth of the earliest window of this length that holds `at` and reaches both needs; None without one."""
-        found = self.within(window, at, floor)
-        if _reaches(found, amount, sources):
-            return found
-        last = at + window - 1
-        for minute in self._all.minutes(at, last):
-            found = self.within(window, minute * MINUTE, floor)
-            if _reaches(found, amount, sources):
-                return found
-        return None
-
-
-def _reaches(found: Grown, amount: int, sources: int) -> bool:
-    return found.amount >= amount and found.sources >= sources
+    def first_from(self, at: Millis) -> Millis | None:
+        """When the first minute at this time or later begins in which anything grew."""
+        minute = self._all.first_from(-(-at // MINUTE))
+        return None if minute is None else minute * MINUTE

@@ -47,10 +47,22 @@ class Heat:
 
     def _between(self, after: Millis, until: Millis) -> Figures:
         """Figures of (after, until]."""
+        return Figures(self.items(after, until), self.sources(after, until))
+
+    def items(self, after: Millis, until: Millis) -> int:
+        """Of (after, until]."""
+        return max(0, self._after(until) - self._after(after))
+
+    def sources(self, after: Millis, until: Millis) -> int:
+        """Of items of (after, until]."""
         if until <= after:
-            return Figures(0, 0)
-        sources = sum(bisect_right(times, until) > bisect_right(times, after) for times in self._origins.values())
-        return Figures(self._after(until) - self._after(after), sources)
+            return 0
+        return sum(bisect_right(times, until) > bisect_right(times, after) for times in self._origins.values())
+
+    def first_from(self, at: Millis) -> Millis | None:
+        """When the first item at this time or later was."""
+        where = bisect_left(self._marks, (at, ""))
+        return self._marks[where][0] if where < len(self._marks) else None
 
     def best_around(self, at: Millis, window: Millis, floor: Millis, items: int, sources: int) -> Figures | None:
         """Figures of the earliest window of this length that holds `at` and reaches both needs; None without one.

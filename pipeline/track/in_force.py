@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pipeline.model import Millis
-from pipeline.rulebook.schema import INTAKE, MINUTE, Levels, RuleBook, SourceKind
+from pipeline.rulebook.schema import INTAKE, MINUTE, Levels, RuleBook, SourceKind, Status
 from pipeline.track.growth import MAX_STEPS
-from pipeline.track.level import Rung, ladder_for
+from pipeline.track.level import Ladder, ladder_for
+from pipeline.track.measure import Measure
 
 
 class InForce:
@@ -18,18 +19,29 @@ class InForce:
         self.events = self._levels.events
         thresholds = list(self._levels.thresholds())
         self.widest: Millis = max((each.window for each in thresholds), default=0)
-        narrowest = min((each.window for each in thresholds if each.growth), default=self.widest)
+        narrowest = min((each.window for each in thresholds if each.growth or each.heat), default=self.widest)
         self.resolution: Millis = max(MINUTE, narrowest // MAX_STEPS)
         sources = book.sources if book is not None else ()
         self._reports = {INTAKE.id, *(each.id for each in sources if each.kind is SourceKind.INTAKE)}
-        self._ladders: dict[str, tuple[Rung, ...]] = {}
+        self._subjects = {each.id: each for each in book.subjects} if book is not None else {}
+        self._ladders: dict[str, Ladder] = {}
 
-    def ladder(self, subject: str) -> tuple[Rung, ...]:
-        """The subject's rungs, lowest first."""
+    def ladder(self, subject: str) -> Ladder:
+        """The subject's ladder. One that the book does not have any more keeps the ladder of all, with impact 1."""
         found = self._ladders.get(subject)
         if found is None:
-            found = self._ladders[subject] = ladder_for(self._levels, subject)
+            impact = self._subjects[subject].impact if subject in self._subjects else 1
+            zone = self.book.timezone if self.book is not None else "Asia/Shanghai"
+            found = Ladder(ladder_for(self._levels, subject), Measure(impact, self.events.interaction, zone))
+            self._ladders[subject] = found
         return found
+
+    def gone(self, subject: str) -> bool:
+        """Whether no new item can come of it: the book does not have it any more, or has retired it."""
+        known = self._subjects.get(subject)
+        if known is None:
+            return not subject.endswith("*")
+        return known.status is Status.RETIRED
 
     def is_report(self, source_id: str) -> bool:
         """Whether the source is a desk where people file reports."""

@@ -1,27 +1,41 @@
 """Level decisions: enter and leave thresholds, hold times, each decision with its figures and its reason.
 
-Only figures of spread, growth and urgent reports are read here: negative sentiment cannot raise a level.
+A threshold that reads sentiment asks for spread too (rulebook/checks_levels.py): sentiment alone cannot raise a level.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
 from math import ceil
 
 import msgspec
 
-from pipeline.model import Evidence, LevelDecision, Millis, Why
+from pipeline.ids import digest
+from pipeline.model import Evidence, Factor, LevelDecision, Millis, Why
+from pipeline.rulebook.factors import SPREAD
 from pipeline.rulebook.schema import Level, Levels, Threshold
-from pipeline.track.growth import Grown, Growth, Series
-from pipeline.track.heat import Figures, Heat
+from pipeline.track.heat import Figures
+from pipeline.track.measure import Measure
+from pipeline.track.signs import Signs
+
+
+class Came(Enum):
+    """What may have completed a threshold."""
+
+    ITEM = "item"
+    GROWTH = "growth"
+    OFFICIAL = "official"
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A level as it applies to one subject. by_report: an urgent report alone reaches it.
+    """A level as it applies to one subject. enter, leave: any of these reaches it, keeps it.
 
-    by_spread: False where the subject's override does not name it: then nothing else reaches it.
+    by_report: an urgent report alone reaches it. by_spread: False where the subject's override does not name it: then
+    nothing else reaches it.
     """
 
     rank: int
@@ -34,73 +48,42 @@ class Rung:
 
     @property
     def window(self) -> Millis:
-        """Of its first threshold: what its figures are shown of."""
+        """Of its first threshold: how long a report keeps it, and what its figures are shown of."""
         return self.enter[0].window
 
-    def holds(self, signs: Signs, now: Millis, floor: Millis) -> bool:
+    def holds(self, signs: Signs, measure: Measure, now: Millis, floor: Millis) -> bool:
         """Not under leave."""
-        if self.by_report and signs.within(self.window, now, floor).reports:
+        if self.by_report and signs.reported(max(now - self.window, floor), now):
             return True
-        return self.by_spread and any(_holds(need, signs.within(need.window, now, floor)) for need in self.leave)
-
-
-def _holds(need: Threshold, found: Found) -> bool:
-    return (found.items >= need.items and found.sources >= need.sources and found.growth >= need.growth
-            and (not need.growth or found.growth_sources >= need.growth_sources))
-
-
-def share(need: Threshold, ratio: float) -> Threshold:
-    """What is left of a threshold when its level is left: this share of it, rounded up, so that it is never 0."""
-    return msgspec.structs.replace(
-        need, items=ceil(need.items * ratio), sources=ceil(need.sources * ratio), growth=ceil(need.growth * ratio),
-        growth_sources=ceil(need.growth_sources * ratio))
+        return self.by_spread and any(measure.reaches(signs, need, now, floor) for need in self.leave)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What there is of an event in a window: distinct items of independent sources, growth, urgent reports."""
+class Ladder:
+    """The rungs of a subject, lowest first, and how its factors are measured."""
 
-    items: int
-    sources: int
-    growth: int = 0
-    growth_sources: int = 0
-    reports: int = 0
+    rungs: tuple[Rung, ...]
+    measure: Measure = Measure()
+
+    def __iter__(self) -> Iterator[Rung]:
+        return iter(self.rungs)
+
+    def __reversed__(self) -> Iterator[Rung]:
+        return reversed(self.rungs)
+
+    @property
+    def mark(self) -> str:
+        """Of two ladders the same when they judge alike."""
+        return digest("ladder", msgspec.json.encode((self.rungs, self.measure)).decode(), size=4)
 
 
-_NO_GROWTH = Growth()
-"""Of all events without any: most have one item and never grow, so they share it."""
-
-
-class Signs:
-    """What an event's level is decided on. reports: event times of its urgent reports, in order."""
-
-    __slots__ = ("heat", "growth", "reports")
-
-    def __init__(self) -> None:
-        self.heat = Heat()
-        self.growth = _NO_GROWTH
-        self.reports: tuple[Millis, ...] = ()
-
-    def grow(self, before: Series | None, after: Series | None, origin: str) -> None:
-        """The series of an item that counts became another one."""
-        if (before is None or not before.steps) and (after is None or not after.steps):
-            return
-        if self.growth is _NO_GROWTH:
-            self.growth = Growth()
-        self.growth.shift(before, after, origin)
-
-    def add_report(self, at: Millis) -> None:
-        self.reports = tuple(sorted((*self.reports, at)))
-
-    def drop_report(self, at: Millis) -> None:
-        where = self.reports.index(at)
-        self.reports = self.reports[:where] + self.reports[where + 1:]
-
-    def within(self, window: Millis, now: Millis, floor: Millis = 0) -> Found:
-        """Of (now - window, now], of what came after `floor`."""
-        figures, grown = self.heat.within(window, now, floor), self.growth.within(window, now, floor)
-        reports = bisect_right(self.reports, now) - bisect_right(self.reports, max(now - window, floor))
-        return Found(figures.items, figures.sources, grown.amount, grown.sources, max(0, reports))
+def share(need: Threshold, ratio: float) -> Threshold:
+    """What is left of a threshold when its level is left: this share of each factor that time changes; of counts
+    rounded up, so that none is 0."""
+    counts = {name: ceil(getattr(need, name) * ratio)
+              for name in ("items", "sources", "groups", "growth", "growth_sources", "official")}
+    rates = {name: getattr(need, name) * ratio for name in ("speed", "heat", "negative")}
+    return msgspec.structs.replace(need, **counts, **rates)
 
 
 def ladder_for(levels: Levels, subject: str) -> tuple[Rung, ...]:
@@ -124,49 +107,84 @@ def _rung(rank: int, level: Level, own: tuple[Threshold, ...] | None, by_report:
     return Rung(rank, level.name, enter, leave, level.hold, by_report, by_spread)
 
 
+# ---------------------------------------------------------------- up
+
+
 def rise(
-    heat: Heat, current: int, ladder: tuple[Rung, ...], *, at: Millis, now: Millis, floor: Millis
+    signs: Signs, current: int, ladder: Ladder, *, at: Millis, now: Millis, floor: Millis, came: Came = Came.ITEM
 ) -> LevelDecision | None:
-    """The decision that a member at event time `at` brings about, if it raises the level."""
+    """The decision that what came at event time `at` brings about, if it raises the level.
+
+    Every window that holds `at` is looked at, those that end later too: a late item may complete one whose later
+    members are known already, so the highest level does not depend on the order of arrival.
+    """
     for rung in reversed(ladder):
         if rung.rank <= current:
             return None
         for need in rung.enter if rung.by_spread else ():
-            if not need.growth and (figures := heat.best_around(at, need.window, floor, need.items, need.sources)):
-                return _decision(Why.RAISED, rung, need, current, figures, now)
+            if came not in completed_by(need):
+                continue
+            found = _around(signs, need, ladder.measure, at, floor, came, now)
+            if found is not None:
+                return LevelDecision(rung.rank, current, reason(need), found, now, rung.name)
     return None
 
 
-def rise_by_growth(
-    signs: Signs, current: int, ladder: tuple[Rung, ...], *, at: Millis, now: Millis, floor: Millis
-) -> LevelDecision | None:
-    """The decision that growth at this time brings about, if it raises the level."""
-    for rung in reversed(ladder):
-        if rung.rank <= current:
-            return None
-        for need in rung.enter if rung.by_spread else ():
-            if need.growth and (grown := signs.growth.best_around(
-                    at, need.window, floor, need.growth, need.growth_sources)):
-                heat = signs.heat.within(need.window, at, floor)
-                return _decision(Why.GROWING, rung, need, current, heat, now, grown)
-    return None
+@lru_cache(maxsize=4096)
+def completed_by(need: Threshold) -> frozenset[Came]:
+    """What can be the last that this threshold wanted."""
+    found = {Came.ITEM} if need.negative or any(getattr(need, name) for name in SPREAD) else set()
+    if need.growth or need.heat:
+        found.add(Came.GROWTH)
+    if need.official:
+        found.add(Came.OFFICIAL)
+    return frozenset(found)
+
+
+def reason(need: Threshold) -> Why:
+    """Why a level rises that this threshold reaches: by items, or by what people did with them."""
+    return Why.RAISED if any(getattr(need, name) for name in SPREAD) else Why.GROWING
+
+
+def _around(
+    signs: Signs, need: Threshold, measure: Measure, at: Millis, floor: Millis, came: Came, now: Millis
+) -> Evidence | None:
+    """Of the earliest window that holds `at` and reaches all of it. Items and sources alone have a way of their own."""
+    if came is Came.ITEM and _plain(need):
+        figures = signs.heat.best_around(at, need.window, floor, need.items, need.sources)
+        return None if figures is None else _spread(need, figures, now)
+    last = measure.day(at)[1] - 1 if came is Came.OFFICIAL else at + need.window - 1
+    end = measure.search(signs, need, at, last, floor)
+    return None if end is None else measure.evidence(signs, need, end, floor, now)
+
+
+def _plain(need: Threshold) -> bool:
+    return not (need.groups or need.speed or need.heat or need.growth or need.negative or need.impact or need.official)
+
+
+def _spread(need: Threshold, figures: Figures, now: Millis) -> Evidence:
+    factors = tuple(Factor(name, float(have), float(asked)) for name, have, asked in (
+        ("items", figures.items, need.items), ("sources", figures.sources, need.sources)) if asked)
+    return Evidence(figures.items, figures.sources, need.window, now, need.items, need.sources, factors=factors)
 
 
 def rise_by_report(
-    signs: Signs, current: int, ladder: tuple[Rung, ...], *, ref: str, now: Millis, floor: Millis
+    signs: Signs, current: int, ladder: Ladder, *, ref: str, now: Millis, floor: Millis
 ) -> LevelDecision | None:
     """The decision that an urgent report brings about, if the rules give it a level above this one. ref: its ticket."""
     rung = next((each for each in reversed(ladder) if each.by_report), None)
     if rung is None or rung.rank <= current:
         return None
-    figures = signs.heat.within(rung.window, now, floor)
-    decided = _decision(Why.REPORTED, rung, rung.enter[0], current, figures, now)
-    return LevelDecision(decided.level, current, decided.why, decided.evidence, now, rung.name, ref)
+    found = ladder.measure.evidence(signs, rung.enter[0], now, floor, now)
+    return LevelDecision(rung.rank, current, Why.REPORTED, found, now, rung.name, ref)
 
 
 def higher(one: LevelDecision | None, other: LevelDecision | None) -> LevelDecision | None:
     """The decision for the higher level, the first of two for the same."""
     return other if one is None or (other is not None and other.level > one.level) else one
+
+
+# ---------------------------------------------------------------- down
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +196,15 @@ class Standing:
 
 
 def settle(
-    signs: Signs, current: int, ladder: tuple[Rung, ...], *, now: Millis, floor: Millis, below_since: Millis | None
+    signs: Signs, current: int, ladder: Ladder, *, now: Millis, floor: Millis, below_since: Millis | None
 ) -> Standing:
     """A level falls when its figures have lain under leave for the hold time; then to the highest that still holds."""
     rung = next((each for each in reversed(ladder) if each.rank <= current), None)
     if rung is None:                     # the rule book no longer has a level this low: nothing holds it
         return Standing(_fallen(ladder, current, None, signs, now, floor), None)
-    if rung.holds(signs, now, floor):
+    if rung.holds(signs, ladder.measure, now, floor):
         gone = rung.rank < current       # the rule book has no such level any more: the event has the next lower one
-        return Standing(_lowered(rung, current, signs, now, floor) if gone else None, None)
+        return Standing(_lowered(rung, current, ladder, signs, now, floor) if gone else None, None)
     if below_since is None:
         return Standing(None, now)
     if now - below_since < rung.hold:
@@ -195,27 +213,17 @@ def settle(
 
 
 def _fallen(
-    ladder: tuple[Rung, ...], current: int, left: Rung | None, signs: Signs, now: Millis, floor: Millis
+    ladder: Ladder, current: int, left: Rung | None, signs: Signs, now: Millis, floor: Millis
 ) -> LevelDecision:
     for rung in reversed(ladder):
-        if rung.rank < current and rung is not left and rung.holds(signs, now, floor):
-            return _lowered(rung, current, signs, now, floor)
+        if rung.rank < current and rung is not left and rung.holds(signs, ladder.measure, now, floor):
+            return _lowered(rung, current, ladder, signs, now, floor)
     need = left.enter[0] if left else Threshold(window=0)
-    return LevelDecision(0, current, Why.CALMED, _evidence(need, signs.within(need.window, now, floor), now), now)
+    return LevelDecision(0, current, Why.CALMED, ladder.measure.evidence(signs, need, now, floor, now), now)
 
 
-def _lowered(rung: Rung, previous: int, signs: Signs, now: Millis, floor: Millis) -> LevelDecision:
-    found = _evidence(rung.enter[0], signs.within(rung.window, now, floor), now)
-    return LevelDecision(rung.rank, previous, Why.LOWERED, found, now, rung.name)
-
-
-def _decision(
-    why: Why, rung: Rung, need: Threshold, previous: int, figures: Figures, now: Millis, grown: Grown | None = None
+def _lowered(
+    rung: Rung, previous: int, ladder: Ladder, signs: Signs, now: Millis, floor: Millis
 ) -> LevelDecision:
-    evidence = Evidence(figures.items, figures.sources, need.window, now, need.items, need.sources,
-                        grown.amount if grown else 0, need.growth if grown else 0)
-    return LevelDecision(rung.rank, previous, why, evidence, now, rung.name)
-
-
-def _evidence(need: Threshold, found: Found, now: Millis) -> Evidence:
-    return Evidence(found.items, found.sources, need.window, now, need.items, need.sources, found.growth, need.growth)
+    found = ladder.measure.evidence(signs, rung.enter[0], now, floor, now)
+    return LevelDecision(rung.rank, previous, Why.LOWERED, found, now, rung.name)

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.model import EventHead, MemberRow, Millis
 from pipeline.track import cluster as clusters
+from pipeline.track.members import decode_member
 
 _CLOCK = b"t"
 _HEAD = b"h|"
@@ -30,7 +31,7 @@ class Outcome:
         self.puts[_CLOCK] = msgspec.msgpack.encode((now, numbered, aged))
 
     def put_head(self, event: clusters.Cluster) -> None:
-        self.puts[_HEAD + event.head.id.encode()] = clusters.encode_row(event.head)
+        self.puts[_HEAD + event.head.id.encode()] = clusters.encode_head(event.head)
 
     def put_item(self, event: clusters.Cluster, item_id: str) -> None:
         self.puts[_key(_ITEM, event, item_id)] = event.members[item_id]
@@ -70,7 +71,7 @@ def stored(rows: Iterable[tuple[bytes, bytes]]) -> Stored:
             if key.startswith(_COUNTS):
                 found.counts.append((event_id, item_id, value))
             else:
-                found.members.append((event_id, clusters.decode_member(value)))
+                found.members.append((event_id, decode_member(value)))
     return found
 
 

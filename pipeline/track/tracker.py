@@ -31,6 +31,7 @@ from pipeline.rulebook.schema import RuleBook
 from pipeline.topics import item_key
 from pipeline.track import cluster as clusters
 from pipeline.track import level as levels
+from pipeline.track import members
 from pipeline.track.ageing import Ageing
 from pipeline.track.cluster import Cluster
 from pipeline.track.in_force import InForce
@@ -115,7 +116,7 @@ class Tracker:
         for item in batch.items:
             self.now = max(self.now, item.item.first_seen_at)
             report = self._rules.is_report(item.item.source_id)
-            row = clusters.member_row(item, self._rules.events, report=report)
+            row = members.member_row(item, self._rules.events, report=report)
             event, row, news = self._join(item, row, batch.subject, out)
             joined = touched.setdefault(event.head.id, [])
             joined.append(row)
@@ -156,13 +157,13 @@ class Tracker:
     def _again(self, event: Cluster, seen: MemberRow, at: Millis, out: Outcome) -> tuple[Cluster, MemberRow, bool]:
         """An item that the event has. All that an edit can change is that a report becomes urgent: no news of one that
         was there when a person closed the event for good."""
-        row = clusters.decode_member(event.members[seen.item_id])
-        if not seen.flags & ~row.flags & clusters.URGENT or row.flags & clusters.MUTE:
+        row = members.decode_member(event.members[seen.item_id])
+        if not seen.flags & ~row.flags & members.URGENT or row.flags & members.MUTE:
             return event, row, False
         row = event.make_urgent(row)
         out.put_item(event, row.item_id)
         self._touch(event, out)
-        known = event.head.muted and not row.flags & clusters.AFTER
+        known = event.head.muted and not row.flags & members.AFTER
         return event, row, at > event.head.floor_at and not known
 
     def _count(self, event: Cluster, row: MemberRow, out: Outcome) -> None:
@@ -170,8 +171,8 @@ class Tracker:
         self._touch(
             event, out, items=head.items + 1,
             sources=max(head.sources, event.signs.heat.total().sources),
-            negative=head.negative + bool(row.flags & clusters.NEGATIVE),
-            questions=head.questions + bool(row.flags & clusters.QUESTION),
+            negative=head.negative + bool(row.flags & members.NEGATIVE),
+            questions=head.questions + bool(row.flags & members.QUESTION),
             first_item_at=min(head.first_item_at, row.at), last_item_at=max(head.last_item_at, row.at))
 
     def _nearest(self, key: str, row: MemberRow) -> str | None:
@@ -194,13 +195,14 @@ class Tracker:
         """Raise the level if this member completes a window or asks for an answer; each raise is sent on at once. The
         latter outweighs that a person closed the event for good."""
         head, decision = event.head, None
-        if row.flags & clusters.MUTE:
+        if row.flags & members.MUTE:
             return
         ladder = self._rules.ladder(head.subject)
-        if not head.muted and not row.flags & clusters.OFFICIAL and row.at > head.floor_at:
+        if not head.muted and row.at > head.floor_at:
+            came = levels.Came.OFFICIAL if row.flags & members.OFFICIAL else levels.Came.ITEM
             decision = levels.rise(
-                event.signs.heat, head.level, ladder, at=row.at, now=self.now, floor=head.floor_at)
-        if row.flags & clusters.URGENT:
+                event.signs, head.level, ladder, at=row.at, now=self.now, floor=head.floor_at, came=came)
+        if row.flags & members.URGENT:
             decision = levels.higher(decision, levels.rise_by_report(
                 event.signs, head.level, ladder, ref=ref, now=self.now, floor=head.floor_at))
         if decision is not None:
@@ -216,7 +218,7 @@ class Tracker:
             for _, event_id in self._places.all(row.item_id):
                 event = self._events[event_id]
                 if self._grow(event, row, batch.since, out):
-                    touched.setdefault(event_id, []).append(clusters.decode_member(event.members[row.item_id]))
+                    touched.setdefault(event_id, []).append(members.decode_member(event.members[row.item_id]))
         for event_id, rows in touched.items():
             self._emit(self._events[event_id], tuple(rows), out)
         if out.puts:
@@ -232,11 +234,11 @@ class Tracker:
             return False
         self.now = max(self.now, row.at)
         self._touch(event, out, growth=event.head.growth + growth)
-        head, member = event.head, clusters.decode_member(event.members[row.item_id])
-        if head.muted or member.flags & (clusters.MUTE | clusters.OFFICIAL) or row.at <= head.floor_at:
+        head, member = event.head, members.decode_member(event.members[row.item_id])
+        if head.muted or member.flags & (members.MUTE | members.OFFICIAL) or row.at <= head.floor_at:
             return True
-        decision = levels.rise_by_growth(event.signs, head.level, self._rules.ladder(head.subject),
-                                         at=row.at, now=self.now, floor=head.floor_at)
+        decision = levels.rise(event.signs, head.level, self._rules.ladder(head.subject), at=row.at, now=self.now,
+                               floor=head.floor_at, came=levels.Came.GROWTH)
         if decision is not None:
             self._decide(event, decision, out)
             self._emit(event, (member,), out)

@@ -187,11 +187,11 @@ def test_a_level_is_reached_by_growth_within_its_window(
     needs: tuple[tuple[int, int], ...], grown: list[tuple[int, str, int]], reached: tuple[int, Why, int] | None,
 ):
     signs, found = level.Signs(), None
-    rungs = level.ladder_for(Levels(ladder=ladder(*needs)), "polling")
+    rungs = level.Ladder(level.ladder_for(Levels(ladder=ladder(*needs)), "polling"))
     for minute, origin, amount in grown:
         at = minute * MINUTE
         signs.grow(None, Series(1, 0, 0, ((minute, amount),)), origin)
-        decision = level.rise_by_growth(signs, 0, rungs, at=at, now=at, floor=0)
+        decision = level.rise(signs, 0, rungs, at=at, now=at, floor=0, came=level.Came.GROWTH)
         found = (decision.level, decision.why, decision.evidence.growth) if decision else found
     assert found == reached
 

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 from pipeline.model import Close, EventStatus, Tick, Why
 from pipeline.rulebook.schema import HOUR, MINUTE, LevelOverride, Threshold
 from pipeline.track import level
-from pipeline.track.heat import Heat
 from tests.builders import NOON, scored_batch, scored_item
 from tests.pipeline.test_track_growth import items, rules, why
 from tests.pipeline.test_track_state import Table, spread
@@ -50,10 +49,11 @@ def test_an_urgent_report_of_no_subject_reaches_its_level_too_and_nothing_else_d
     capped = replace(named, levels=replace(named.levels, overrides=(only_low,)))
     assert why(Table(capped)(report(urgent=True))) == (2, Why.REPORTED)
     assert [rung.by_spread for rung in level.ladder_for(capped.levels, "*")] == [True, False]
-    heat = Heat()
+    signs = level.Signs()
     for number in range(20):
-        heat.add(NOON + number, f"{number}.example")
-    risen = level.rise(heat, 0, level.ladder_for(capped.levels, "*"), at=NOON + 19, now=NOON + 19, floor=0)
+        signs.heat.add(NOON + number, f"{number}.example")
+    rungs = level.Ladder(level.ladder_for(capped.levels, "*"))
+    risen = level.rise(signs, 0, rungs, at=NOON + 19, now=NOON + 19, floor=0)
     assert risen is not None and risen.level == 1
 
 
