@@ -11,7 +11,9 @@ from pathlib import Path
 
 import agents
 from pipeline.errors import Problem, RuleBookError
-from pipeline.rulebook.parse import parse_book
+from pipeline.rulebook.encoding import text_of
+from pipeline.rulebook.parse import parse_with_places
+from pipeline.rulebook.places import Places
 from pipeline.rulebook.schema import RuleBook
 from pipeline.rulebook.yaml_marks import MAX_BYTES
 
@@ -41,8 +43,12 @@ class RuleFiles:
 
     def parse(self, timezone: str) -> RuleBook:
         """The book in these files; RuleBookError with all problems, unreadable files first."""
+        return self.parse_with_places(timezone)[0]
+
+    def parse_with_places(self, timezone: str) -> tuple[RuleBook, Places]:
+        """The same, and where each rule is written."""
         if not self.problems:
-            return parse_book(self.texts, timezone)
+            return parse_with_places(self.texts, timezone)
         raise RuleBookError(self.problems)
 
 
@@ -163,10 +169,7 @@ def _text(path: Path, name: str) -> str | Problem:
     """At most one byte past the limit, so that a huge file is refused without being read whole."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        return content.decode("utf-8-sig", "strict" if len(content) <= MAX_BYTES else "replace")
-    except UnicodeDecodeError:
-        return _problem(name, "不是 UTF-8 编码。", "用编辑器另存为 UTF-8")
+            return text_of(name, file.read(MAX_BYTES + 1))
     except OSError as error:
         return _problem(name, f"读不了：{error.strerror}。", "检查文件权限")
 

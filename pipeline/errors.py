@@ -30,9 +30,10 @@ class SettingsError(WenxunError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a rule file.
+    """One thing wrong in a rule file, or with severity `warning` one thing that is allowed and probably not meant.
 
-    line and column count from 1; path is the place inside the document (`levels[1].enter.items`).
+    line and column count from 1; path is the place inside the document (`levels[1].enter.items`). code: of a warning,
+    a word that stays (`expires-soon`).
     """
 
     file: str
@@ -41,6 +42,8 @@ class Problem:
     path: str
     message: str
     hint: str = ""
+    severity: str = "error"
+    code: str = ""
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}:{self.column}"

@@ -15,7 +15,8 @@ import msgspec
 from agents.settings import Settings
 from pipeline.errors import Problem, RuleBookError
 
-OK, PROBLEMS = 0, 1
+OK, PROBLEMS, STRICT = 0, 1, 3
+"""Exit codes: nothing wrong; errors; warnings, where --strict asks for it."""
 FORMATS = ("text", "json", "github")
 
 
@@ -56,7 +57,7 @@ def report(error: RuleBookError, form: str = "text", root: Path | None = None) -
 
 def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     return [{"file": each.file, "line": each.line, "column": each.column, "path": each.path, "message": each.message,
-             "hint": each.hint} for each in problems]
+             "hint": each.hint, "severity": each.severity, "code": each.code} for each in problems]
 
 
 def print_json(value: Any) -> None:

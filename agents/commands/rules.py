@@ -6,13 +6,26 @@ import argparse
 import datetime as dt
 import shutil
 import sys
+import zoneinfo
 from pathlib import Path
 from typing import Any
 
-from agents.commands import rule_test
-from agents.commands.rule_common import OK, PROBLEMS, add_dir, report, rules_dir, zone
-from agents.rule_files import load_book, read_dir, starter_dir
-from pipeline.errors import RuleBookError
+from agents.commands import rule_diff, rule_live, rule_test
+from agents.commands.rule_common import (
+    OK,
+    PROBLEMS,
+    STRICT,
+    add_dir,
+    add_format,
+    as_json,
+    print_github,
+    print_json,
+    report,
+    rules_dir,
+    zone,
+)
+from agents.rule_files import read_dir, starter_dir
+from pipeline.errors import Problem, RuleBookError
 from pipeline.rulebook.schema import RuleBook
 
 
@@ -24,8 +37,13 @@ def add(groups: Any) -> None:
     actions = rules.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = actions.add_parser("check", help="read all rule files; say file:line:column of every problem")
     add_dir(check)
+    add_format(check)
+    check.add_argument("--strict", action="store_true",
+                       help="exit with 3 when there are warnings (errors are 1, neither is 0)")
     check.set_defaults(run=run_check)
     rule_test.add(actions)
+    rule_live.add(actions)
+    rule_diff.add(actions)
     schema = actions.add_parser("schema", help="write the JSON Schemas that editors complete from")
     schema.add_argument("--write", type=Path, required=True, metavar="DIR")
     schema.set_defaults(run=run_schema)
@@ -49,30 +67,40 @@ def run_init(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
+    """Errors are 1; warnings leave it at 0, with --strict 3, so that a workflow can tell the two apart."""
     from pipeline.rulebook.cases import read_cases
+    from pipeline.rulebook.warnings import warnings
 
     root = rules_dir(args)
+    files = read_dir(root)
     try:
-        book = load_book(root, zone())
-        cases = read_cases(read_dir(root).texts, book)
+        book, places = files.parse_with_places(zone())
+        cases = read_cases(files.texts, book)
     except RuleBookError as error:
-        return report(error)
-    print(f"规则没有问题：{len(book.sources)} 个来源，{len(book.subjects)} 个主题，{len(book.levels.ladder)} 个级别，"
-          f"{len(book.channels)} 个通道，{len(book.routes)} 条路由，{len(cases)} 个用例；版本 {book.hash}")
-    for line in remarks(book, dt.datetime.now(dt.UTC).date().isoformat()):
-        print(f"提醒：{line}")
-    return OK
+        return report(error, args.format, root)
+    found = warnings(book, dt.datetime.now(zoneinfo.ZoneInfo(book.timezone)).date(), places)
+    _tell(args.format, root, book, len(cases), found)
+    return STRICT if found and args.strict else OK
 
 
-def remarks(book: RuleBook, today: str) -> list[str]:
-    """What is allowed and yet probably not meant."""
-    found = [f"主题 {each.id}（{each.title}）已于 {each.expires} 到期，不再匹配。要继续就改 expires"
-             for each in book.subjects if each.expires < today]
-    if not book.sources:
-        found.append("sources.yml 里还没有来源，什么也不会采集")
-    if not book.subjects:
-        found.append("subjects/ 里还没有主题，所有条目都按“其他”处理")
-    return found
+def _tell(form: str, root: Path, book: RuleBook, cases: int, found: list[Problem]) -> None:
+    if form == "json":
+        counts = {name: len(value) for name, value in _counted(book).items()} | {"cases": cases}
+        print_json({"ok": True, "problems": [], "warnings": as_json(found), "version": book.hash, "counts": counts})
+        return
+    if form == "github":
+        print_github(found, root, "warning")
+        return
+    print(f"规则没有问题：{len(book.sources)} 个来源，{len(book.subjects)} 个主题，{len(book.lists)} 个词表，"
+          f"{len(book.levels.ladder)} 个级别，{len(book.channels)} 个通道，{len(book.routes)} 条路由，{cases} 个用例；"
+          f"版本 {book.hash}")
+    for each in found:
+        print(f"提醒：{each}")
+
+
+def _counted(book: RuleBook) -> dict[str, tuple[Any, ...]]:
+    return {"sources": book.sources, "subjects": book.subjects, "lists": book.lists, "levels": book.levels.ladder,
+            "channels": book.channels, "routes": book.routes}
 
 
 def run_schema(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from pipeline.rulebook.checks import host_of
 from pipeline.rulebook.checks_whole import check_whole
 from pipeline.rulebook.kinds import BAD, Reading, Reference, nearest
 from pipeline.rulebook.lists import resolved
+from pipeline.rulebook.places import Places
 from pipeline.rulebook.yaml_marks import Mark, compose
 
 SPACES = {
@@ -32,6 +33,11 @@ def parse_book(files: Mapping[str, str], timezone: str) -> schema.RuleBook:
 
     Raises RuleBookError with all problems, in file order.
     """
+    return parse_with_places(files, timezone)[0]
+
+
+def parse_with_places(files: Mapping[str, str], timezone: str) -> tuple[schema.RuleBook, Places]:
+    """The same, and where each rule is written, for warnings."""
     reading = Reading()
     values, broken = _read_all(files, reading)
     _name_groups(values, reading)
@@ -41,7 +47,7 @@ def parse_book(files: Mapping[str, str], timezone: str) -> schema.RuleBook:
         check_whole(values, lists, reading)
     if reading.problems:
         raise RuleBookError(_in_order(reading.problems))
-    return _book(values, lists, timezone)
+    return _book(values, lists, timezone), Places(reading)
 
 
 def _name_groups(values: Mapping[str, Any], reading: Reading) -> None:

@@ -7,6 +7,7 @@ Refused here: more than 1 MiB, more than one document, anchors, aliases, tags, d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from pipeline.errors import Problem
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 24
 
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What is no character of a YAML file; a byte order mark inside it neither."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -71,9 +74,14 @@ def compose(file: str, text: str) -> tuple[Node | None, list[Problem]]:
         node = reader.document(yaml.parse(text, Loader=_LOADER))
     except _Stop:
         node = None
+    except UnicodeEncodeError:
+        reader.problems.append(_unreadable(file, text))
+        node = None
     except yaml.YAMLError as error:
         reader.problems.append(_explain(file, text, error))
         node = None
+    if isinstance(node, Scalar) and (found := slip(text.split("\n"), node.mark.line - 1)):
+        return None, [Problem(file, *found)]
     return node, reader.problems
 
 
@@ -145,28 +153,44 @@ def _explain(file: str, text: str, error: yaml.YAMLError) -> Problem:
     """What the parser stumbled over, in words an operator can act on."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return _unreadable(file, text, error)
-    lines = text.splitlines()
+        return _unreadable(file, text)
+    found = slip(text.split("\n"), mark.line)
+    if found:
+        return Problem(file, *found)
     line, column = mark.line + 1, mark.column + 1
-    tabbed = _tab_before(lines, mark.line)
-    if tabbed:
-        return Problem(file, tabbed, 1, "", "缩进用了制表符（Tab）。", "改用空格，每层两个")
     message, hint = _words(str(error), getattr(error, "context_mark", None))
     return Problem(file, line, column, "", message, hint)
 
 
-def _unreadable(file: str, text: str, error: yaml.YAMLError) -> Problem:
-    position = min(getattr(error, "position", 0) or 0, len(text))
-    line = text.count("\n", 0, position) + 1
-    return Problem(file, line, 1, "", "文件里有不能用的控制字符。", "用纯文本编辑器以 UTF-8 重新保存")
+def _unreadable(file: str, text: str) -> Problem:
+    """A character that YAML has no place for: the parser does not say where, so it is looked for."""
+    found = _FORBIDDEN.search(text)
+    start = found.start() if found else 0
+    line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+    code = f"（U+{ord(found[0]):04X}）" if found else ""
+    return Problem(file, line, column, "", f"文件里有不能用的控制字符{code}。",
+                   "删去它，用纯文本编辑器以 UTF-8 重新保存")
 
 
-def _tab_before(lines: list[str], index: int) -> int:
-    """Line number of a line indented with a tab, at the place of the error or just above; 0 if there is none."""
+_SLIPS = (
+    (re.compile(r"[ \-]*(\t)"), "缩进用了制表符（Tab）。", "改用空格，每层两个"),
+    (re.compile(r"\s*(?:- +)?[A-Za-z_]+(：)"), "冒号是全角的“：”。", "写成英文冒号加一个空格，例如 id: news"),
+    (re.compile(r"\s*(?:- +)?[A-Za-z_]+(:)[^\s:/]"), "冒号后面少了空格。", "写成 字段名: 值，冒号后空一格"),
+)
+_CONFLICT = re.compile(r"<{7} |={7}$|>{7} ")
+
+
+def slip(lines: list[str], index: int) -> tuple[int, int, str, str, str] | None:
+    """The usual slip of the hand at the line of an error or just above: line, column, no path, message, hint."""
+    for number, line in enumerate(lines):
+        if _CONFLICT.match(line):
+            return number + 1, 1, "", "文件里还有合并冲突的标记。", "选定留哪一边，删去带 <<<<<<< 和 >>>>>>> 的各行"
     for number in (index, index - 1):
-        if 0 <= number < len(lines) and "\t" in lines[number][: len(lines[number]) - len(lines[number].lstrip())]:
-            return number + 1
-    return 0
+        for sign, message, hint in _SLIPS if 0 <= number < len(lines) else ():
+            if found := sign.match(lines[number]):
+                column = 1 if found[1] == "\t" else found.start(1) + 1
+                return number + 1, column, "", message, hint
+    return None
 
 
 def _words(detail: str, context: Any) -> tuple[str, str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from agents.cli import main
-from agents.commands.rules import remarks
 from agents.rule_files import load_book, read_dir, starter_dir
 from pipeline.errors import RuleBookError
 from pipeline.rulebook.yaml_marks import MAX_BYTES
@@ -34,7 +33,7 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_init_writes_rules_that_are_right_at_once(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_book(rules, ZONE).hash == load_book(starter_dir(), ZONE).hash
     assert main(["rules", "check", str(rules)]) == 0
-    assert capsys.readouterr().out.startswith("规则没有问题：0 个来源，4 个主题，3 个级别")
+    assert capsys.readouterr().out.startswith("规则没有问题：0 个来源，4 个主题，0 个词表，3 个级别")
     assert main(["rules", "test", str(rules)]) == 0
     assert "12 个用例全部通过" in capsys.readouterr().out
 
@@ -126,12 +125,6 @@ def test_a_missing_directory_names_init(tmp_path: Path, capsys: pytest.CaptureFi
 def test_an_empty_directory_names_init(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "check", str(tmp_path)]) == 1
     assert "目录里没有规则文件。 运行 wenxun init" in capsys.readouterr().err
-
-
-def test_what_is_allowed_but_hardly_meant_is_said(rules: Path) -> None:
-    book = load_book(rules, ZONE)
-    assert remarks(book, "2027-12-31") == ["sources.yml 里还没有来源，什么也不会采集"]
-    assert len(remarks(book, "2028-01-01")) == 5
 
 
 def test_the_schema_command_writes_what_ships(tmp_path: Path) -> None:
