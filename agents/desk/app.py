@@ -26,6 +26,7 @@ from agents.desk import (
     reads,
     rule_pages,
     source_pages,
+    subject_pages,
     web,
 )
 from agents.desk.accounts import Role
@@ -65,6 +66,8 @@ def _routes() -> list[BaseRoute]:
         Route("/intake", signed_in(intake_pages.intake_page, Role.REPORTER), methods=["GET"]),
         Route("/intake", posted(intake_pages.file_report, Role.REPORTER), methods=["POST"]),
         Route("/rules", signed_in(rule_pages.rules)),
+        Route("/rules/shadow", signed_in(subject_pages.shadow)),
+        Route("/rules/subjects/{subject}", signed_in(subject_pages.subject)),
         Route("/rules/confirm", posted(rule_pages.confirm, Role.ADMIN), methods=["POST"]),
         Route("/deliveries", signed_in(pages.deliveries)),
         Route("/audit", signed_in(pages.audit_page, Role.ADMIN)),

@@ -27,11 +27,13 @@ from pipeline.model import (
     RawBatch,
     RulesAnswer,
     Snooze,
+    Verdict,
+    VerdictKind,
 )
 from pipeline.notify import wording
 from pipeline.rulebook.schema import RuleBook, SourceKind
 
-Command = Ack | Snooze | Close | PollRequest | RawBatch | RulesAnswer
+Command = Ack | Snooze | Close | PollRequest | RawBatch | RulesAnswer | Verdict
 RESEND_AFTER = 30_000
 """The same decision again, this long (real milliseconds) after it was sent without effect, is sent again."""
 

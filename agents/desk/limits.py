@@ -6,6 +6,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 
 from agents.clock import Clock
 from pipeline.model import Millis
@@ -66,7 +67,7 @@ class Busy(Exception):
 
 @dataclass(slots=True)
 class Brakes:
-    """One at a time for each account, a few in a minute. Used on the event loop only.
+    """One at a time for each account, a few in a minute.
 
     running: what is said to somebody who still has one under way. what: of `一分钟内最多{what}`.
     """
@@ -75,14 +76,16 @@ class Brakes:
     per_minute: int
     running: str
     what: str
+    _lock: Lock = field(default_factory=Lock)
     _running: set[str] = field(default_factory=set)
     _recent: defaultdict[str, deque[Millis]] = field(default_factory=lambda: defaultdict(deque))
 
     @contextmanager
     def hold(self, account: str) -> Iterator[None]:
         """Around the work; Busy when this account has to wait."""
-        self._admit(account)
-        self._running.add(account)
+        with self._lock:
+            self._admit(account)
+            self._running.add(account)
         try:
             yield
         finally:

@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
 from agents.clock import Clock
+from agents.store import rule_reads
+from agents.store.rule_reads import RuleFigures
 from pipeline.model import Millis
 
 KEPT = 10_000
-"""Real milliseconds that the figures of all rules serve: an open page asks every few seconds."""
-SAMPLE = 5
-"""Judged events and matches under which a ratio says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Of one subject. day, week: matched items of the last 24 hours and 7 days. events, pages: of the last 7 days.
-
-    false: of `judged` verdicts, those that said it does not belong there.
-    """
-
-    day: int = 0
-    week: int = 0
-    events: int = 0
-    pages: int = 0
-    judged: int = 0
-    false: int = 0
-
-    @property
-    def ratio(self) -> float | None:
-        """Share of false positives; None while too few were judged."""
-        return self.false / self.judged if self.judged >= SAMPLE else None
+"""Real milliseconds that figures serve: an open page asks every few seconds, and counting a week of matches costs."""
+ROOM = 32
+"""Sets of subjects that are kept: pages of the table, and single ones."""
 
 
 @dataclass(slots=True)
 class FigureCache:
     engine: Engine
     real: Clock
-    _last: tuple[Millis, Mapping[str, Figures]] | None = field(default=None)
+    _known: dict[tuple[str, ...], tuple[Millis, Mapping[str, RuleFigures]]] = field(default_factory=dict)
 
-    def all(self, now: Millis) -> Mapping[str, Figures]:
-        """Figures by the name a subject matches under. Blocks."""
-        at = self.real.now()
-        if self._last is None or at - self._last[0] >= KEPT:
-            self._last = (at, {})
-        return self._last[1]
+    def of(self, subjects: Iterable[str], now: Millis) -> Mapping[str, RuleFigures]:
+        """Figures by the name a subject matches under, of these subjects. Blocks."""
+        wanted, at = tuple(subjects), self.real.now()
+        known = self._known.get(wanted)
+        if known is not None and at - known[0] < KEPT:
+            return known[1]
+        with self.engine.connect() as connection:
+            found = rule_reads.rule_figures(connection, now, wanted)
+        if len(self._known) >= ROOM:
+            self._known = {}
+        self._known[wanted] = (at, found)
+        return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from starlette.responses import RedirectResponse, Response
 
 from agents.desk import pages, reads, rule_commands, rule_state, rule_views
@@ -23,18 +21,13 @@ def rules(visit: Visit) -> Response:
     book = visit.desk.book()
     status = visit.query("status")
     wanted = Wanted(status if status in list(Status) else "", visit.query("q"))
-    today = today_of(visit)
-    figures = visit.desk.figures.all(visit.now)
+    today = rule_views.today(visit.now, visit.desk.deps.settings.zone)
     return visit.page(
         "rules.html", book=book, standing=standing(visit, book), books=reads.books(visit.desk.engine),
-        table=rule_views.table(book, figures, today, wanted, visit.page_number()), wanted=wanted,
+        table=rule_views.table(book, visit.desk.figures, visit.now, today, wanted, visit.page_number()), wanted=wanted,
         ending=rule_views.ending(book, today), statuses=list(Status), filtered=wanted != Wanted(),
         counted=rule_views.counted(book.subjects if book else ()), shown=SHOWN, done=pages.done(visit),
         may_confirm=visit.session.role.may(Role.ADMIN), rules_dir=str(visit.desk.deps.settings.rules_dir))
-
-
-def today_of(visit: Visit) -> dt.date:
-    return dt.datetime.fromtimestamp(visit.now / 1000, visit.desk.deps.settings.zone).date()
 
 
 def standing(visit: Visit, book: RuleBook | None) -> Standing:

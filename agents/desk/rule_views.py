@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from agents.desk import rule_words
 from agents.desk.reads import page_count
-from agents.desk.rule_figures import Figures
+from agents.desk.rule_figures import FigureCache
 from agents.desk.rule_words import Expiry, Node, Said
-from pipeline.model import SHADOW
-from pipeline.rulebook.schema import RuleBook, Status, Subject, WordList
+from agents.store.rule_reads import RuleFigures
+from pipeline.model import SHADOW, Millis
+from pipeline.rulebook.schema import RuleBook, Status, Subject, Threshold, WordList
 
 PAGE = 100
 _FIRST = {"bad": 0, "wait": 1, "": 2}
@@ -24,7 +26,7 @@ class Row:
 
     subject: Subject
     expiry: Expiry
-    figures: Figures
+    figures: RuleFigures
 
     @property
     def key(self) -> str:
@@ -76,15 +78,16 @@ def key_of(subject: Subject) -> str:
     return f"{SHADOW}{subject.id}" if subject.status is Status.SHADOW else subject.id
 
 
-def table(book: RuleBook | None, figures: Mapping[str, Figures], today: dt.date, wanted: Wanted,
+def table(book: RuleBook | None, figures: FigureCache, now: Millis, today: dt.date, wanted: Wanted,
           number: int = 1) -> Table:
+    """The subjects that fit, with the figures of those on this page. Blocks."""
     found = [(each, rule_words.expiry(each, today)) for each in (book.subjects if book else ()) if wanted.fits(each)]
     found.sort(key=lambda one: (
         _FIRST[one[1].tone] if one[0].status is not Status.RETIRED else 3, _ORDER[one[0].status], one[0].title))
     number = min(max(1, number), page_count(len(found), PAGE))
     some = found[(number - 1) * PAGE:number * PAGE]
-    return Table(tuple(Row(each, until, figures.get(key_of(each), Figures())) for each, until in some),
-                 len(found), number)
+    known = figures.of((key_of(each) for each, _ in some), now)
+    return Table(tuple(Row(each, until, known[key_of(each)]) for each, until in some), len(found), number)
 
 
 def ending(book: RuleBook | None, today: dt.date) -> list[tuple[Subject, Expiry]]:
@@ -103,6 +106,16 @@ def definition(book: RuleBook | None, subject: Subject) -> Definition:
         exclude=tuple(rule_words.pattern(each, lists) for each in subject.exclude),
         lists=tuple(rule_words.used_lists(subject, lists)), scope=rule_words.scope(subject),
         active=rule_words.active(subject.active), same=tuple(same), apart=tuple(apart))
+
+
+def own_levels(book: RuleBook | None, subject: Subject) -> list[tuple[str, tuple[Threshold, ...]]]:
+    """(level, ways in) of a subject that has thresholds of its own; empty: it has those of all."""
+    overrides = book.levels.overrides if book else ()
+    return next((list(each.enter.items()) for each in overrides if each.subject == subject.id), [])
+
+
+def today(now: Millis, zone: ZoneInfo) -> dt.date:
+    return dt.datetime.fromtimestamp(now / 1000, zone).date()
 
 
 def counted(subjects: Sequence[Subject]) -> dict[Status, int]:

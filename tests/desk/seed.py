@@ -117,7 +117,8 @@ def put_event(engine: Engine, one: EventHead) -> EventHead:
     row = {name: getattr(one, name) for name in (
         "id", "number", "subject", "level", "level_name", "peak", "version", "title", "items", "sources", "opened_at",
         "last_item_at", "changed_at")}
-    _put(engine, schema.events, {**row, "status": str(one.status), "head": codec.encode(one).decode()})
+    _put(engine, schema.events, {
+        **row, "status": str(one.status), "shadow": one.shadow, "head": codec.encode(one).decode()})
     return one
 
 

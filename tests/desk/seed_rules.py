@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.model import Raise, RulesState, Worker
+from sqlalchemy import Engine
+
+from agents.store import schema
+from pipeline.ids import digest
+from pipeline.model import EventHead, Raise, RulesState, Worker
 from pipeline.rulebook.schema import (
     NEVER,
     Active,
@@ -97,3 +101,35 @@ def workers() -> dict[str, Worker]:
         worker("wx-3:990", "score", scorer="0f3c2a11d4e59b70"), worker("wx-4:12", "desk", at=NOW - 9 * MINUTE),
         worker("wx-5:77", "archive", stopped=True), worker("wx-6:1", "deliver", at=NOW - 90 * MINUTE))
     return {each.name: each for each in found}
+
+
+def put_verdict(engine: Engine, subject: str, kind: str, *, event_id: str = "", item_id: str = "", by: str = "李敏",
+                minutes_ago: int = 30, note: str = "") -> None:
+    seed._put(engine, schema.verdicts, {
+        "id": digest("verdict", subject, event_id, item_id, minutes_ago), "subject": subject, "kind": kind, "by": by,
+        "at": NOW - minutes_ago * MINUTE, "event_id": event_id, "item_id": item_id, "note": note, "book": seed.HASH})
+
+
+def put_shadow_event(engine: Engine, number: int = 4, level: int = 2, **changes: Any) -> EventHead:
+    one = seed.head(number, level, **{"id": digest("shadow", number), "subject": "~queue", "key": "~queue",
+                                  "title": "投票点排队两小时", **changes})
+    return seed.put_event(engine, one)
+
+
+def fill(engine: Engine) -> None:
+    """A day's matches of `closing-time` and of `queue` in shadow, with what people said of them."""
+    live = seed.put_event(engine, seed.head(330, 1, subject="closing-time", title="城西投票站提前关门？"))
+    texts = ("城西投票站是不是三点关门", "投票站几点截止，问了两家说法不一样", "【娱乐】年度歌手打榜投票今晚截止",
+             "投票站关门时间表")
+    for number, text in enumerate(texts):
+        seed.put_item(engine, live, number, text, f"{text}。群里在传，{text}，谁有准信。" * (1 + 6 * (number == 1)),
+                      terms=("投票站", "三点", "关门", "截止"), minutes_ago=5 + 60 * number)
+    for number, kind in enumerate(("not_relevant", "relevant", "not_relevant", "relevant", "relevant", "duplicate")):
+        put_verdict(engine, "closing-time", kind, event_id=digest("judged", number), minutes_ago=200 + number)
+    put_verdict(engine, "closing-time", "wrong_level", event_id=live.id, minutes_ago=9, note="只有一家在说，到不了一般")
+    put_verdict(engine, "closing-time", "not_relevant", item_id=digest("item", live.id, 2), note="是歌手打榜")
+    beside = put_shadow_event(engine)
+    for number in range(3):
+        seed.put_item(engine, beside, number, f"三小投票点排队{number + 1}小时", "轮椅推不进去", terms=("排队", "轮椅"),
+                      minutes_ago=8 + number)
+    put_shadow_event(engine, 5, 1, title="门口排队，等了四十分钟")
