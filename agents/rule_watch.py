@@ -187,6 +187,10 @@ class Watch:
             if changed or self._first or not self._on_topic:
                 await self._send(book)
         except MessageSizeTooLargeError:
+            if book.shadow is not None:                 # what runs in shadow is in nobody's way
+                self._problems += (f"{self._deps.settings.shadow_rules_dir}：和正式规则合起来超过 "
+                                   f"{topics.MAX_BOOK_BYTES >> 20} MiB，影子规则没有运行。",)
+                return await self._publish(replace(book, shadow=None), texts)
             size = f"规则太多：整本超过 {topics.MAX_BOOK_BYTES >> 20} MiB，消息队列放不下。"
             return await self._refuse(self._read_at, [Problem("subjects", 1, 1, "", size, "合并词表，删去不用的主题")])
         self._in_force, self._waiting = book, None

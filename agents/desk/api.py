@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.routing import Route
 
-from agents.desk import api_sources, commands, describe, reads
+from agents.desk import api_sources, commands, describe, reads, verdicts
 from agents.desk.api_call import Call, Problem, accepted, endpoint, plain, text
 from agents.desk.commands import Accepted, Order
 from agents.desk.sessions import Scope
@@ -75,6 +75,18 @@ def close(call: Call) -> dict[str, Any]:
         call.desk.engine, order, version, text(call, "reason"), text(call, "note", "")))
 
 
+def verdict(call: Call) -> dict[str, Any]:
+    """Body: {"event": number or id, "kind": …, "note": …}, or {"item": id, "subject": …, "kind": …, "note": …}."""
+    ref, kind, note = text(call, "event", ""), text(call, "kind"), text(call, "note", "")
+    if not ref:
+        item, subject = text(call, "item"), text(call, "subject")
+        return accepted(lambda: verdicts.on_match(call.desk.engine, call.order(item), item, subject, kind, note))
+    event_id = reads.event_id(call.desk.engine, ref)
+    if event_id is None:
+        raise Problem(404, "not_found", "没有这个事件")
+    return accepted(lambda: verdicts.on_event(call.desk.engine, call.order(event_id), kind, note))
+
+
 def deliveries(call: Call) -> dict[str, Any]:
     """Query: status, event (number or id)."""
     status = call.query("status")
@@ -111,6 +123,7 @@ def routes() -> list[Route]:
         Route("/events/{ref}/ack", endpoint(ack, Scope.ACK), methods=["POST"]),
         Route("/events/{ref}/snooze", endpoint(snooze, Scope.ACK), methods=["POST"]),
         Route("/events/{ref}/close", endpoint(close, Scope.CLOSE), methods=["POST"]),
+        Route("/verdicts", endpoint(verdict, Scope.ACK), methods=["POST"]),
         Route("/deliveries", endpoint(deliveries, Scope.READ)),
         *api_sources.routes(),
     ]

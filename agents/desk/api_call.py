@@ -17,7 +17,7 @@ from agents.desk.commands import Accepted, Order, Refused
 from agents.desk.sessions import Scope, Token
 from agents.desk.web import Desk
 
-STATUSES = {"not_found": 404, "bad_length": 400, "bad_reason": 400, "no_note": 400}
+STATUSES = {"not_found": 404, "bad_length": 400, "bad_reason": 400, "bad_kind": 400, "no_note": 400}
 
 
 class Problem(Exception):

@@ -26,6 +26,8 @@ ACTIONS: dict[str, str] = {
     "alert.ack": "确认提醒",
     "alert.snooze": "暂缓提醒",
     "event.close": "关闭事件",
+    "event.verdict": "评价事件",
+    "match.verdict": "评价命中",
     "item.read": "查看条目",
     "source.read": "查看来源的条目",
     "source.poll": "立即采集",

@@ -28,7 +28,6 @@ from pipeline.model import (
     RulesAnswer,
     Snooze,
     Verdict,
-    VerdictKind,
 )
 from pipeline.notify import wording
 from pipeline.rulebook.schema import RuleBook, SourceKind

@@ -228,11 +228,13 @@ def _notice(at: Millis, detail: str) -> Notice:
     return Notice(at, escalation.title, escalation.text)
 
 
-def books(engine: Engine, limit: int = 8) -> list[tuple[str, Millis]]:
-    """(hash, when) of the rule books that were in force, the latest first."""
+def books(engine: Engine, limit: int = 12) -> list[tuple[str, Millis]]:
+    """(hash, when last published) of the rule books that were in force, the latest first."""
     table = schema.books
     with engine.connect() as connection:
-        rows = connection.execute(select(table.c.hash, table.c.at).order_by(table.c.at.desc()).limit(limit))
+        rows = connection.execute(
+            select(table.c.hash, table.c.at).where(table.c.at > 0).order_by(table.c.at.desc(), table.c.hash)
+            .limit(limit))
         return [(row.hash, row.at) for row in rows]
 
 
@@ -335,8 +337,8 @@ def _pending(connection: Connection, ids: Collection[str], real: Millis) -> dict
         select(table).where(table.c.event_id.in_(ids), recent).order_by(table.c.accepted_at)).mappings()
     for row in rows:
         command = read_command(row["type"], row["record"])
-        assert isinstance(command, EventCommand)
-        found.setdefault(row["event_id"], []).append(Pending(command, row["sent_at"] is not None))
+        if isinstance(command, EventCommand):           # a verdict changes nothing that would be waited for
+            found.setdefault(row["event_id"], []).append(Pending(command, row["sent_at"] is not None))
     return found
 
 

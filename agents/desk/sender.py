@@ -15,7 +15,7 @@ from agents.clock import Clock
 from agents.desk.commands import Command, read_command
 from agents.store import schema
 from pipeline import codec, topics
-from pipeline.model import Close, Millis, PollRequest, RawBatch, RulesAnswer
+from pipeline.model import Close, Millis, PollRequest, RawBatch, RulesAnswer, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +134,8 @@ def _address(command: Command) -> tuple[str, str]:
         return topics.ITEMS_RAW, command.source_id
     if isinstance(command, RulesAnswer):
         return topics.RULES, "answer"
+    if isinstance(command, Verdict):
+        return topics.EVENTS, command.event_id or command.item_id
     return topics.EVENTS, command.event_id
 
 
