@@ -8,9 +8,9 @@ from agents.bus import Bus
 from agents.deps import Deps
 from agents.notices import notice
 from pipeline.model import Millis
-from pipeline.rulebook.schema import NEVER, RuleBook, Status
+from pipeline.rulebook.schema import RuleBook
+from pipeline.rulebook.warnings import EXPIRY, warnings
 
-AHEAD_DAYS = 14
 AT_HOUR = 9
 """Local time from which a day's notice is sent: nobody is woken for it."""
 SHOWN = 20
@@ -39,16 +39,9 @@ class Expiry:
 
 
 def expiring(book: RuleBook, today: dt.date) -> list[str]:
-    """Rules past their last day, or with at most AHEAD_DAYS to go, soonest first."""
-    dated = [each for each in book.subjects if each.expires != NEVER and each.status is not Status.RETIRED]
-    lines = []
-    for each in sorted(dated, key=lambda each: (each.expires, each.id)):
-        last = dt.date.fromisoformat(each.expires)
-        days = (last - today).days
-        if days <= AHEAD_DAYS:
-            when = f"已于 {last} 到期" if days < 0 else f"{last} 到期（还有 {days} 天）" if days else "今天到期"
-            lines.append(f"{each.id}（{each.title}）{when}，负责人 {each.owner}")
-    return lines
+    """Rules past their last day or soon there, those past it first."""
+    found = [each for each in warnings(book, today) if each.code in EXPIRY]
+    return [each.message for each in sorted(found, key=lambda each: each.code != "expired")]
 
 
 def _morning(now: dt.datetime) -> Millis:

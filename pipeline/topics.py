@@ -26,6 +26,8 @@ DEAD_LETTERS = "dead.letters"
 
 DAY_MS = 86_400_000
 MAX_RECORD_BYTES = 256 * 1024
+PLAIN_RECORD_BYTES = 1_048_588
+"""What a topic takes at most, with Kafka's overhead: 1 MiB, Kafka's default."""
 MAX_BATCH_ITEMS = 64
 MAX_BOOK_BYTES = 16 * 1024**2
 """A rule book is one record, however many rules it has."""
@@ -48,7 +50,7 @@ class Topic:
         """Topic configuration as Kafka names it."""
         cleanup = {"cleanup.policy": "compact"} if self.compact else {
             "cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
-        return {**cleanup, "max.message.bytes": str(1_048_588), **self.config}
+        return {**cleanup, "max.message.bytes": str(PLAIN_RECORD_BYTES), **self.config}
 
 
 READ_AT_ONCE = {

@@ -9,13 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from agents import topics_admin
+from agents.bus import Bus
+from agents.clock import Clock
+from agents.rule_feed import newest_book
 from agents.topics_admin import TopicError
 from pipeline import topics
 from tests.kafka.broker import Broker, until
 from tests.kafka.installation import ROOT, Installation
+from tests.rule_books import large_book
 
 pytestmark = pytest.mark.kafka
 
@@ -85,3 +89,40 @@ async def test_no_broker_is_said_with_the_address_and_what_to_do(installation: I
     with pytest.raises(TopicError, match=r"KAFKA_BOOTSTRAP_SERVERS=127\.0\.0\.1:1: no broker answers .*make kafka"):
         await topics_admin.ensure(replace(installation.settings, bootstrap="127.0.0.1:1"))
     assert time.monotonic() - started < 15
+
+
+async def test_a_topic_of_an_earlier_version_is_made_to_take_a_large_rule_book(
+    kafka: Broker, installation: Installation, caplog: pytest.LogCaptureFixture,
+) -> None:
+    await topics_admin.ensure(installation.settings)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
+    await admin.start()
+    try:
+        if topics.RULES in await admin.list_topics():
+            await admin.delete_topics([topics.RULES])
+        old = NewTopic(topics.RULES, 1, 1, topic_configs={"cleanup.policy": "compact", "max.message.bytes": "1048588",
+                                                          "min.insync.replicas": "1"})
+
+        async def made() -> bool:                       # a deleted topic's name is free a moment later
+            await admin.create_topics([old])
+            known = topics.RULES in await admin.list_topics()
+            return known and (await topics_admin._set_on(admin, topics.RULES)).get("max.message.bytes") == "1048588"
+
+        await until(made, 30, "an old topic")
+        with caplog.at_level("WARNING"):
+            await topics_admin.ensure(replace(installation.settings, create_topics=False), [])
+        assert "kafka-configs --alter --entity-type topics --entity-name rules --add-config" in caplog.text
+        await topics_admin.ensure(installation.settings)
+
+        async def raised() -> bool:
+            found = await topics_admin._set_on(admin, topics.RULES)
+            assert found["min.insync.replicas"] == "1", "what somebody else has set stays"
+            return found["max.message.bytes"] == str(topics.MAX_BOOK_BYTES)
+
+        await until(raised, 30, "the limit raised")
+    finally:
+        await admin.close()
+    book = large_book(10_000)
+    async with Bus(installation.settings, Clock(), "rules", max_bytes=topics.MAX_BOOK_BYTES) as bus:
+        await bus.send(topics.RULES, "book", book, ident=book.hash, partition=0)
+    assert (await newest_book(installation.settings)) == book
