@@ -66,6 +66,7 @@ def _routes() -> list[BaseRoute]:
         Route("/intake", signed_in(intake_pages.intake_page, Role.REPORTER), methods=["GET"]),
         Route("/intake", posted(intake_pages.file_report, Role.REPORTER), methods=["POST"]),
         Route("/rules", signed_in(rule_pages.rules)),
+        Route("/rules/diff", signed_in(rule_pages.diff)),
         Route("/rules/shadow", signed_in(subject_pages.shadow)),
         Route("/rules/subjects/{subject}", signed_in(subject_pages.subject)),
         Route("/rules/confirm", posted(rule_pages.confirm, Role.ADMIN), methods=["POST"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from starlette.responses import RedirectResponse, Response
 
 from agents.desk import pages, reads, rule_commands, rule_state, rule_views
@@ -10,6 +12,9 @@ from agents.desk.commands import Order, Refused
 from agents.desk.rule_state import Standing
 from agents.desk.rule_views import Wanted
 from agents.desk.web import Visit
+from agents.store import readmodel
+from pipeline.collect import redact
+from pipeline.rulebook import diff as rule_diff
 from pipeline.rulebook.schema import RuleBook, Status
 
 SHOWN = 50
@@ -28,6 +33,26 @@ def rules(visit: Visit) -> Response:
         ending=rule_views.ending(book, today), statuses=list(Status), filtered=wanted != Wanted(),
         counted=rule_views.counted(book.subjects if book else ()), shown=SHOWN, done=pages.done(visit),
         may_confirm=visit.session.role.may(Role.ADMIN), rules_dir=str(visit.desk.deps.settings.rules_dir))
+
+
+def diff(visit: Visit) -> Response:
+    """Two books by their hashes: what is written otherwise, file by file."""
+    before, after = visit.query("from"), visit.query("to")
+    with visit.desk.engine.connect() as connection:
+        old, new = (readmodel.book(connection, each) if each else None for each in (before, after))
+    if old is None or new is None:
+        gone = (after if old is not None else before)[:16]
+        return visit.message("没有这份规则书", f"找不到规则书“{gone}”，请从历史里选两份。", 404, "/rules")
+    found = rule_diff.changes(old, new)
+    files = [(file, list(group)) for file, group in groupby(found, key=lambda each: each.file)]
+    return visit.page("rules_diff.html", before=old.hash, after=new.hash, files=files, shown_change=_shown)
+
+
+def _shown(change: rule_diff.Change, text: str) -> str:
+    """An address may carry a key; that of a channel may be one."""
+    if "://" not in text:
+        return text
+    return redact.shown(text) if change.file == "sources.yml" else f"{text.partition('://')[0]}://…"
 
 
 def standing(visit: Visit, book: RuleBook | None) -> Standing:
