@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pipeline.model import EventHead, Millis, RawItem, Sentiment
-from pipeline.rulebook.schema import Source, Threshold
+from msgspec.structs import replace
+
+from pipeline.model import EventHead, Millis, RawItem, Sentiment, WarmEvent
+from pipeline.rulebook.schema import RuleBook, Source, Threshold
+from pipeline.rulebook.shadow import judging
 from pipeline.score.explained import Explained, Unmet
 from pipeline.score.score import Scorer
+from pipeline.track.cluster import Cluster
+from pipeline.track.in_force import InForce
+from pipeline.track.level import Ladder, Rung
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +79,13 @@ class ThresholdNow:
 
 @dataclass(frozen=True, slots=True)
 class LevelNow:
-    """A level and its ways in, any of which suffices. exists: whether figures can reach it at all for this subject (an
-    override may leave it out). by_report: an urgent report alone reaches it."""
+    """A level and its ways in, any of which suffices; none where the subject's own thresholds leave the level out.
+    by_report: an urgent report alone reaches it."""
 
     rank: int
     name: str
     response: str
     ways: tuple[ThresholdNow, ...]
-    exists: bool = True
     by_report: bool = False
 
     @property
@@ -95,7 +100,8 @@ class LevelNow:
 
 @dataclass(frozen=True, slots=True)
 class EventExplained:
-    """An event's figures at a time under a rule book. levels: lowest first."""
+    """An event's figures at a time under a rule book. levels: all of the book, lowest first. What was decided, and on
+    which figures, is in `head.decision`."""
 
     head: EventHead
     at: Millis
@@ -114,6 +120,38 @@ def explain_text(scorer: Scorer, item: RawItem, subjects: Collection[str] = ()) 
     rules = sorted(scorer.explain(item, subjects), key=_nearness)
     return TextExplained(item, scorer.book.hash, scorer.book.source(item.source_id), seen.sentiment, seen.question,
                          tuple(rules))
+
+
+def explain_event(event: WarmEvent, book: RuleBook, at: Millis) -> EventExplained:
+    """What each factor of each level comes to in the windows that end at this time. The event's rows may reach back
+    further than its windows; members after `at` are left out."""
+    head = replace(event.head, joined=())
+    judge = judging(book) if head.shadow else book
+    rules = InForce(judge)
+    cluster = Cluster(head)
+    for row in (row for row in event.rows if row.at <= at):
+        cluster.add(row)
+    for counts in (counts for counts in event.counts if counts.item_id in cluster.members and counts.at <= at):
+        cluster.grow(counts, rules.resolution, rules.widest, counts.since)
+    ladder = rules.ladder(head.subject)
+    rungs = {rung.rank: rung for rung in ladder}
+    levels = tuple(
+        _level(rank, each.name, each.response, rungs.get(rank), ladder, cluster, at)
+        for rank, each in enumerate(judge.levels.ladder, 1))
+    return EventExplained(head, at, judge.hash, levels)
+
+
+def _level(
+    rank: int, name: str, response: str, rung: Rung | None, ladder: Ladder, cluster: Cluster, at: Millis
+) -> LevelNow:
+    if rung is None:
+        return LevelNow(rank, name, response, ())
+    floor, measure = cluster.head.floor_at, ladder.measure
+    ways = tuple(
+        ThresholdNow(need, tuple(FactorNow(each.name, each.value, each.need)
+                                 for each in measure.factors(cluster.signs, need, at, floor)))
+        for need in (rung.enter if rung.by_spread else ()))
+    return LevelNow(rank, name, response, ways, rung.by_report)
 
 
 def _nearness(each: Explained) -> tuple[float, ...]:

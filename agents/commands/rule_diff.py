@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,9 +119,10 @@ def _print_effect(effect: Effect) -> None:
     if effect.none:
         print("  匹配、级别和通知都没有变化")
         return
-    for each in effect.matches[:SHOWN]:
-        print(f"  匹配 {_list(each.before)} → {_list(each.after)}  《{each.item.title or each.item.text[:40]}》")
-    _more(len(effect.matches), "条内容匹配不同")
+    alike = Counter((each.item.title or each.item.text[:40], each.before, each.after) for each in effect.matches)
+    for (title, first, second), count in list(alike.items())[:SHOWN]:
+        print(f"  {_moved(first, second)}  《{title}》{f' {count} 条' if count > 1 else ''}")
+    _more(len(alike), "种内容匹配不同")
     for event in effect.events[:SHOWN]:
         before, after = event.before or "未达级", event.after or "未达级"
         print(f"  级别 {before} → {after}  {event.subject}  {event.items} 条  《{event.title}》")
@@ -134,8 +136,14 @@ def _more(count: int, what: str) -> None:
         print(f"  …… 一共 {count} {what}，--json 全部列出")
 
 
-def _list(subjects: tuple[str, ...]) -> str:
-    return "、".join(subjects) or "无"
+def _moved(before: tuple[str, ...], after: tuple[str, ...]) -> str:
+    """What an item matches now that it did not, and the other way round."""
+    came, gone = "、".join(_less(after, before)), "、".join(_less(before, after))
+    return "，".join(filter(None, (f"多匹配 {came}" if came else "", f"不再匹配 {gone}" if gone else "")))
+
+
+def _less(some: tuple[str, ...], others: tuple[str, ...]) -> list[str]:
+    return [each for each in some if each not in others]
 
 
 def _as_json(before: RuleBook, after: RuleBook, found: list[Change], effect: Effect) -> dict[str, Any]:

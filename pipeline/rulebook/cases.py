@@ -177,8 +177,9 @@ def read_cases(files: Mapping[str, str], book: RuleBook) -> list[Written]:
 
 
 def _names(file: str, book: RuleBook) -> dict[str, dict[str, Mark]]:
+    receivers = [each.id for each in book.roster.teams] + [each.id for each in book.roster.people]
     names = {"subject": [each.id for each in book.subjects], "level": [each.name for each in book.levels.ladder],
-             "receiver": [each.id for each in (*book.roster.teams, *book.roster.people)]}
+             "receiver": receivers}
     return {space: dict.fromkeys(known, Mark(file, 1, 1)) for space, known in names.items()}
 
 

@@ -66,8 +66,9 @@ _NAMES = {
     "username": "用户名", "password_file": "口令文件", "sender": "发件人", "engine": "引擎", "negations": "否定词",
     "degrees": "程度词", "reach": "管到几个字", "unsure_below": "不确定的界线", "similarity": "相似度",
     "join_within": "并入期限", "page_max_age": "告警最大年龄", "calm_after": "平息时间", "urgent_level": "加急级别",
-    "interaction": "一次互动折算", "confirm_above": "需要确认的升级数", "fallback": "兜底人", "ops": "运维班组", "tell": "通知", "after": "晚", "members": "值班", "start": "从", "end": "到",
-    "days": "星期",
+    "interaction": "一次互动折算", "confirm_above": "需要确认的升级数",
+    "fallback": "兜底人", "ops": "运维班组", "tell": "通知", "after": "晚",
+    "members": "值班", "start": "从", "end": "到", "days": "星期",
     "windows": "窗口名称",
 }
 _FACTORS = {

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pipeline.errors import Problem
 from pipeline.rulebook.cases import Case, untested
 from pipeline.rulebook.overlap import broad, covers, doubled, patterns_of
+from pipeline.rulebook.places import Places
 from pipeline.rulebook.schema import NEVER, RuleBook, Status, Subject, WordList
-from pipeline.rulebook.yaml_marks import Mapping as Node
-from pipeline.rulebook.yaml_marks import Mark, Scalar, compose
 
 SOON_DAYS, SHADOW_DAYS, SILENT_DAYS, FAR_YEARS = 14, 30, 30, 3
 NOISY_SHARE, NOISY_ITEMS = 0.05, 1_000
@@ -77,45 +76,17 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    code: str
-    problem: Problem
-
-    def __str__(self) -> str:
-        return f"{self.problem.file}:{self.problem.line}:{self.problem.column}: {self.code} {self.problem.message}"
-
-
-class _Places:
-    """Where subjects and word lists are written."""
-
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self._marks: dict[tuple[str, str], dict[str, Mark]] = {}
-        for file, text in files.items():
-            folder = file.partition("/")[0]
-            node = compose(file, text)[0] if folder in ("subjects", "words") else None
-            if isinstance(node, Node):
-                marks = {key.text: key.mark for key, _ in node.entries}
-                named = next((value for key, value in node.entries if key.text == "id"), None)
-                if isinstance(named, Scalar):
-                    self._marks[folder, named.text] = {"": node.mark, **marks}
-
-    def at(self, folder: str, ident: str, name: str) -> Mark:
-        marks = self._marks.get((folder, ident), {})
-        return marks.get(name) or marks.get("id") or Mark(f"{folder}/", 1, 1)
-
-
-@dataclass(frozen=True, slots=True)
 class _Lint:
     book: RuleBook
-    places: _Places
+    places: Places
     today: dt.date
     cases: tuple[Case, ...]
     history: History | None
 
-    def all(self) -> Iterator[Finding]:
+    def all(self) -> Iterator[Problem]:
         used = [each for each in self.book.subjects if each.status is not Status.RETIRED]
         for subject in used:
-            yield from self._owned("subjects", subject)
+            yield from self._owned("subject", subject)
             yield from self._ends(subject)
             yield from self._past(subject)
             yield from (self._of("WX009", subject, "terms", f"{said}，单独就够格") for said in broad(subject))
@@ -124,13 +95,13 @@ class _Lint:
         yield from self._pairs(used)
         yield from self._lists(used)
 
-    def _owned(self, folder: str, rule: Subject | WordList) -> Iterator[Finding]:
+    def _owned(self, space: str, rule: Subject | WordList) -> Iterator[Problem]:
         if not rule.owner.strip():
-            yield self._at("WX001", folder, rule, "owner", "没有写 owner")
+            yield self._at("WX001", space, rule, "owner", "没有写 owner")
         elif _PLACEHOLDER.search(rule.owner):
-            yield self._at("WX001", folder, rule, "owner", f"owner 还是样例里的“{rule.owner}”")
+            yield self._at("WX001", space, rule, "owner", f"owner 还是样例里的“{rule.owner}”")
 
-    def _ends(self, subject: Subject) -> Iterator[Finding]:
+    def _ends(self, subject: Subject) -> Iterator[Problem]:
         if subject.expires == NEVER:
             yield self._of("WX011", subject, "expires", "expires: never")
             return
@@ -142,7 +113,7 @@ class _Lint:
         elif left > FAR_YEARS * 366:
             yield self._of("WX011", subject, "expires", f"{subject.expires} 才到期，太远了")
 
-    def _past(self, subject: Subject) -> Iterator[Finding]:
+    def _past(self, subject: Subject) -> Iterator[Problem]:
         if self.history is None:
             return
         past, items = self.history.subjects.get(subject.id, Past()), self.history.items
@@ -156,7 +127,7 @@ class _Lint:
         if subject.status is Status.SHADOW and past.shadow_days > SHADOW_DAYS:
             yield self._of("WX010", subject, "status", f"作为影子规则已经 {past.shadow_days} 天")
 
-    def _pairs(self, used: list[Subject]) -> Iterator[Finding]:
+    def _pairs(self, used: list[Subject]) -> Iterator[Problem]:
         live = [each for each in used if each.status is Status.LIVE]
         covered: set[tuple[str, str]] = set()
         for one, other in covers(live, self.book):
@@ -167,34 +138,34 @@ class _Lint:
             if not covered & {(one.id, other.id), (other.id, one.id)}:
                 yield self._of("WX008", other, "terms", f"“{word}”在 {one.id}（{one.title}）里也单独够格")
 
-    def _lists(self, used: list[Subject]) -> Iterator[Finding]:
+    def _lists(self, used: list[Subject]) -> Iterator[Problem]:
         named = {each.list for subject in used for each in patterns_of(subject)}
         includes = {each.id: each.include for each in self.book.lists}
         while more := {below for each in named for below in includes.get(each, ())} - named:
             named |= more
         for each in self.book.lists:
-            yield from self._owned("words", each) if each.owner else ()
+            yield from self._owned("list", each) if each.owner else ()
             if each.id not in named:
-                yield self._at("WX012", "words", each, "id", f"词表 {each.id}（{each.title}）没有主题用它")
+                yield self._at("WX012", "list", each, "id", f"词表 {each.id}（{each.title}）没有主题用它")
 
-    def _of(self, code: str, subject: Subject, name: str, said: str) -> Finding:
-        return self._at(code, "subjects", subject, name, said)
+    def _of(self, code: str, subject: Subject, name: str, said: str) -> Problem:
+        return self._at(code, "subject", subject, name, said)
 
-    def _at(self, code: str, folder: str, rule: Subject | WordList, name: str, said: str) -> Finding:
-        mark, about = self.places.at(folder, rule.id, name), CODES[code]
+    def _at(self, code: str, space: str, rule: Subject | WordList, name: str, said: str) -> Problem:
+        about = CODES[code]
         message = f"{rule.id} {about.title}：{said}。{about.why}。"
-        return Finding(code, Problem(mark.file, mark.line, mark.column, name, message, f"{about.do}。"))
+        return self.places.warning(code, (space, rule.id, name), message, f"{about.do}。")
 
 
 def lint(
     book: RuleBook, files: Mapping[str, str], cases: Iterable[Case], today: dt.date, *,
-    history: History | None = None, ignore: Collection[str] = (),
-) -> list[Finding]:
+    places: Places | None = None, history: History | None = None, ignore: Collection[str] = (),
+) -> list[Problem]:
     """All findings in file order. files: the texts the book was made of. ignore: codes nobody wants to hear of."""
     quiet = {file: ignored(text) for file, text in files.items()}
-    found = _Lint(book, _Places(files), today, tuple(cases), history).all()
-    kept = [each for each in found if each.code not in ignore and each.code not in quiet.get(each.problem.file, ())]
-    return sorted(kept, key=lambda each: (each.problem.file, each.problem.line, each.code, each.problem.message))
+    found = _Lint(book, places or Places(), today, tuple(cases), history).all()
+    kept = [each for each in found if each.code not in ignore and each.code not in quiet.get(each.file, ())]
+    return sorted(kept, key=lambda each: (each.file, each.line, each.code, each.message))
 
 
 def ignored(text: str) -> frozenset[str]:

@@ -232,13 +232,14 @@ class _Reader:
 
 
 def files(found: Found, *, expires: str, source: str, taken: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Path inside a rule directory -> text. expires: ISO date. taken: ids and paths that are in use already."""
+    """Path inside a rule directory -> text. expires: ISO date. taken: ids that are in use already."""
     made: dict[str, str] = {}
+    name = next(each for each in _numbered(FILTER) if each not in taken)
     if words := [each.text for each in found.excluded if not each.regex]:
-        made[f"words/{FILTER}.yml"] = _text(
+        made[f"words/{name}.yml"] = _text(
             "list", f"来自 {source} 的 [GLOBAL_FILTER]：各主题都排除的词。",
-            {"id": FILTER, "title": "TrendRadar 全局过滤词", "owner": OWNER, "words": words})
-    everywhere: list[object] = [{"list": FILTER}] if words else []
+            {"id": name, "title": "TrendRadar 全局过滤词", "owner": OWNER, "words": words})
+    everywhere: list[object] = [{"list": name}] if words else []
     everywhere += [each.written() for each in found.excluded if each.regex]
     used = set(taken)
     for number, group in enumerate(found.groups, 1):
