@@ -98,10 +98,10 @@ def backtest(
             _spread_counts(history, Path(folder))
             grid = Grid.of(history.first, history.last)
             played = _play(crew, list(_tasks(history, live, candidate)), grid, progress)
-    sides = [_side(book, played[name], grid) for name, book in ((LIVE, live), (CANDIDATE, candidate))]
+    old, new = _side(live, played[LIVE], grid), _side(candidate, played[CANDIDATE], grid)
     matches = {subject: _matches(tally) for subject, tally in sorted(history.tallies.items())}
-    comparison = compare(sides[0], sides[1], matches, marks, (history.first, history.last))
-    return Result(comparison, *sides, history.first, history.last, history.items, history.counts)
+    comparison = compare(old, new, matches, marks, (history.first, history.last))
+    return Result(comparison, old, new, history.first, history.last, history.items, history.counts)
 
 
 def _side(book: RuleBook, played: list[Played], grid: Grid) -> Side:

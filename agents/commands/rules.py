@@ -10,7 +10,7 @@ import zoneinfo
 from pathlib import Path
 from typing import Any
 
-from agents.commands import rule_diff, rule_import, rule_lint, rule_live, rule_test
+from agents.commands import rule_backtest, rule_diff, rule_import, rule_lint, rule_live, rule_test
 from agents.commands.rule_common import (
     OK,
     PROBLEMS,
@@ -43,6 +43,7 @@ def add(groups: Any) -> None:
     check.set_defaults(run=run_check)
     rule_test.add(actions)
     rule_live.add(actions)
+    rule_backtest.add(actions)
     rule_diff.add(actions)
     rule_lint.add(actions)
     rule_import.add(actions)

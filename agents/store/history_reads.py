@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, func, inspect, select
+from sqlalchemy import ColumnElement, Connection, Row, RowMapping, Select, func, select
 
 from agents.store import schema
 from agents.store.upsert import chunks
@@ -135,9 +135,7 @@ class MarkedEvent:
 
 def marked_events(connection: Connection, since: Millis, until: Millis) -> list[MarkedEvent]:
     """The last verdict on each event that had an item in the span."""
-    if not inspect(connection).has_table("verdicts"):
-        return []
-    said, events, members = schema.metadata.tables["verdicts"], schema.events, schema.members
+    said, events, members = schema.verdicts, schema.events, schema.members
     rows = connection.execute(
         select(said.c.event_id, said.c.kind, events.c.subject, events.c.title)
         .join(events, events.c.id == said.c.event_id).where(events.c.opened_at < until, events.c.last_item_at >= since)
