@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 
 from agents.bus import Bus
@@ -31,7 +32,7 @@ class Expiry:
         now = dt.datetime.fromtimestamp(self._deps.clock.now() / 1000, self._deps.settings.zone)
         if now.hour < AT_HOUR or now.date() == self._done:
             return
-        if lines := expiring(book, now.date()):
+        if lines := await asyncio.to_thread(expiring, book, now.date()):
             more = [f"……共 {len(lines)} 条"] if lines[SHOWN:] else []
             await notice(self._bus, key="rules-expiry", episode=_morning(now), at=self._deps.clock.now(),
                          title="规则到期提醒", text="\n".join([*lines[:SHOWN], *more, MEND]))

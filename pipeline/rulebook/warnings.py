@@ -37,7 +37,8 @@ def _expiry(book: schema.RuleBook, today: dt.date, places: Places) -> Iterator[P
         where = ("subject", each.id, "expires")
         if left < 0:
             yield places.warning("expired", where,
-                                 f"主题 {each.id}（{each.title}）已于 {each.expires} 到期，不再匹配；负责人：{each.owner}。",
+                                 f"主题 {each.id}（{each.title}）已于 {each.expires} 到期，不再匹配；"
+                                 f"负责人：{each.owner}。",
                                  "要继续就改 expires，不要了就写 status: retired")
         elif left <= SOON_DAYS:
             when = "今天" if left == 0 else f"{left} 天后"
