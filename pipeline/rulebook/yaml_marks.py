@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import yaml
 
 from pipeline.errors import Problem
@@ -24,8 +24,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\uf
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True):
     """A place in a file, counted from 1."""
 
     file: str
@@ -33,8 +32,7 @@ class Mark:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True):
     """One written value. `plain` is false for quoted and block text; `text` is what was written, never converted."""
 
     mark: Mark
@@ -46,16 +44,14 @@ class Scalar:
         return self.plain and self.text in ("", "~", "null")
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(msgspec.Struct, frozen=True):
     mark: Mark
-    items: list[Node] = field(default_factory=list)
+    items: list[Node] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(msgspec.Struct, frozen=True):
     mark: Mark
-    entries: list[tuple[Scalar, Node]] = field(default_factory=list)
+    entries: list[tuple[Scalar, Node]] = msgspec.field(default_factory=list)
 
 
 Node = Scalar | Sequence | Mapping
