@@ -37,6 +37,7 @@ from pipeline.model import (
     Millis,
     PollRequest,
     RawBatch,
+    RulesAnswer,
     ScoredBatch,
     ScoredItem,
     Snooze,
@@ -143,8 +144,9 @@ class _Work:
 
     async def run(self) -> None:
         levels = await self._levels()
-        await self._events(levels)
-        await self._items(levels.events)
+        for shadow in (False, True):                    # what runs in shadow takes what room is left
+            await self._events(levels, shadow)
+            await self._items(levels.events, shadow)
         await self._alerts(levels.events)
         await self._messages()
         await self._commands()
@@ -159,13 +161,14 @@ class _Work:
 
     # ---------------------------------------------------------------- items.scored
 
-    async def _events(self, levels: Levels) -> None:
-        heads = await self._read(lambda c: warm.events(c, self._now, levels.events))
+    async def _events(self, levels: Levels, shadow: bool) -> None:
+        held = await self._read(lambda c: warm.events(c, self._now, levels.events))
+        heads = [head for head in held if head.shadow is shadow]
         known = {head.id for head in heads}
         numbered = await self._read(lambda c: warm.greatest_numbers(c, self._bus.partitions(topics.ITEMS_SCORED)))
         states = {state.event_id: state for state, _ in await self._read(warm.alerts)}
         for head in numbered:
-            if head.id not in known:
+            if head.shadow is shadow and head.id not in known:
                 await self._event(head, (), states.get(head.id))
         since = self._now - max([levels.events.join_within, *(each.window for each in levels.thresholds())])
         for head in heads:
@@ -190,13 +193,13 @@ class _Work:
         self.sent.rows += len(kept)
         self.sent.left_out += len(rows) - len(kept)
 
-    async def _items(self, rules: EventRules) -> None:
+    async def _items(self, rules: EventRules, shadow: bool) -> None:
         """Items in no event yet, in the order of their first sight, into batches that keep it per subject."""
         since = self._now - rules.join_within
-        oldest, self.sent.left_out = await self._read(lambda c: self._cutoff(c, since))
+        oldest, self.sent.left_out = await self._read(lambda c: self._cutoff(c, since, shadow))
         batches = _Batches(self._bus.partitions(topics.ITEMS_SCORED))
         with self._engine.connect() as connection:
-            found = warm.lone_items(connection, since)
+            found = warm.lone_items(connection, since, shadow=shadow)
             while some := await asyncio.to_thread(_take, found, warm.CHUNK):
                 for subject, book, item in some:
                     if _age(item) > oldest[batches.partition(item, subject)]:
@@ -204,11 +207,11 @@ class _Work:
                         await self._batches(batches.add(subject, book, item))
         await self._batches(batches.rest())
 
-    def _cutoff(self, connection: Connection, since: Millis) -> tuple[dict[int, tuple[Millis, str]], int]:
+    def _cutoff(self, connection: Connection, since: Millis, shadow: bool) -> tuple[dict[int, tuple[Millis, str]], int]:
         """Of each partition the newest item that does not fit any more, and how many do not."""
         oldest: dict[int, tuple[Millis, str]] = defaultdict(lambda: (-1, ""))
         out, partitions = self.sent.left_out, self._bus.partitions(topics.ITEMS_SCORED)
-        for subject, _, item in warm.lone_items(connection, since, newest_first=True):
+        for subject, _, item in warm.lone_items(connection, since, newest_first=True, shadow=shadow):
             partition = topics.partition_of(topics.item_key(item, subject), partitions)
             self._room[partition] -= _size(item)
             if self._room[partition] < 0:
@@ -252,13 +255,13 @@ class _Work:
         for command in await self._read(lambda c: warm.commands(c, since)):
             if isinstance(command, Snooze) and command.until <= self._now:
                 continue                                # it is over: taken again it would run the next step at once
-            if isinstance(command, PollRequest):
-                continue                                # every source is polled anew anyway
+            if isinstance(command, PollRequest | RulesAnswer):
+                continue                                # every source and the rules are read anew anyway
             if isinstance(command, RawBatch):           # a report that a person filed and the archive has not got yet
                 await self._post(topics.ITEMS_RAW, command.source_id, command, command.items[0].id)
             else:
                 topic, key = ((topics.ITEMS_SCORED, command.key) if isinstance(command, Close)
-                              else (topics.EVENTS, command.event_id))
+                              else (topics.EVENTS, command.event_id or getattr(command, "item_id", "")))
                 await self._post(topic, key, command, command.id)
             self.sent.commands += 1
 

@@ -16,6 +16,7 @@ from pipeline.collect.identity import REMEMBERED, pack_seen
 from pipeline.collect.schedule import TOLD_TO_WAIT
 from pipeline.ids import digest
 from pipeline.model import (
+    SHADOW,
     AlertState,
     AlertStatus,
     CountsRow,
@@ -36,7 +37,7 @@ _ID = re.compile(r'"id":"([0-9a-f]+)"')
 
 
 def events(connection: Connection, now: Millis, rules: EventRules) -> list[EventHead]:
-    """Events that the tracker would still hold, highest level and latest change first.
+    """Events that the tracker would still hold, highest level and latest change first; those in shadow come last.
 
     Closed and calm ones too: they decide what happens to items that join them. And of each partition the event with
     the greatest number, so that no number is given twice.
@@ -47,17 +48,23 @@ def events(connection: Connection, now: Millis, rules: EventRules) -> list[Event
     held = ((table.level > 0)
             | ((table.status == str(EventStatus.WATCHING)) & (newest > now - rules.join_within))
             | ((table.status != str(EventStatus.WATCHING)) & (newest > now - rules.calm_after)))
-    query = select(table.head).where(held).order_by(table.level.desc(), table.changed_at.desc(), table.id)
+    query = select(table.head).where(held).order_by(
+        table.shadow, table.level.desc(), table.changed_at.desc(), table.id)
     return [_head(text) for text in connection.execute(query).scalars()]
 
 
 def greatest_numbers(connection: Connection, partitions: int) -> list[EventHead]:
-    """The event with the greatest number of each partition: numbers go round (see pipeline/track)."""
+    """The event with the greatest number of each partition: numbers go round (see pipeline/track). Of those in shadow
+    too, which have numbers of their own."""
     table = schema.events.c
     slot = (table.number - 1) % partitions
-    greatest = select(func.max(table.number)).where(table.number > 0).group_by(slot)
-    rows = connection.execute(select(table.head).where(table.number.in_(greatest)).order_by(table.id))
-    return [_head(text) for text in rows.scalars()]
+    found = []
+    for shadow in (False, True):
+        greatest = select(func.max(table.number)).where(table.number > 0, table.shadow.is_(shadow)).group_by(slot)
+        rows = connection.execute(
+            select(table.head).where(table.number.in_(greatest), table.shadow.is_(shadow)).order_by(table.id))
+        found += [_head(text) for text in rows.scalars()]
+    return found
 
 
 def members(connection: Connection, event_id: str, since: Millis) -> list[MemberRow]:
@@ -92,12 +99,12 @@ def as_of(head: EventHead, state: AlertState) -> EventHead:
 
 
 def lone_items(
-    connection: Connection, since: Millis, *, newest_first: bool = False
+    connection: Connection, since: Millis, *, newest_first: bool = False, shadow: bool = False,
 ) -> Iterator[tuple[str, str, ScoredItem]]:
     """(subject, book, item) of items first seen since then that are in no event of their subject, by first sight.
 
     Texts are cut to what the tracker quotes; counts are the latest, so that what grew before the start is not taken for
-    growth of now. Read in pieces: the caller may stop at any.
+    growth of now. Read in pieces: the caller may stop at any. shadow: what shadow subjects saw, not the live ones.
     """
     table, member, event = schema.scored.c, schema.members.c, schema.events.c
     joined = exists().where(member.item_id == table.item_id, event.id == member.event_id,
@@ -106,7 +113,8 @@ def lone_items(
     order = [column.desc() if newest_first else column.asc()
              for column in (table.first_seen_at, table.item_id, table.subject)]
     query = (select(table.first_seen_at, table.item_id, table.subject, table.book, table.detail)
-             .where(table.expired.is_(False), table.first_seen_at >= since, ~joined).order_by(*order).limit(CHUNK))
+             .where(table.expired.is_(False), table.first_seen_at >= since, ~joined,
+                    (func.substr(table.subject, 1, 1) == SHADOW).is_(shadow)).order_by(*order).limit(CHUNK))
     last: tuple[Any, ...] | None = None
     while rows := connection.execute(_after(query, place, last, newest_first)).all():
         latest = counts_of(connection, [row.item_id for row in rows])
@@ -134,11 +142,12 @@ def sources(connection: Connection, now: Millis) -> Iterator[SourceState]:
 
 
 def unledgered(connection: Connection, since: Millis) -> list[Escalation]:
-    """Messages decided since then of which deliver's ledger knows nothing, in order."""
+    """Messages decided since then of which deliver's ledger knows nothing, in order; none of shadow rules."""
     table = schema.escalations.c
     known = ledgered(connection, since)
     rows = connection.execute(
-        select(table.detail).where(table.at >= since, table.detail != "").order_by(table.at, table.id))
+        select(table.detail).where(table.at >= since, table.detail != "", table.shadow.is_(False))
+        .order_by(table.at, table.id))
     decided = (codec.decode_as(Escalation, text.encode()) for text in rows.scalars())
     return [each for each in decided if each.id not in known]
 
