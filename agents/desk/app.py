@@ -27,6 +27,7 @@ from agents.desk import (
     rule_pages,
     source_pages,
     subject_pages,
+    verdict_pages,
     web,
 )
 from agents.desk.accounts import Role
@@ -58,6 +59,7 @@ def _routes() -> list[BaseRoute]:
         Route("/events/{event_id}/ack", posted(actions.ack, Role.DUTY), methods=["POST"]),
         Route("/events/{event_id}/snooze", posted(actions.snooze, Role.DUTY), methods=["POST"]),
         Route("/events/{event_id}/close", posted(actions.close, Role.DUTY), methods=["POST"]),
+        Route("/events/{event_id}/verdict", posted(verdict_pages.event, Role.DUTY), methods=["POST"]),
         Route("/items/{item_id}", signed_in(item_pages.item)),
         Route("/sources", signed_in(source_pages.sources)),
         Route("/sources/test", posted_async(checkup_pages.test_url, Role.DUTY), methods=["POST"]),
@@ -69,6 +71,7 @@ def _routes() -> list[BaseRoute]:
         Route("/rules/diff", signed_in(rule_pages.diff)),
         Route("/rules/shadow", signed_in(subject_pages.shadow)),
         Route("/rules/subjects/{subject}", signed_in(subject_pages.subject)),
+        Route("/rules/subjects/{subject}/verdict", posted(verdict_pages.match, Role.DUTY), methods=["POST"]),
         Route("/rules/confirm", posted(rule_pages.confirm, Role.ADMIN), methods=["POST"]),
         Route("/deliveries", signed_in(pages.deliveries)),
         Route("/audit", signed_in(pages.audit_page, Role.ADMIN)),

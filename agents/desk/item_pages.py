@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from starlette.responses import Response
 
+from agents.desk import pages, rule_matches
 from agents.desk.diff import Piece, changes
 from agents.desk.web import Visit
 from agents.store import readmodel
@@ -43,6 +44,7 @@ def item(visit: Visit) -> Response:
         "item.html", book=book, item=found, source=book.source(found.source_id) if book else None,
         spans=_spans(found), marks=list(found.scored.values()), edits=edits(found),
         more_edits=len(found.revisions) - EDITS, rows=list(reversed(found.counts))[:SHOWN], lines=_lines(found),
+        said=rule_matches.of_item(visit.desk.engine, found.id), can_act=visit.can_act, done=pages.done(visit),
         # it was cleaned when it was collected; what comes from a topic is cleaned again before it is shown
         markup=Markup(safe_html(found.html, found.url)) if found.html else "")  # noqa: S704
 

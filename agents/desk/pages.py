@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
-from agents.desk import reads, render
+from agents.desk import reads, render, rule_matches
 from agents.desk.accounts import Role, accounts
 from agents.desk.commands import REASONS
 from agents.desk.web import Visit
@@ -23,6 +23,9 @@ MESSAGES = {
     "close-again": "这次关闭之前已经提交过，正在等待生效。",
     "poll": "已请求立即采集，采集程序收到后马上去取。",
     "poll-again": "立即采集已经请求过，正在等待采集程序。",
+    "verdict": "已记下评价，几秒后计入误报率。",
+    "verdict-again": "这个评价之前已经提交过。",
+    "verdict-close": "已记下评价，并提交关闭。",
     "rules-yes": "已提交：让新规则生效。",
     "rules-yes-again": "这个决定之前已经提交过，正在等待生效。",
     "rules-no": "已提交：不让新规则生效，继续用现有规则。",
@@ -62,7 +65,8 @@ def event(visit: Visit) -> Response:
     visit.write_read("event.read", head.short or head.id, "" if found.page == 1 else f"第 {found.page} 页")
     return visit.page(
         "event.html", found=found, event=found.event, head=head, alert=found.event.alert, reasons=REASONS,
-        can_act=visit.can_act, done=done(visit), origins=_origins(found.times))
+        can_act=visit.can_act, done=done(visit), origins=_origins(found.times),
+        said=rule_matches.of_event(visit.desk.engine, head.id))
 
 
 def _origins(times: list[tuple[Millis, str]]) -> list[tuple[str, int, Millis]]:

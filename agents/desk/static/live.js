@@ -17,7 +17,7 @@
     if (part.dataset.live !== "idle") return false;
     if (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return true;
     return [...part.querySelectorAll("input")].some((field) =>
-      field.type === "radio" ? field.checked : field.type !== "hidden" && field.value !== field.defaultValue);
+      ["radio", "checkbox"].includes(field.type) ? field.checked !== field.defaultChecked : field.type !== "hidden" && field.value !== field.defaultValue);
   };
 
   const swap = (old, next) => {
