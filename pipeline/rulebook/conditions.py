@@ -30,6 +30,9 @@ class Conditions:
         if isinstance(node, Sequence):
             return reading.problem(node.mark, path, "应为一个词、一个模式或一组条件，现为列表。",
                                    "写明怎样算：all: [...]（都要有）、any: [...]（有一个就行）或 none: [...]（都没有）")
+        if isinstance(node, Mapping) and (strange := self._strange(node)):
+            known = f"{'、'.join(PARTS)}；{'、'.join(self.pattern.long.fields)}"
+            return reading.problem(strange.mark, path, f"条件里没有 {strange.text}。", f"可用的：{known}")
         if isinstance(node, Scalar) or not self._is_group(node):
             found = self.pattern.read(node, path, reading)
             return BAD if found is BAD else schema.Condition(pattern=found)
@@ -49,6 +52,13 @@ class Conditions:
         if not keys or any(key in PARTS for key in keys):
             return True
         return not any(key in self.pattern.long.fields for key in keys) and any(nearest(key, PARTS) for key in keys)
+
+    def _strange(self, node: Mapping) -> Scalar | None:
+        """The first key, when no key is anything that a condition has, nor nearly."""
+        words = [*PARTS, *self.pattern.long.fields]
+        if any(key.text in words or nearest(key.text, words) for key, _ in node.entries):
+            return None
+        return node.entries[0][0] if node.entries else None
 
     def _group(self) -> Record:
         inner = Many(Conditions(self.pattern, self.name, self.depth + 1), 1, 1_000)

@@ -93,10 +93,9 @@ class Record:
         found = [name for name in options if values.get(name) is not None]
         if not options or len(found) == 1 or found and self.any_of:
             return False
-        mistyped = {nearest(name, self.fields) for name in values if name not in self.fields}
         if found:
             reading.problem(node.mark, path, f"{' 和 '.join(found)} 不能一起写。", f"{'、'.join(options)} 中只写一个")
-        elif not mistyped.intersection(options):
+        elif values.keys() <= self.fields.keys():                # else one of them may be meant
             about = "或 ".join(f"{name}（{self.fields[name].about.partition('：')[0]}）" for name in options)
             reading.problem(node.mark, path, f"缺少 {about}。", f"补上 {options[0]}:")
         return True

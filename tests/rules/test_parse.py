@@ -20,6 +20,7 @@ GOOD = {
     "sources.yml": "sources:\n  - {id: news, name: 县新闻网, url: 'https://www.news.example.cn/rss.xml'}\n",
     "subjects/polling.yml": "id: polling\ntitle: 投票地点\nowner: 选办\nreason: 群众要知道\nexpires: 2027-12-31\n"
                             "terms: [投票站]\n",
+    "words/venue.yml": "id: venue\ntitle: 场所\nwords: [学校, 礼堂]\n",
     "sentiment.yml": "words: {好: 1, 坏: -1}\n",
     "levels.yml": "ladder:\n"
                   "  - name: 一般\n    response: 三级响应\n    enter: {items: 3, sources: 2, window: 1h}\n"
@@ -52,7 +53,9 @@ def test_a_bad_file_says_where_what_and_what_to_write(fixture: Path) -> None:
 
 
 def test_there_are_enough_bad_files() -> None:
-    assert len(BAD) >= 25
+    assert len(BAD) >= 100
+    files = {fixture.read_text("utf-8").split("\n", 1)[0] for fixture in BAD}
+    assert files >= {*FILES, "subjects/polling.yml", "words/venue.yml"}, "every kind of file"
 
 
 def test_the_good_files_of_these_tests_are_good() -> None:
