@@ -50,7 +50,8 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class LevelDecision(msgspec.Struct, frozen=True):
-    """level and previous are ranks: 0 is none, 1 the lowest level of levels.yml. ref: of REPORTED, the ticket's."""
+    """level and previous are ranks: 0 is none, 1 the lowest level of levels.yml. ref: of REPORTED, the ticket's; of
+    RULES `removed` or `retired`, of an event whose subject the rules do not have any more."""
     level: int
     previous: int
     why: Why
@@ -98,7 +99,8 @@ class EventHead(Record, frozen=True):
 
     key: the record key of items.scored that its items have, where commands about it go.
     number: given when the event first reaches a level (E-0317). raises: how often its level rose.
-    level_since: when the level last changed. below_since: since when its figures lie under `leave`.
+    level_since: when the level last changed. below_since: since when its figures lie under `leave`. ladder: mark of the
+    thresholds that its level was last judged by; empty without a level.
     floor_at: members up to here do not count any more (a person closed the event). muted: closed for good.
     growth: comments, forwards and likes that were added to its items since their first sight.
     joined: members that the record behind this head touched, repeats included; not part of the state.
@@ -134,6 +136,7 @@ class EventHead(Record, frozen=True):
     below_since: Millis | None = None
     floor_at: Millis = 0
     muted: bool = False
+    ladder: str = ""
     joined: tuple[MemberRow, ...] = ()
 
     @property

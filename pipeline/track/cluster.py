@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from pipeline.ids import digest
@@ -17,12 +19,15 @@ from pipeline.model import (
     ScoredItem,
     Why,
 )
+from pipeline.rulebook.schema import EventRules
 from pipeline.track.growth import begun, decode_series, encode_series, extended
 from pipeline.track.members import (
     AFTER,
     FOUNDER,
     MUTE,
+    NEGATIVE,
     OFFICIAL,
+    QUESTION,
     REPORT,
     URGENT,
     decode_member,
@@ -167,6 +172,34 @@ class Cluster:
         if series is not None and not row.flags & (MUTE | OFFICIAL):
             self.signs.grow(decode_series(series), None, row.origin)
         self.reports -= bool(row.flags & REPORT)
+
+    def counting(self, row: MemberRow) -> dict[str, Any]:
+        """What becomes of the head's figures with this new member."""
+        head = self.head
+        return {
+            "items": head.items + 1, "sources": max(head.sources, self.signs.heat.total().sources),
+            "negative": head.negative + bool(row.flags & NEGATIVE),
+            "questions": head.questions + bool(row.flags & QUESTION),
+            "first_item_at": min(head.first_item_at, row.at), "last_item_at": max(head.last_item_at, row.at)}
+
+    def deciding(self, decision: LevelDecision, now: Millis) -> dict[str, Any]:
+        """What becomes of the head by this decision; its number apart."""
+        head, rising = self.head, decision.level > decision.previous
+        if decision.why is Why.CLOSED:
+            status = EventStatus.CLOSED
+        else:
+            status = EventStatus.OPEN if decision.level else EventStatus.CALM
+        again = {"closed_by": "", "closed_reason": ""} if rising else {}
+        return {
+            "decision": decision, "level": decision.level, "level_name": decision.name, "status": status,
+            "peak": max(head.peak, decision.level), "raises": head.raises + rising, "level_since": now,
+            "below_since": None, **again}
+
+    def past_at(self, rules: EventRules) -> Millis:
+        """When it may be forgotten if it has no level."""
+        head = self.head
+        wait = rules.join_within if head.status is EventStatus.WATCHING else rules.calm_after
+        return max(head.last_item_at, head.changed_at) + wait
 
     def near(self, at: Millis, within: Millis) -> bool:
         """Whether an item at this event time may belong here."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.model import Millis
+from functools import cached_property
+
+import msgspec
+
+from pipeline.ids import digest
+from pipeline.model import OPEN_SUBJECT, Millis
 from pipeline.rulebook.schema import INTAKE, MINUTE, Levels, RuleBook, SourceKind, Status
 from pipeline.track.growth import MAX_STEPS
 from pipeline.track.level import Ladder, ladder_for
@@ -24,24 +29,39 @@ class InForce:
         sources = book.sources if book is not None else ()
         self._reports = {INTAKE.id, *(each.id for each in sources if each.kind is SourceKind.INTAKE)}
         self._subjects = {each.id: each for each in book.subjects} if book is not None else {}
+        self._zone = book.timezone if book is not None else "Asia/Shanghai"
         self._ladders: dict[str, Ladder] = {}
+        self._marks: dict[str, str] = {}
 
     def ladder(self, subject: str) -> Ladder:
         """The subject's ladder. One that the book does not have any more keeps the ladder of all, with impact 1."""
         found = self._ladders.get(subject)
         if found is None:
             impact = self._subjects[subject].impact if subject in self._subjects else 1
-            zone = self.book.timezone if self.book is not None else "Asia/Shanghai"
-            found = Ladder(ladder_for(self._levels, subject), Measure(impact, self.events.interaction, zone))
+            found = Ladder(ladder_for(self._levels, subject), Measure(impact, self.events.interaction, self._zone))
             self._ladders[subject] = found
         return found
 
-    def gone(self, subject: str) -> bool:
-        """Whether no new item can come of it: the book does not have it any more, or has retired it."""
+    def gone(self, subject: str) -> str:
+        """Why no new item can come of it: `removed` from the book or `retired` there; empty while items can."""
         known = self._subjects.get(subject)
         if known is None:
-            return not subject.endswith("*")
-        return known.status is Status.RETIRED
+            return "" if subject.endswith(OPEN_SUBJECT) else "removed"
+        return "retired" if known.status is Status.RETIRED else ""
+
+    def mark(self, subject: str) -> str:
+        """The same of two books that judge events of this subject alike."""
+        found = self._marks.get(subject)
+        if found is None:
+            found = self._marks[subject] = self.ladder(subject).mark + self.gone(subject)[:3]
+        return found
+
+    @cached_property
+    def levels_mark(self) -> str:
+        """The same of two books that judge all events alike."""
+        impacts = {ident: each.impact for ident, each in self._subjects.items() if each.impact != 1}
+        said = msgspec.json.encode((self._levels, self._zone, impacts), order="deterministic")
+        return digest("levels", said.decode(), size=8)
 
     def is_report(self, source_id: str) -> bool:
         """Whether the source is a desk where people file reports."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -32,6 +32,12 @@ class Outcome:
 
     def put_head(self, event: clusters.Cluster) -> None:
         self.puts[_HEAD + event.head.id.encode()] = clusters.encode_head(event.head)
+
+    def put_changed(self, events: Mapping[str, clusters.Cluster]) -> None:
+        """The heads of those that changed and are still there."""
+        for event_id in self.changed:
+            if event_id in events:
+                self.put_head(events[event_id])
 
     def put_item(self, event: clusters.Cluster, item_id: str) -> None:
         self.puts[_key(_ITEM, event, item_id)] = event.members[item_id]

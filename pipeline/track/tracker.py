@@ -17,7 +17,6 @@ from pipeline.model import (
     CountsBatch,
     CountsRow,
     EventHead,
-    EventStatus,
     LevelDecision,
     MemberRow,
     Millis,
@@ -36,6 +35,7 @@ from pipeline.track.ageing import Ageing
 from pipeline.track.cluster import Cluster
 from pipeline.track.in_force import InForce
 from pipeline.track.places import Places
+from pipeline.track.rejudge import judged
 from pipeline.track.rows import Outcome, stored
 from pipeline.track.similarity import Index
 
@@ -54,6 +54,7 @@ class Tracker:
         self._places = Places()
         self._rules = InForce(None)
         self._ageing = Ageing()
+        self._judged: InForce | None = None
         self._restored = False
         self._raised: dict[str, None] = {}
 
@@ -66,11 +67,11 @@ class Tracker:
         for head in found.heads:
             self._adopt(head)
         for event_id, row in found.members:
-            if (event := self._events.get(event_id)) is not None:
-                self._enlist(event, row)
+            if event_id in self._events:
+                self._enlist(self._events[event_id], row)
         for event_id, item_id, series in found.counts:
-            if (event := self._events.get(event_id)) is not None and item_id in event.members:
-                event.load_series(item_id, series)
+            if event_id in self._events and item_id in self._events[event_id].members:
+                self._events[event_id].load_series(item_id, series)
         self._restored = True
         return self
 
@@ -81,7 +82,7 @@ class Tracker:
     @property
     def due_at(self) -> Millis | None:
         """The next tick at this time or later changes something; None: no tick does."""
-        return self.now if self._raised else self._ageing.next_at
+        return self.now if self._raised or self._judged is not self._rules else self._ageing.next_at
 
     def event_of(self, key: str, item_id: str) -> str:
         """The event that an item of this key belongs to, empty if none is held."""
@@ -104,9 +105,7 @@ class Tracker:
                 self._warm(record, out)
             case _:
                 assert_never(record)
-        for event_id in out.changed:
-            if (event := self._events.get(event_id)) is not None:
-                out.put_head(event)
+        out.put_changed(self._events)
         return out
 
     # ---------------------------------------------------------------- items
@@ -151,7 +150,7 @@ class Tracker:
             row = clusters.joining(event.head, row)
         row = self._enlist(event, row, out)
         event.quote(item, row.at)
-        self._count(event, row, out)
+        self._touch(event, out, **event.counting(row))
         return event, row, True
 
     def _again(self, event: Cluster, seen: MemberRow, at: Millis, out: Outcome) -> tuple[Cluster, MemberRow, bool]:
@@ -166,21 +165,10 @@ class Tracker:
         known = event.head.muted and not row.flags & members.AFTER
         return event, row, at > event.head.floor_at and not known
 
-    def _count(self, event: Cluster, row: MemberRow, out: Outcome) -> None:
-        head = event.head
-        self._touch(
-            event, out, items=head.items + 1,
-            sources=max(head.sources, event.signs.heat.total().sources),
-            negative=head.negative + bool(row.flags & members.NEGATIVE),
-            questions=head.questions + bool(row.flags & members.QUESTION),
-            first_item_at=min(head.first_item_at, row.at), last_item_at=max(head.last_item_at, row.at))
-
     def _nearest(self, key: str, row: MemberRow) -> str | None:
         index, rules = self._indexes.get(key), self._rules.events
-        if index is None:
-            return None
-        return index.nearest(row.terms, rules.similarity,
-                             lambda event_id: self._events[event_id].near(row.at, rules.join_within))
+        return None if index is None else index.nearest(
+            row.terms, rules.similarity, lambda event_id: self._events[event_id].near(row.at, rules.join_within))
 
     def _enlist(self, event: Cluster, row: MemberRow, out: Outcome | None = None) -> MemberRow:
         """Make the item a member. Without `out` its row is in the table already."""
@@ -197,14 +185,12 @@ class Tracker:
         head, decision = event.head, None
         if row.flags & members.MUTE:
             return
-        ladder = self._rules.ladder(head.subject)
         if not head.muted and row.at > head.floor_at:
             came = levels.Came.OFFICIAL if row.flags & members.OFFICIAL else levels.Came.ITEM
-            decision = levels.rise(
-                event.signs, head.level, ladder, at=row.at, now=self.now, floor=head.floor_at, came=came)
+            decision = self._rise(event, row.at, came)
         if row.flags & members.URGENT:
             decision = levels.higher(decision, levels.rise_by_report(
-                event.signs, head.level, ladder, ref=ref, now=self.now, floor=head.floor_at))
+                event.signs, head.level, self._rules.ladder(head.subject), ref=ref, now=self.now, floor=head.floor_at))
         if decision is not None:
             self._decide(event, decision, out, muted=False)
             self._emit(event, tuple(joined), out)
@@ -237,12 +223,15 @@ class Tracker:
         head, member = event.head, members.decode_member(event.members[row.item_id])
         if head.muted or member.flags & (members.MUTE | members.OFFICIAL) or row.at <= head.floor_at:
             return True
-        decision = levels.rise(event.signs, head.level, self._rules.ladder(head.subject), at=row.at, now=self.now,
-                               floor=head.floor_at, came=levels.Came.GROWTH)
-        if decision is not None:
+        if (decision := self._rise(event, row.at, levels.Came.GROWTH)) is not None:
             self._decide(event, decision, out)
             self._emit(event, (member,), out)
         return True
+
+    def _rise(self, event: Cluster, at: Millis, came: levels.Came) -> LevelDecision | None:
+        head = event.head
+        return levels.rise(event.signs, head.level, self._rules.ladder(head.subject), at=at, now=self.now,
+                           floor=head.floor_at, came=came)
 
     # ---------------------------------------------------------------- time
 
@@ -252,6 +241,7 @@ class Tracker:
         if self._restored:
             self._say_again(tick.at, out)
         if not tick.behind:
+            self._rejudge(out)
             for event_id in sorted(self._raised):
                 self._settle(self._events[event_id], out)
             self._age(out)
@@ -264,10 +254,29 @@ class Tracker:
             if event.head.changed_at >= since:
                 self._emit(event, (), out)
 
+    def _rejudge(self, out: Outcome) -> None:
+        """Under other rules than at the last tick, or the first tick after a restart: what the events come to now.
+
+        Those with a level carry the mark of the rules they were judged by, so a restart neither repeats nor forgets it.
+        """
+        if self._judged is self._rules:
+            return
+        others = self._judged is None or self._judged.levels_mark != self._rules.levels_mark
+        self._judged = self._rules
+        for event_id in sorted(self._events if others else self._raised):
+            event = self._events[event_id]
+            if (decision := judged(event, self._rules, self.now)) is not None:
+                self._decide(event, decision, out)
+            elif event.head.level and event.head.ladder != (mark := self._rules.mark(event.head.subject)):
+                self._touch(event, out, ladder=mark)
+            else:
+                continue
+            self._emit(event, (), out)
+
     def _settle(self, event: Cluster, out: Outcome) -> None:
-        head = event.head
-        standing = levels.settle(event.signs, head.level, self._rules.ladder(head.subject), now=self.now,
-                                 floor=head.floor_at, below_since=head.below_since)
+        head, ladder = event.head, self._rules.ladder(event.head.subject)
+        standing = levels.settle(event.signs, head.level, ladder, now=self.now, floor=head.floor_at,
+                                 below_since=head.below_since)
         if standing.decision is not None:
             self._decide(event, standing.decision, out)
         elif standing.below_since != head.below_since:
@@ -279,10 +288,9 @@ class Tracker:
     def _age(self, out: Outcome) -> None:
         """Drop what is past: members older than any window, and events that nothing joined for long."""
         for event_id in self._ageing.due(self.now):
-            event = self._events.get(event_id)
-            if event is None:
+            if (event := self._events.get(event_id)) is None:
                 continue
-            if self._due(event) <= self.now and not event.head.level:
+            if event.past_at(self._rules.events) <= self.now and not event.head.level:
                 self._forget(event, out)
             else:
                 self._thin(event, out)
@@ -292,12 +300,6 @@ class Tracker:
         for row in event.drop_before(self.now - max(self._rules.widest, self._rules.events.join_within)):
             self._release(event, row.item_id, out)
             self._indexes[event.head.key].take_out(event.head.id, row.terms)
-
-    def _due(self, event: Cluster) -> Millis:
-        """When an event without a level may be forgotten."""
-        rules = self._rules.events
-        wait = rules.join_within if event.head.status is EventStatus.WATCHING else rules.calm_after
-        return max(event.head.last_item_at, event.head.changed_at) + wait
 
     def _forget(self, event: Cluster, out: Outcome) -> None:
         head = event.head
@@ -327,9 +329,9 @@ class Tracker:
         if head.floor_at < command.at:
             self.now = max(self.now, command.at)
             evidence = msgspec.structs.replace(head.decision.evidence, at=self.now)
-            decision = LevelDecision(0, head.level, Why.CLOSED, evidence, self.now)
-            self._decide(event, decision, out, closed_by=command.by, closed_reason=command.reason,
-                         floor_at=self.now, muted=command.reason.startswith(FINAL_REASONS))
+            self._decide(event, LevelDecision(0, head.level, Why.CLOSED, evidence, self.now), out,
+                         closed_by=command.by, closed_reason=command.reason, floor_at=self.now,
+                         muted=command.reason.startswith(FINAL_REASONS))
         self._emit(event, (), out)
         self._put_clock(out)
 
@@ -341,6 +343,7 @@ class Tracker:
         if known is not None:
             self._forget(known, out)
         self._adopt(head)
+        self._judged = None
         event = self._events[head.id]
         out.put_head(event)
         for row in record.rows:
@@ -362,18 +365,14 @@ class Tracker:
     # ---------------------------------------------------------------- heads
 
     def _decide(self, event: Cluster, decision: LevelDecision, out: Outcome, **more: Any) -> None:
-        head = event.head
-        rising = decision.level > head.level
-        if rising:
-            more = {"closed_by": "", "closed_reason": "", **more}
+        head, ladder = event.head, ""
+        if decision.level:
             self._raised[head.id] = None
-        elif not decision.level:
+            ladder = self._rules.mark(head.subject)
+        else:
             self._raised.pop(head.id, None)
         number = head.number or (self._next_number() if decision.level else 0)
-        status = {Why.CLOSED: EventStatus.CLOSED, Why.CALMED: EventStatus.CALM}.get(decision.why, EventStatus.OPEN)
-        self._touch(event, out, decision=decision, level=decision.level, level_name=decision.name, status=status,
-                    peak=max(head.peak, decision.level), raises=head.raises + rising, number=number,
-                    level_since=self.now, below_since=None, **more)
+        self._touch(event, out, **{**event.deciding(decision, self.now), "number": number, "ladder": ladder, **more})
 
     def _next_number(self) -> int:
         self._numbered += 1

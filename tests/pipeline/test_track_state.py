@@ -181,7 +181,7 @@ def test_an_event_whose_level_is_gone_from_the_rules_falls_to_the_next_that_hold
     assert table(*spread(12, 6))[-1].level_name == "较大"
     table.rules = book(levels=levels(ladder=BOOK.levels.ladder[:1], overrides=()), hash="c" * 16)
     head = table(Tick(at=NOON + 13 * MINUTE))[-1]
-    assert (head.level, head.level_name, head.decision.why, head.book) == (1, "一般", Why.LOWERED, "c" * 16)
+    assert (head.level, head.level_name, head.decision.why, head.book) == (1, "一般", Why.RULES, "c" * 16)
     assert table(Tick(at=NOON + 14 * MINUTE)) == []
 
 
