@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.model import (
+    SHADOW,
     AlertState,
     AlertStatus,
     DeadLetter,
@@ -65,11 +66,11 @@ class Facts:
                 yield from self._source(record)
             case RawBatch():
                 yield from self._items(record)
-            case ScoredBatch():
+            case ScoredBatch() if not record.subject.startswith(SHADOW):
                 self.scored += len(record.items)
-            case EventHead():
+            case EventHead() if not record.shadow:      # what runs in shadow is no part of the story
                 yield from self._head(record)
-            case Escalation() if record.id not in self.escalations:
+            case Escalation() if record.id not in self.escalations and not record.shadow:
                 self.escalations[record.id] = record
                 yield Happening(Kind.ESCALATION, record)
             case AlertState():

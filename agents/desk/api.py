@@ -16,13 +16,14 @@ from pipeline.model import AlertState, DeliveryStatus, EventHead, EventStatus
 
 
 def events(call: Call) -> dict[str, Any]:
-    """Query: status, level (rank reached at least), subject, q, page."""
+    """Query: status, level (rank reached at least), subject, q, page; shadow=1 for those of shadow rules."""
     status, level, page = call.query("status"), call.query("level") or "0", call.query("page") or "1"
     if status and status not in list(EventStatus):
         raise Problem(400, "bad_status", f"status 只能是 {'、'.join(EventStatus)}")
     if not (level.isdecimal() and page.isdecimal() and len(level) < 3 and len(page) < 7):
         raise Problem(400, "bad_number", "level 和 page 要是整数")
-    wanted = reads.EventFilter(status, int(level), call.query("subject"), call.query("q"))
+    wanted = reads.EventFilter(
+        status, int(level), call.query("subject"), call.query("q"), shadow=call.query("shadow") in ("1", "true"))
     found = reads.list_events(call.desk.engine, wanted, int(page))
     call.write_read("events")
     return {"total": found.total, "page": found.page, "pages": found.pages,

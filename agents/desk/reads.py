@@ -17,6 +17,7 @@ from agents.store import readmodel, schema
 from agents.store.readmodel import EventCard
 from pipeline import codec
 from pipeline.model import (
+    SHADOW,
     Ack,
     AlertState,
     AlertStatus,
@@ -101,12 +102,14 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """status: an EventStatus or empty (all but watching). level: rank the event reached at least."""
+    """status: an EventStatus or empty (all but watching). level: rank the event reached at least. shadow: events of
+    shadow rules instead of the live ones; a subject in shadow says so by itself."""
 
     status: str = ""
     level: int = 0
     subject: str = ""
     text: str = ""
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +188,14 @@ def list_events(engine: Engine, wanted: EventFilter, number: int = 1) -> EventLi
 def _conditions(wanted: EventFilter) -> list[Any]:
     table = schema.events
     # What never reached a level is shown only when asked for: most clusters never become events.
-    found = [table.c.status == wanted.status if wanted.status else table.c.number > 0]
+    found = [table.c.status == wanted.status if wanted.status else table.c.number > 0,
+             table.c.shadow.is_(wanted.shadow or wanted.subject.startswith(SHADOW))]
     if wanted.level:
         found.append(table.c.peak >= wanted.level)
     if wanted.subject:
         found.append(table.c.subject == wanted.subject)
     if wanted.text:
-        number = wanted.text.upper().removeprefix("E-")
+        number = wanted.text.upper().removeprefix("S-" if wanted.shadow else "E-")
         by_number = [table.c.number == int(number)] if number.isdecimal() and len(number) <= 9 else []
         found.append(or_(table.c.title.contains(wanted.text, autoescape=True), *by_number))
     return found
@@ -199,7 +203,8 @@ def _conditions(wanted: EventFilter) -> list[Any]:
 
 def subjects_seen(engine: Engine) -> list[str]:
     with engine.connect() as connection:
-        return sorted(connection.execute(select(schema.events.c.subject).distinct()).scalars())
+        events = schema.events.c
+        return sorted(connection.execute(select(events.subject).where(events.shadow.is_(False)).distinct()).scalars())
 
 
 def _member_times(connection: Connection, ident: str) -> list[tuple[Millis, str]]:
