@@ -17,11 +17,13 @@ from pipeline.model import (
     EventHead,
     EventStatus,
     Evidence,
+    Factor,
     LevelDecision,
     Millis,
     Polarity,
     Why,
 )
+from pipeline.rulebook.factors import BY_NAME
 from pipeline.rulebook.schema import Levels
 
 EVENT_STATUS: dict[EventStatus, str] = {
@@ -104,10 +106,31 @@ def change(decision: LevelDecision, levels: Levels) -> str:
     return f"{levels.name(decision.previous)} → {now}"
 
 
+def amount(name: str, value: float) -> str:
+    """A factor's figure: `10 条`, `负面占比至少 62%`, `主题影响 3 级`; of one that is not known, as it stands."""
+    if name == "negative":
+        return f"负面占比至少 {value:.0%}"
+    if name == "impact":
+        return f"主题影响 {value:g} 级"
+    known = BY_NAME.get(name)
+    return f"{_figure(value)} {known.unit}" if known else f"{name} {_figure(value)}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
 def figures(evidence: Evidence) -> str:
-    """`2 小时内 12 条、5 个独立来源`; without a window `当前 …`."""
+    """`2 小时内 12 条、5 个独立来源`, and what else the threshold asked for; without a window `当前 …`."""
     within = f"{duration(evidence.window)}内" if evidence.window else "当前"
-    return f"{within} {evidence.items} 条、{evidence.sources} 个独立来源"
+    others = "".join(f"、{amount(each.name, each.value)}" for each in _others(evidence))
+    return f"{within} {evidence.items} 条、{evidence.sources} 个独立来源{others}"
+
+
+def _others(evidence: Evidence) -> list[Factor]:
+    """What the threshold asked for beside items and sources."""
+    return [each for each in evidence.factors
+            if each.name not in ("items", "sources") and (each.name, each.need) != ("growth_sources", 1)]
 
 
 def why(decision: LevelDecision, levels: Levels, *, by: str = "", reason: str = "") -> str:
@@ -124,9 +147,10 @@ def why_of(head: EventHead, levels: Levels) -> str:
 
 def _need(evidence: Evidence) -> str:
     """`（10 条、4 个来源）`, or nothing when the decision names no threshold."""
-    if not evidence.need_items and not evidence.need_sources:
-        return ""
-    return f"（{evidence.need_items} 条、{evidence.need_sources} 个来源）"
+    asked = [f"{evidence.need_items} 条"] if evidence.need_items else []
+    asked += [f"{evidence.need_sources} 个来源"] if evidence.need_sources else []
+    asked += [amount(each.name, each.need) for each in _others(evidence)]
+    return f"（{'、'.join(asked)}）" if asked else ""
 
 
 def _name(decision: LevelDecision, levels: Levels) -> str:
@@ -156,12 +180,31 @@ def _growing(decision: LevelDecision, levels: Levels) -> str:
     found = decision.evidence
     need = f"（门槛 {found.need_growth:,}）" if found.need_growth else ""
     within = f"{duration(found.window)}内" if found.window else "当前"
-    return f"{within}评论、转发、点赞增加 {found.growth:,}{need}，达到{_name(decision, levels)}"
+    others = "".join(f"、{amount(each.name, each.value)}（{amount(each.name, each.need)}）"
+                     for each in _others(found) if each.name != "growth")
+    return f"{within}评论、转发、点赞增加 {found.growth:,}{need}{others}，达到{_name(decision, levels)}"
 
 
 def _reported(decision: LevelDecision, levels: Levels) -> str:
     ticket = f"（工单号 {decision.ref}）" if decision.ref else ""
     return f"部门加急上报{ticket}，定为{_name(decision, levels)}"
+
+
+_GONE = {"removed": "主题已从规则中删去，按一般的阈值看；", "retired": "主题已停用；"}
+
+
+def _by_rules(decision: LevelDecision, levels: Levels) -> str:
+    """The same figures under other rules."""
+    found, name = decision.evidence, _name(decision, levels)
+    said = f"规则已变更：{_GONE.get(decision.ref, '')}"
+    if decision.level == decision.previous:
+        return f"{said}仍为{name}"
+    if decision.level > decision.previous:
+        return f"{said}{figures(found)}，达到{name}{_need(found)}"
+    now = f"降为{name}" if decision.level else "不再达级"
+    if all(each.value >= each.need for each in found.factors):
+        return f"{said}{figures(found)}，{now}"
+    return f"{said}{figures(found)}，不到{levels.name(decision.previous)}{_need(found)}，{now}"
 
 
 _SENTENCES: dict[Why, Callable[[LevelDecision, Levels], str]] = {
@@ -171,6 +214,7 @@ _SENTENCES: dict[Why, Callable[[LevelDecision, Levels], str]] = {
     Why.REPORTED: _reported,
     Why.LOWERED: _lowered,
     Why.CALMED: _calmed,
+    Why.RULES: _by_rules,
 }
 
 

@@ -117,10 +117,9 @@ class Tracker:
             report = self._rules.is_report(item.item.source_id)
             row = members.member_row(item, self._rules.events, report=report)
             event, row, news = self._join(item, row, batch.subject, out)
-            joined = touched.setdefault(event.head.id, [])
-            joined.append(row)
+            touched.setdefault(event.head.id, []).append(row)
             if news:
-                self._judge(event, row, item.item.ref, joined, out)
+                self._judge(event, row, item.item.ref, touched[event.head.id], out)
             if item.item.counts is not None:
                 counts = CountsRow(row.item_id, item.item.first_seen_at, item.item.counts)
                 self._grow(event, counts, item.item.counts_since, out)

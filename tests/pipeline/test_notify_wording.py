@@ -10,6 +10,7 @@ from pipeline.model import (
     DeliveryStatus,
     EscalationKind,
     EventStatus,
+    Factor,
     Polarity,
     Why,
 )
@@ -32,6 +33,40 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 def test_every_reason_is_a_sentence_with_its_figures(why: Why, level: int, previous: int, sentence: str) -> None:
     said = wording.why(decision(why, level=level, previous=previous, growth=1230, need_growth=500), levels())
     assert said == (sentence if why is not Why.CLOSED else f"由{sentence}")
+
+
+@pytest.mark.parametrize(("why", "level", "previous", "factors", "sentence"), [
+    (Why.RAISED, 2, 1, (("items", 12, 10), ("sources", 5, 4), ("groups", 3, 2), ("speed", 6.25, 5),
+                        ("heat", 1250, 900.5), ("negative", 0.618, 0.5), ("impact", 4, 3), ("official", 1, 1)),
+     "2 小时内 12 条、5 个独立来源、3 个来源分组、6.25 条/小时、1,250 点热度、负面占比至少 62%、主题影响 4 级、"
+     "1 条官方发布，达到较大（10 条、4 个来源、2 个来源分组、5 条/小时、900.5 点热度、负面占比至少 50%、"
+     "主题影响 3 级、1 条官方发布）"),
+    (Why.GROWING, 2, 1, (("growth", 1230, 500), ("growth_sources", 3, 2), ("impact", 4, 3)),
+     "2 小时内评论、转发、点赞增加 1,230（门槛 500）、3 个来源有增长（2 个来源有增长）、"
+     "主题影响 4 级（主题影响 3 级），达到较大"),
+    (Why.RULES, 2, 1, (("items", 12, 10), ("sources", 5, 4)),
+     "规则已变更：2 小时内 12 条、5 个独立来源，达到较大（10 条、4 个来源）"),
+    (Why.RULES, 1, 2, (("items", 12, 20), ("sources", 5, 4)),
+     "规则已变更：2 小时内 12 条、5 个独立来源，不到较大（10 条、4 个来源），降为一般"),
+    (Why.RULES, 0, 1, (("items", 12, 20),),
+     "规则已变更：2 小时内 12 条、5 个独立来源，不到一般（10 条、4 个来源），不再达级"),
+    (Why.RULES, 1, 2, (("items", 12, 10),), "规则已变更：2 小时内 12 条、5 个独立来源，降为一般"),
+    (Why.RULES, 1, 1, (), "规则已变更：仍为一般"),
+])
+def test_every_factor_that_decided_is_said(
+    why: Why, level: int, previous: int, factors: tuple[tuple[str, float, float], ...], sentence: str,
+) -> None:
+    evidence = {"factors": tuple(Factor(*each) for each in factors)}
+    if why is Why.GROWING:
+        evidence |= {"growth": 1230, "need_growth": 500, "need_items": 0, "need_sources": 0}
+    assert wording.why(decision(why, level=level, previous=previous, **evidence), levels()) == sentence
+
+
+@pytest.mark.parametrize(("ref", "said"), [
+    ("removed", "主题已从规则中删去，按一般的阈值看；"), ("retired", "主题已停用；")])
+def test_an_event_whose_subject_is_gone_says_so(ref: str, said: str) -> None:
+    kept = replace(decision(Why.RULES, level=1, previous=1), ref=ref)
+    assert wording.why(kept, levels()) == f"规则已变更：{said}仍为一般"
 
 
 def test_a_report_is_named_by_its_ticket_and_nothing_else() -> None:
