@@ -57,10 +57,12 @@ class ScorerOfBook:
         if error is None:
             self._scorer, self._version = building.result()
             self._deps.rules.built(self._version)
-        elif self._scorer is not None:                  # the first one is tried again with every record
-            self._failed = self._wanted
+        else:
             self._deps.metrics["agent_errors_total"].labels(ROLE).inc()
-            log.error("no scorer of rule book %s: scoring goes on with %s", self._wanted, self._version, exc_info=error)
+            goes_on = f"scoring goes on with {self._version}" if self._scorer else "there is none of an earlier one"
+            log.error("no scorer of rule book %s: %s", self._wanted, goes_on, exc_info=error)
+            if self._scorer is not None:                # the first one is tried again with every record
+                self._failed = self._wanted
         if self._scorer is not None:
             self._begin()                               # a newer book may have come meanwhile
 
