@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import yaml
@@ -84,18 +85,16 @@ def decode(body: bytes) -> tuple[str, str]:
     """The text of a file and its encoding: UTF-8, UTF-16 with a mark, else GBK. WenxunError if it is none of them."""
     if len(body) > MAX_BYTES:
         raise WenxunError("文件超过 1 MiB，不像词表。")
-    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-        candidates: tuple[tuple[str, str], ...] = (("utf-16", "UTF-16"),)
-    else:
-        candidates = (("utf-8-sig", "UTF-8"), ("gb18030", "GBK"))
-    for codec, name in candidates:
-        try:
-            text = body.decode(codec)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text, name
-    raise WenxunError("不是文本文件，或编码不是 UTF-8、UTF-16、GBK。用编辑器另存为 UTF-8 再导入。")
+    wide = body.startswith((b"\xff\xfe", b"\xfe\xff"))
+    found: list[tuple[str, str]] = []
+    for codec, name in (("utf-16", "UTF-16"),) if wide else (("utf-8-sig", "UTF-8"), ("gb18030", "GBK")):
+        with suppress(UnicodeDecodeError):
+            found.append((body.decode(codec), name))
+    found = [(text, name) for text, name in found if "\0" not in text]
+    if not found:
+        raise WenxunError("不是文本文件，或编码不是 UTF-8、UTF-16、GBK。用编辑器另存为 UTF-8 再导入。")
+    # Some Chinese in GBK happens to be UTF-8 of letters that nobody writes here.
+    return max(found, key=lambda one: any(each > "\u2e80" for each in one[0]))
 
 
 def read(text: str) -> Found:
