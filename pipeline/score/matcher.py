@@ -1,27 +1,33 @@
-"""Which watch subjects an item matches, and where: one Aho-Corasick pass over the terms of all subjects."""
+"""Which watch subjects an item matches, and where: one pass over all patterns, then only the subjects that were hit."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from zoneinfo import ZoneInfo
 
-from ahocorasick_rs import AhoCorasick, MatchKind
-
-from pipeline.fold import Folded, fold_term
 from pipeline.model import Millis, Span
-from pipeline.rulebook.schema import RuleBook, Subject
+from pipeline.rulebook.schema import RuleBook, Status, Subject
+from pipeline.score.conditions import Test, compiled
+from pipeline.score.edges import Edges
+from pipeline.score.explain import explained
+from pipeline.score.explained import Explained
+from pipeline.score.fields import Fields
+from pipeline.score.gates import Gate, gate_of
+from pipeline.score.index import ROUNDING, Index, Role, Sight, Use
+from pipeline.score.segment import Segmenter
 
 MAX_SPANS = 16
 """Kept per item and subject: enough to show why, small enough for a record."""
 
-_WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_TELLING = frozenset({Role.TERM, Role.SHOWN})
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A subject that an item matches. weight: sum over its distinct terms."""
+    """A subject that an item matches. weight: sum over its distinct terms; 1 when it has none, only a condition."""
 
     subject: str
     weight: float
@@ -29,78 +35,97 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class _Use:
-    """What a pattern means to a subject. weight None: an `exclude`."""
+class _Rule:
+    """A subject, ready to be judged."""
 
-    subject: int
-    term: str
-    weight: float | None
+    id: str
+    counts: bool
+    threshold: float
+    test: Test | None
+    gate: Gate
 
 
 class Matcher:
-    """Compiled once per rule book. A subject past its `expires` (end of that day, book's zone) matches nothing new."""
+    """Compiled once per rule book. Shadow subjects match like live ones, under their own ids; retired ones never.
 
-    def __init__(self, book: RuleBook) -> None:
-        self._subjects = book.subjects
-        self._ends = [_end_of(each, ZoneInfo(book.timezone)) for each in book.subjects]
-        self._uses: list[list[_Use]] = []
-        patterns = self._patterns()
-        self._whole = [(text[0] in _WORD, text[-1] in _WORD) for text in patterns]
-        self._automaton = AhoCorasick(patterns, matchkind=MatchKind.Standard) if patterns else None
+    segmenter: whose cuts are the word edges of patterns with `word`; one of this book where none is given.
+    """
 
-    def match(self, fields: tuple[tuple[str, Folded], ...], at: Millis) -> list[Match]:
-        """Matches of the folded fields (name, text) of an item first seen `at`, in the book's order of subjects."""
-        found: dict[int, dict[str, tuple[float, Span]]] = {}
-        excluded: set[int] = set()
-        for name, folded in fields:
-            for pattern, start, end in self._occurrences(folded.text):
-                for use in self._uses[pattern]:
-                    if use.weight is None:
-                        excluded.add(use.subject)
-                        continue
-                    terms = found.setdefault(use.subject, {})
-                    if use.term not in terms:
-                        place = folded.span(start, end)
-                        terms[use.term] = use.weight, Span(self._subjects[use.subject].id, use.term, name, *place)
-        return [made for index in sorted(found) if index not in excluded and at < self._ends[index]
-                and (made := self._made(index, found[index])) is not None]
+    def __init__(self, book: RuleBook, segmenter: Segmenter | None = None) -> None:
+        self._book = book
+        self._segmenter = segmenter
+        self._subjects = [each for each in book.subjects if each.status is not Status.RETIRED]
+        self._index = Index(self._subjects, _lists(book))
+        zone = ZoneInfo(book.timezone)
+        self._rules = [self._rule(each, zone) for each in self._subjects]
+        nothing = Sight({}, [], self._index)
+        self._always = [number for number, rule in enumerate(self._rules)
+                        if not rule.counts and rule.test is not None and rule.test(nothing)]
 
-    def _made(self, index: int, terms: dict[str, tuple[float, Span]]) -> Match | None:
-        subject = self._subjects[index]
-        weight = sum(each for each, _ in terms.values())
-        if weight < subject.threshold - 1e-9:
+    def match(self, fields: Fields, at: Millis, group: str = "") -> list[Match]:
+        """Matches of an item of this source group, first seen `at`, in the book's order of subjects."""
+        sight = self._look(fields, self._index)
+        if not sight.found and not self._always:
+            return []
+        touched: dict[int, list[Use]] = {number: [] for number in self._always}
+        uses_of = self._index.uses
+        for slot in sight.found:
+            for use in uses_of[slot]:
+                if not use.field or sight.occurs(slot, use.field):
+                    touched.setdefault(use.subject, []).append(use)
+        return [made for number in sorted(touched)
+                if (made := self._judged(self._rules[number], touched[number], sight, at, group)) is not None]
+
+    def explain(self, fields: Fields, at: Millis, group: str = "", subjects: Collection[str] = ()) -> list[Explained]:
+        """Every subject of the book, retired ones too, of which anything occurs in the item, and those named."""
+        sight = self._look(fields, self._whole_index)
+        touched = {use.subject for slot in sight.found for use in self._whole_index.uses[slot]}
+        zone = ZoneInfo(self._book.timezone)
+        return [explained(each, self._whole_index, sight, fields, gate_of(each, zone).unmet(at, group), group)
+                for number, each in enumerate(self._book.subjects) if number in touched or each.id in subjects]
+
+    def _look(self, fields: Fields, index: Index) -> Sight:
+        return index.look(fields, Edges(fields, self._words).at)
+
+    def _words(self) -> Segmenter:
+        """Built when it is first needed: few books ask for word edges."""
+        if self._segmenter is None:
+            self._segmenter = Segmenter(self._book)
+        return self._segmenter
+
+    @cached_property
+    def _whole_index(self) -> Index:
+        if len(self._subjects) == len(self._book.subjects):
+            return self._index
+        return Index(self._book.subjects, _lists(self._book))
+
+    def _rule(self, subject: Subject, zone: ZoneInfo) -> _Rule:
+        test = None if subject.match is None else compiled(subject.match, subject, self._index)
+        return _Rule(subject.id, bool(subject.terms), subject.threshold - ROUNDING, test, gate_of(subject, zone))
+
+    def _judged(self, rule: _Rule, uses: list[Use], sight: Sight, at: Millis, group: str) -> Match | None:
+        weight = 0.0 if rule.counts else 1.0
+        for use in uses:
+            if use.role is Role.EXCLUDE:
+                return None
+            weight += use.weight
+        if rule.counts and weight < rule.threshold or not rule.counts and rule.test is None:
             return None
-        spans = tuple(span for _, span in terms.values())[:MAX_SPANS]
-        return Match(subject.id, weight, spans)
-
-    def _occurrences(self, text: str) -> Iterator[tuple[int, int, int]]:
-        """All occurrences, overlapping ones too; Latin words and numbers only where they stand alone."""
-        if self._automaton is None:
-            return
-        for pattern, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            first, last = self._whole[pattern]
-            if first and start and text[start - 1] in _WORD or last and end < len(text) and text[end] in _WORD:
-                continue
-            yield pattern, start, end
-
-    def _patterns(self) -> list[str]:
-        """Distinct folded terms; `_uses` says for each whose they are."""
-        places: dict[str, int] = {}
-        for index, subject in enumerate(self._subjects):
-            words: list[tuple[str, float | None]] = [(term.text, term.weight) for term in subject.terms]
-            words += [(each.text, None) for each in subject.exclude]
-            for word, weight in words:
-                folded = fold_term(word)
-                if not folded:
-                    continue
-                if folded not in places:
-                    places[folded] = len(self._uses)
-                    self._uses.append([])
-                self._uses[places[folded]].append(_Use(index, word, weight))
-        return list(places)
+        if rule.test is not None and not rule.test(sight) or not rule.gate.open(at, group):
+            return None
+        return Match(rule.id, weight, _spans(rule.id, uses, sight))
 
 
-def _end_of(subject: Subject, zone: ZoneInfo) -> Millis:
-    """The first moment after the subject's last day."""
-    day = dt.date.fromisoformat(subject.expires) + dt.timedelta(days=1)
-    return int(dt.datetime.combine(day, dt.time(), zone).timestamp() * 1000)
+def _spans(subject: str, uses: list[Use], sight: Sight) -> tuple[Span, ...]:
+    """The first place of each pattern that helped; every word of a `near`."""
+    named: dict[tuple[int, str], str] = {}
+    for use in uses:
+        if use.role in _TELLING:
+            named.setdefault((use.slot, use.field), use.name)
+    spans = (Span(subject, name, *place) for (slot, field), name in named.items()
+             for place in sight.shown(slot, field))
+    return tuple(islice(dict.fromkeys(spans), MAX_SPANS))
+
+
+def _lists(book: RuleBook) -> dict[str, tuple[str, ...]]:
+    return {each.id: each.words for each in book.lists}

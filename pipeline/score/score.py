@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
-from pipeline.fold import Folded, fold
 from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
 from pipeline.rulebook.schema import INTAKE, RuleBook, Source, Status
 from pipeline.rulebook.shadow import name_in_shadow, without_shadow
+from pipeline.score.explained import Explained
+from pipeline.score.fields import Fields, folded_fields
 from pipeline.score.kind import is_question
 from pipeline.score.matcher import Match, Matcher
 from pipeline.score.segment import Segmenter
 from pipeline.score.sentiment import engine_for
 
-MAX_MATCHED_CHARS = 20_000
-"""Of a text: what is looked through for terms. Feeds that carry whole articles stay below it."""
+__all__ = ["Fields", "Scorer", "folded_fields"]
 
 MAX_ASKED_CHARS = 400
-
-Fields = tuple[tuple[str, Folded], ...]
-
-
-def folded_fields(item: RawItem) -> Fields:
-    """The item's title and text as they are matched."""
-    return ("title", fold(item.title)), ("text", fold(item.text[:MAX_MATCHED_CHARS]))
 
 
 class Scorer:
@@ -35,8 +30,8 @@ class Scorer:
     def __init__(self, book: RuleBook) -> None:
         self.book = book
         self._sources: dict[str, Source] = {each.id: each for each in (INTAKE, *book.sources)}
-        self._matcher = Matcher(book)
         self._segmenter = Segmenter(without_shadow(book))       # a shadow rule changes nothing of what is live
+        self._matcher = Matcher(book, self._segmenter)
         self._shadow = {each.id: name_in_shadow(each.id) for each in book.subjects if each.status is Status.SHADOW}
         self._sentiment = engine_for(book.sentiment)
 
@@ -48,7 +43,15 @@ class Scorer:
 
     def match(self, item: RawItem, fields: Fields) -> list[Match]:
         """The subjects that the item matches: the cheap half of `score`."""
-        return self._matcher.match(fields, item.first_seen_at)
+        return self._matcher.match(fields, item.first_seen_at, self._group(item))
+
+    def explain(self, item: RawItem, subjects: Collection[str] = ()) -> list[Explained]:
+        """Why the item matches or not: every subject of which anything occurs in it, and those named."""
+        return self._matcher.explain(folded_fields(item), item.first_seen_at, self._group(item), subjects)
+
+    def _group(self, item: RawItem) -> str:
+        source = self._sources.get(item.source_id)
+        return source.group if source else ""
 
     def seen(self, base: ScoredItem, matches: list[Match]) -> dict[str, ScoredItem]:
         """The item as each subject sees it: what `score` gives."""
@@ -59,25 +62,26 @@ class Scorer:
 
     def base(self, item: RawItem, fields: Fields) -> ScoredItem:
         """What no subject changes: sentiment, question, terms. The costly half of `score`."""
-        (_, title), (_, text) = fields
+        title, text = fields.usual.title.text, fields.usual.text.text
         source = self._sources.get(item.source_id)
-        said = _said(title.text, text.text)
+        said = _said(title, text)
         return ScoredItem(
             item=msgspec.structs.replace(item, html="") if item.html else item,     # the archive has it from items.raw
             origin=source.origin if source and source.origin else item.source_id,
             source_name=source.name if source else item.source_id,
+            group=source.group if source else "",
             official=source.official if source else False,
             sentiment=self._sentiment.judge(said),
             question=is_question(said[:MAX_ASKED_CHARS]),
-            terms=self._segmenter.terms(title.text, text.text),
+            terms=self._segmenter.terms(title, text),
         )
 
 
 def _seen_as(match: Match, base: ScoredItem) -> ScoredItem:
     return ScoredItem(
-        item=base.item, origin=base.origin, source_name=base.source_name, official=base.official,
-        weight=round(match.weight, 4), spans=match.spans, sentiment=base.sentiment, question=base.question,
-        terms=base.terms)
+        item=base.item, origin=base.origin, source_name=base.source_name, group=base.group,
+        official=base.official, weight=round(match.weight, 4), spans=match.spans, sentiment=base.sentiment,
+        question=base.question, terms=base.terms)
 
 
 def _said(title: str, text: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 import zlib
+from collections.abc import Iterator
 from functools import cache
 from math import log
 from pathlib import Path
@@ -101,6 +102,14 @@ class Segmenter:
         for block in _BLOCK.findall(folded):
             words.extend([block] if block[0] <= "z" else self._cut_once(block))
         return words
+
+    def places(self, folded: str) -> Iterator[tuple[int, int]]:
+        """Where the words of a folded text stand, in order."""
+        for found in _BLOCK.finditer(folded):
+            start, block = found.start(), found[0]
+            for word in [block] if block[0] <= "z" else self._cut_once(block):
+                yield start, start + len(word)
+                start += len(word)
 
     def _cut_once(self, block: str) -> list[str]:
         """Words of a run of Chinese characters. Kept: reposts bring the same clauses again, most of all in a burst."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.fold import fold, fold_term
+from pipeline.fold import fold_term
 from pipeline.model import OPEN_SUBJECT, Span
-from pipeline.rulebook.schema import RuleBook, Subject, Term
+from pipeline.rulebook.schema import Pattern, RuleBook, Subject, Term
+from pipeline.score.fields import Fields
 from pipeline.score.matcher import MAX_SPANS, Match, Matcher
 from pipeline.score.score import Scorer
 from tests import builders
@@ -19,12 +20,12 @@ def subject(*terms: str | tuple[str, float], threshold: float = 1.0, exclude: tu
             name: str = "polling", expires: str = "2026-12-31") -> Subject:
     made = tuple(Term(text=each) if isinstance(each, str) else Term(text=each[0], weight=each[1]) for each in terms)
     return Subject(id=name, title=name, owner="选办", reason="测试", expires=expires, terms=made, threshold=threshold,
-                   exclude=exclude)
+                   exclude=tuple(Pattern(text=each) for each in exclude))
 
 
 def matches(text: str, *subjects: Subject, title: str = "", at: int = builders.NOON) -> list[Match]:
     matcher = Matcher(builders.book(subjects=subjects))
-    return matcher.match((("title", fold(title)), ("text", fold(text))), at)
+    return matcher.match(Fields(title, text), at)
 
 
 def places(text: str, *subjects: Subject) -> list[str]:
@@ -86,7 +87,7 @@ def test_a_subject_matches_through_its_last_day_and_no_longer() -> None:
 
 
 def test_evidence_is_kept_short() -> None:
-    words = [chr(0x4E00 + index) for index in range(40)]
+    words = [chr(0xAC00 + index) for index in range(40)]
     found = matches("".join(words), subject(*words))
     assert found[0].weight == 40 and len(found[0].spans) == MAX_SPANS
 
