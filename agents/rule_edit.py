@@ -71,7 +71,7 @@ def add_sources(root: Path, timezone: str, proposed: Sequence[Source], *, write:
         if missing or len(new.sources) != len(book.sources) + len(added):
             raise RuleEditError(f"{root / FILE}: 写法特殊，没能加进去，没有改动。请手工加入：{'、'.join(missing)}。")
         if write and added:
-            _replace(root / FILE, before, after)
+            replace_file(root / FILE, before, after)
         return Edit(added, twins, after, new)
 
 
@@ -110,7 +110,7 @@ def entry(source: Source) -> dict[str, Any]:
 def inserted(before: str, entries: Sequence[dict[str, Any]]) -> str:
     """The file's text with more entries at the end of its list; RuleEditError when it is written in an odd way."""
     try:
-        top = _yaml().compose(io.StringIO(before))
+        top = yaml().compose(io.StringIO(before))
     except YAMLError:
         raise RuleEditError(f"{FILE} 读不了。运行 wenxun rules check 看哪里要改。") from None
     lines = before.split("\n")
@@ -164,7 +164,7 @@ def _written(entries: Sequence[dict[str, Any]], dash: int, indent: int, spaced: 
     found: list[str] = []
     for place, each in enumerate(entries):
         stream = io.StringIO()
-        _yaml().dump(each, stream)
+        yaml().dump(each, stream)
         fields = stream.getvalue().splitlines()
         found += [""] if spaced and (first or place) else []
         found.append(" " * dash + "-" + " " * (indent - 1) + fields[0])
@@ -172,11 +172,12 @@ def _written(entries: Sequence[dict[str, Any]], dash: int, indent: int, spaced: 
     return found
 
 
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.width = 10_000                                 # no line of ours is broken
-    yaml.allow_unicode = True
-    return yaml
+def yaml() -> YAML:
+    """ruamel's, that keeps what people wrote."""
+    made = YAML(typ="rt")
+    made.width = 10_000                                 # no line of ours is broken
+    made.allow_unicode = True
+    return made
 
 
 # ---------------------------------------------------------------- files
@@ -197,7 +198,7 @@ def alone(root: Path) -> Iterator[None]:
         os.close(folder)
 
 
-def _replace(path: Path, before: str, after: str) -> None:
+def replace_file(path: Path, before: str, after: str) -> None:
     """The file with another text, whole or not at all; its mode is kept, and a link to it stays a link."""
     try:
         real = path.resolve(strict=True)

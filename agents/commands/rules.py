@@ -10,7 +10,16 @@ import zoneinfo
 from pathlib import Path
 from typing import Any
 
-from agents.commands import rule_backtest, rule_diff, rule_import, rule_lint, rule_live, rule_test
+from agents.commands import (
+    rule_backtest,
+    rule_diff,
+    rule_factors,
+    rule_import,
+    rule_lint,
+    rule_live,
+    rule_status,
+    rule_test,
+)
 from agents.commands.rule_common import (
     OK,
     PROBLEMS,
@@ -45,8 +54,11 @@ def add(groups: Any) -> None:
     rule_live.add(actions)
     rule_backtest.add(actions)
     rule_diff.add(actions)
+    rule_explain.add(actions)
+    rule_factors.add(actions)
     rule_lint.add(actions)
     rule_import.add(actions)
+    rule_status.add(actions)
     schema = actions.add_parser("schema", help="write the JSON Schemas that editors complete from")
     schema.add_argument("--write", type=Path, required=True, metavar="DIR")
     schema.set_defaults(run=run_schema)
