@@ -17,7 +17,9 @@ from tests.rules.test_parse import BAD
 ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "rules"
 SHIPPED = [RULES, *sorted(ROOT.glob("deploy/*/rules"))]
-FILES = [path for path in RULES.rglob("*.yml")]
+FILES = [path for root in SHIPPED for path in sorted(root.rglob("*.yml"))]
+SCHEMA_OF = {"subjects": "subject", "words": "words", "tests": "test"}
+"""Folder -> schema of the files in it; a file at the top has the schema of its name."""
 
 
 @pytest.mark.parametrize("root", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -64,12 +66,12 @@ def test_no_schema_is_left_over() -> None:
     assert {path.name for path in (RULES / "schema").iterdir()} == set(schema_files())
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_shipped_file_names_its_schema_and_fits_it(path: Path) -> None:
     first = path.read_text("utf-8").splitlines()[0]
     assert first.startswith("# yaml-language-server: $schema=")
     schema = (path.parent / first.partition("=")[2]).resolve()
-    assert schema.parent == RULES / "schema"
+    assert schema == RULES / "schema" / f"{SCHEMA_OF.get(path.parent.name, path.stem)}.json"
     _validate(json.loads(schema.read_text("utf-8")), path.read_text("utf-8"))
 
 
