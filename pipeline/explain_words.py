@@ -28,7 +28,7 @@ def misses(each: Explained) -> list[str]:
         Unmet.GROUP: f"来源分组是“{each.group}”，规则只看{_listed(each.rule.groups)}",
         Unmet.EXCLUDED: f"出现了排除词{_listed(seen.name for seen in each.excluded_by)}",
         Unmet.THRESHOLD: f"权重合计 {each.weight:g}，门槛 {each.rule.threshold:g}，还差 "
-                         f"{each.rule.threshold - each.weight:g}",
+                         f"{each.rule.threshold - each.weight:g}" if each.weight else "没有一个词出现",
         Unmet.CONDITION: "条件（match）不成立",
     }
     return [said[unmet] for unmet in each.unmet]

@@ -13,6 +13,7 @@ from typing import Any
 from agents.commands import (
     rule_backtest,
     rule_diff,
+    rule_explain,
     rule_factors,
     rule_import,
     rule_lint,
