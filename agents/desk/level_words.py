@@ -22,6 +22,12 @@ def amount(name: str, value: float) -> str:
     return f"{number} {known.unit}" if known else f"{name} {number}"
 
 
+def title(name: str) -> str:
+    """`条数`, `独立来源`: a factor's name for people."""
+    known = BY_NAME.get(name)
+    return known.title if known else name
+
+
 def threshold(need: Threshold) -> str:
     """`2 小时内 10 条、4 个独立来源，主题影响 3 级`: all of it has to be there."""
     asked = written(need)

@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 
 from agents.desk import audit, describe, level_words, rule_words
 from agents.settings import Settings
+from pipeline import explain_words
 from pipeline.collect.health import word
 from pipeline.collect.redact import shown
 from pipeline.model import CountsRow, Millis, Span
@@ -213,7 +214,8 @@ class Render:
         self._env.filters["shown"] = shown
         self._env.globals.update(
             highlight=highlight, excerpt=excerpt, link=link, chart=chart, wording=wording, describe=describe,
-            rule_words=rule_words, level_words=level_words,
+            rule_words=rule_words, level_words=level_words, explain_words=explain_words,
+            factor_title=level_words.title,
             spark=spark, figure=figure, kind_name=kind_name,
             health_word=word, actions=audit.ACTIONS, banner=settings.banner, assets=self.assets)
 

@@ -19,6 +19,7 @@ from agents.deps import Deps
 from agents.desk import audit, sessions
 from agents.desk.accounts import Role
 from agents.desk.checks import Checks
+from agents.desk.explains import Explains
 from agents.desk.guard import same_origin
 from agents.desk.limits import LoginLimiter
 from agents.desk.render import Render, Times
@@ -52,6 +53,7 @@ class Desk:
     watch: Watch = field(init=False)
     checks: Checks = field(init=False)
     figures: FigureCache = field(init=False)
+    explains: Explains = field(init=False)
     _read: dict[tuple[str, str], Millis] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,6 +61,7 @@ class Desk:
         self.watch = Watch(self.engine, self.deps.settings, self.real)
         self.checks = Checks(self.deps.settings, self.real)
         self.figures = FigureCache(self.engine, self.real)
+        self.explains = Explains(self.real)
         if self.deps.clock.factor > 1:
             self.poll = 1500
 
