@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.commands import (
+    events,
     rule_backtest,
     rule_diff,
     rule_explain,
@@ -60,6 +61,7 @@ def add(groups: Any) -> None:
     rule_lint.add(actions)
     rule_import.add(actions)
     rule_status.add(actions)
+    events.add_match(actions)
     schema = actions.add_parser("schema", help="write the JSON Schemas that editors complete from")
     schema.add_argument("--write", type=Path, required=True, metavar="DIR")
     schema.set_defaults(run=run_schema)

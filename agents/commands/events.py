@@ -1,0 +1,91 @@
+"""`wenxun event verdict` and `wenxun rules verdict`: what a person says of an event or a match, as on the desk."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import SettingsError
+from pipeline.model import VerdictKind
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from agents.desk.commands import Accepted, Order
+
+KINDS = tuple(kind.value.replace("_", "-") for kind in VerdictKind)
+
+
+def add(groups: Any) -> None:
+    actions = groups.add_parser("event", help="what people say of events").add_subparsers(
+        dest="action", required=True, metavar="ACTION")
+    one = actions.add_parser("verdict", help="say whether an event is relevant; each rule's ratio is made of this")
+    one.add_argument("event", metavar="EVENT", help="number (E-0317; S-0317 in shadow) or id")
+    _kind(one)
+    one.set_defaults(run=run_event)
+
+
+def add_match(actions: Any) -> None:
+    """Below `wenxun rules`."""
+    one = actions.add_parser("verdict", help="say whether an item's match with a subject is relevant")
+    one.add_argument("--item", required=True, metavar="ID", help="of the item, as its page on the desk shows it")
+    one.add_argument("--subject", required=True, metavar="SUBJECT", help="id of the subject; ~id in shadow")
+    _kind(one)
+    one.set_defaults(run=run_match)
+
+
+def _kind(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=KINDS, metavar="KIND", help="|".join(KINDS))
+    parser.add_argument("--note", default="", help="why, without names")
+    parser.add_argument("--json", action="store_true", help="for scripts")
+
+
+def run_event(args: argparse.Namespace) -> int:
+    """0 when it is accepted, now or before; SettingsError says what is wrong."""
+    from agents.desk import verdicts
+    from agents.store import readmodel
+
+    def said(store: Engine, order: Order) -> Accepted:
+        with store.connect() as connection:
+            known = readmodel.event_id(connection, args.event)
+        return verdicts.on_event(store, replace(order, event_id=known or ""), args.kind, args.note)
+
+    return _accept(args, args.event, said)
+
+
+def run_match(args: argparse.Namespace) -> int:
+    """Like run_event, of the match of an item with a subject."""
+    from agents.desk import verdicts
+
+    return _accept(args, f"{args.item} {args.subject}", lambda store, order: verdicts.on_match(
+        store, order, args.item, args.subject, args.kind, args.note))
+
+
+def _accept(args: argparse.Namespace, about: str, say: Callable[[Engine, Order], Accepted]) -> int:
+    from agents.clock import Clock
+    from agents.commands.rule_store import has_archive
+    from agents.desk.commands import Order, Refused
+    from agents.settings import Settings
+    from agents.store import engine
+
+    settings = Settings.from_env(os.environ)
+    if not has_archive(settings):
+        raise SettingsError(f"没有存档 {engine.shown(settings.store_url)}。在运行闻讯的目录里执行，"
+                            "或设 WENXUN_DATA_DIR、WENXUN_DATABASE_URL。")
+    engine.require_current(settings.store_url)
+    store = engine.open_store(settings.store_url)
+    try:
+        done = say(store, Order("", "cli", Clock.parse(settings.clock).now(), Clock().now()))
+    except Refused as refused:
+        raise SettingsError(f"{about}：{refused}") from None
+    finally:
+        store.dispose()
+    if args.json:
+        print(json.dumps({"id": done.id, "repeated": done.repeated}))
+    else:
+        print(f"{about}：{'同样的评价已经收过' if done.repeated else '已收下评价'}（{args.kind}）。")
+    return 0
