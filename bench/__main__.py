@@ -1,4 +1,4 @@
-"""python -m bench [score] [chain] [latency] [memory] [archive] [feeds] [parse] [--quick]"""
+"""python -m bench [score] [chain] [latency] [memory] [archive] [feeds] [parse] [backtest] [reload] [--quick]"""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from bench import archive, chain, feeds, latency, memory, parse, score
+from bench import archive, backtest, chain, feeds, latency, memory, parse, reload, score
 
 ALL = {"score": score.measure, "chain": chain.measure, "latency": latency.measure, "memory": memory.measure,
-       "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure}
+       "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure, "backtest": backtest.measure,
+       "reload": reload.measure}
 
 
 def main() -> None:
@@ -26,4 +27,5 @@ def main() -> None:
     Console(width=140).print(table)
 
 
-main()
+if __name__ == "__main__":              # processes that a benchmark starts import this module
+    main()
