@@ -37,7 +37,7 @@ check: $(VENV)/.dev     ## ruff, mypy --strict, import directions
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
 bench: $(VENV)/.dev     ## what is measured, against named references (BENCH=name for one)
-	$(BIN)/python -m bench $(BENCH) $(ARGS)
+	$(BIN)/python -m bench $(BENCH) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 eval: $(VENV)/.dev      ## quality on real data: make eval DATA=../shared/data
 	$(BIN)/python -m bench.eval --data $(DATA) $(ARGS)

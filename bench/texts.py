@@ -1,4 +1,4 @@
-"""Made items of about 200 characters, the same for every run: local news, and one in five about voting."""
+"""Made items of about 200 characters, the same for every run: local news, and one in five (or `every`) about voting."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ TAILS = (
 )
 
 
-def items(count: int, start: Millis, sources: int, seed: int = 7, apart: Millis = 10) -> Iterator[RawItem]:
+def items(count: int, start: Millis, sources: int, seed: int = 7, apart: Millis = 10,
+          every: int = 5) -> Iterator[RawItem]:
     """`count` items over `sources` sources, `apart` ms from each other."""
     chance = random.Random(seed)
     for n in range(count):
         place = "".join(chance.choices(NAMES, k=2)) + chance.choice(ENDS)
         title = f"{place}{chance.choice(THINGS)}{chance.choice(DOINGS)}"
-        if n % 5 == 0:
+        if n % every == 0:
             title = f"{place}：{chance.choice(VOTING)}"
         text = title + "。" + "".join(chance.sample(TAILS, 4)) + f"本条为第{n}条。"
         yield RawItem(
