@@ -6,6 +6,7 @@ RE2 runs in time linear in the text, whatever the expression; what it costs is m
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,11 @@ PROBES = ("今天县里开会讨论道路维修的安排，大家都到了。", 
           "20261122153045987601",
           "……，。！？、；：“”（）")
 """Texts that have nothing in common: what matches all of them finds nothing."""
+
+_INVISIBLE = {"Cf", "Mn"}
+"""Zero-width characters and combining marks: folding leaves nothing of them to repeat."""
+
+_WIDE_COUNT = re.compile("\\{[0-9,０-９，]*[０-９，][0-9,０-９，]*\\}")
 
 _UNKNOWN = {
     "(?=": ("不支持前瞻 (?=…)", "用 near（邻近）或 match 的 all 写“并且出现”"),
@@ -78,6 +84,12 @@ class Wrong:
 @lru_cache(maxsize=20_000)
 def wrong(text: str) -> Wrong | None:
     """Why this expression cannot be used; None when it can."""
+    hidden = next((each for each in text if unicodedata.category(each) in _INVISIBLE), "")
+    if hidden:
+        return Wrong(f"正则里有看不见的字符 U+{ord(hidden):04X}{_where(text, hidden)}",
+                     "删去它；匹配时本来就不看这样的字符")
+    if wide := _WIDE_COUNT.search(text):
+        return Wrong(f"次数里有全角字符{_where(text, wide[0])}", "改成半角的数字和逗号，例如 {2,5}")
     try:
         compiled = re2.compile(text, _OPTIONS)
     except re2.error as error:

@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given
 
 from pipeline.errors import RuleBookError
+from pipeline.fold import Spelling
 from pipeline.rulebook import regexes
 from pipeline.rulebook.conditions import MAX_DEPTH
 from pipeline.rulebook.encoding import text_of
@@ -19,6 +20,7 @@ from pipeline.rulebook.json_schema import schema_files
 from pipeline.rulebook.parse import parse_book
 from pipeline.rulebook.schema import Active, Condition, Fold, Near, Pattern, Status, Subject, Term, WordList
 from pipeline.rulebook.yaml_marks import compose
+from pipeline.score.expressions import Expression
 from tests.rules.test_parse import BAD, GOOD, ZONE, problems
 
 HEAD = GOOD["subjects/polling.yml"].replace("terms: [投票站]\n", "")
@@ -140,7 +142,8 @@ def test_an_expression_that_finds_something_is_taken(pattern: str) -> None:
     assert regexes.wrong(pattern) is None
 
 
-@pytest.mark.parametrize("pattern", [r"\b", "^", "$", "()", "a?", "x*|y", r"[\s\S]", "..", r"[^。]+", r"(?s).{3}"])
+@pytest.mark.parametrize("pattern", [r"\b", "^", "$", "()", "a?", "x*|y", r"[\s\S]", "..", r"[^。]+", r"(?s).{3}",
+                                     "投\u200b+票", "\u0301*投", "投{２}", "投{2，5}"])
 def test_an_expression_that_finds_everything_or_nothing_is_refused(pattern: str) -> None:
     assert regexes.wrong(pattern) is not None
 
@@ -149,6 +152,12 @@ def test_an_expression_that_finds_everything_or_nothing_is_refused(pattern: str)
 def test_whatever_is_written_as_an_expression_is_taken_or_explained(pattern: str) -> None:
     found = regexes.wrong(pattern)
     assert found is None or found.message and found.hint
+
+
+@given(st.text("臺後投Ａｚ０a1\u200b\u0301ﬁ㈱［］－[]^()|*+?{}2\\dL", min_size=1, max_size=9), st.booleans())
+def test_an_expression_that_was_taken_can_be_matched_with_however_it_is_folded(pattern: str, folds: bool) -> None:
+    if regexes.wrong(pattern) is None:
+        Expression(pattern, Spelling(width=folds, case=folds, marks=folds, variants=folds))
 
 
 @given(st.recursive(st.sampled_from(["投票", "关门"]), lambda inner: st.dictionaries(
