@@ -1,4 +1,4 @@
-"""docs/reference.md is made from the code: settings, metrics, commands. `python -m tests.test_documented` writes it."""
+"""docs/reference.md is made from the code, which `python -m tests.test_documented` writes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agents.cli import parser
+from agents.desk import api
 from agents.metrics import TABLE as METRICS
 from agents.settings import TABLE as SETTINGS
+from pipeline.rulebook.factors import FACTORS
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"
@@ -40,16 +42,36 @@ def _usage(below: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def reference() -> str:
-    lines = ["# Settings, metrics, commands", "", "Made from the code by `python -m tests.test_documented`.", "",
+    lines = ["# Settings, metrics, commands, HTTP API", "",
+             "Made from the code by `python -m tests.test_documented`.", "",
              "## Settings (environment)", "", "| name | default | |", "|---|---|---|"]
     lines += [f"| `{each.name}` | `{each.default}` | {each.help} |".replace("``", " ") for each in SETTINGS]
     lines += ["", "## Metrics", "", "All begin with `wenxun_`; no label is unbounded.", "",
               "| name | kind | labels | |", "|---|---|---|---|"]
     lines += [f"| `wenxun_{each.name}` | {each.kind.__name__.lower()} | {', '.join(each.labels)} | {each.help} |"
               for each in METRICS]
+    lines += ["", "## Factors of levels.yml", "", "As `wenxun rules factors` prints them.", "",
+              "| factor | unit | within the window | | example |", "|---|---|---|---|---|"]
+    lines += [f"| `{each.name}` | {each.unit} | {'yes' if each.windowed else 'no'} | {each.title}：{each.meaning} | "
+              f"`{each.example}` |" for each in FACTORS]
     lines += ["", "## Commands", "", "| command | |", "|---|---|"]
     lines += [f"| `{name.replace('|', chr(92) + '|')}` | {text} |" for name, text in commands(parser())]
+    lines += ["", "## HTTP API", "", "Below `/api/v1`, with `Authorization: Bearer …` (`wenxun token create`). An "
+              'error is `{"error": {"code", "message"}}`; a command that was accepted answers 202.', "",
+              "| call | scope | |", "|---|---|---|"]
+    lines += [f"| `{call}` | {scope} | {text} |" for call, scope, text in api_calls()]
     return "\n".join(lines) + "\n"
+
+
+def api_calls() -> Iterator[tuple[str, str, str]]:
+    """Method and path, scope, and what its handler says of itself."""
+    for route in api.routes():
+        method = "POST" if "POST" in (route.methods or ()) else "GET"
+        yield f"{method} {route.path}", str(getattr(route.endpoint, "scope", "")), _plain(route.endpoint.__doc__)
+
+
+def _plain(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|")
 
 
 def test_the_reference_is_current() -> None:
@@ -58,6 +80,7 @@ def test_the_reference_is_current() -> None:
 
 def test_every_command_and_setting_says_what_it_is_for() -> None:
     assert [name for name, text in commands(parser()) if not text] == []
+    assert [call for call, scope, text in api_calls() if not (scope and text)] == []
     assert [each.name for each in SETTINGS if not each.help] == []
 
 

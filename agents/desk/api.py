@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.routing import Route
 
-from agents.desk import api_sources, commands, describe, reads, verdicts
+from agents.desk import api_rules, api_sources, commands, describe, reads, verdicts
 from agents.desk.api_call import Call, Problem, accepted, endpoint, plain, text
 from agents.desk.commands import Accepted, Order
 from agents.desk.sessions import Scope
@@ -126,5 +126,5 @@ def routes() -> list[Route]:
         Route("/events/{ref}/close", endpoint(close, Scope.CLOSE), methods=["POST"]),
         Route("/verdicts", endpoint(verdict, Scope.ACK), methods=["POST"]),
         Route("/deliveries", endpoint(deliveries, Scope.READ)),
-        *api_sources.routes(),
+        *api_sources.routes(), *api_rules.routes(),
     ]

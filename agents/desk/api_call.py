@@ -54,8 +54,12 @@ class Call:
         return Order(event_id, self.token.account, desk.deps.clock.now(), desk.real.now(), f"API {self.token.name}")
 
 
-def endpoint(handler: Callable[[Call], dict[str, Any]], scope: Scope) -> Callable[[Request], Awaitable[Response]]:
-    """A call with a token of this scope. The handler is plain and blocks: it runs in a thread."""
+def endpoint(handler: Callable[[Call], dict[str, Any]], scope: Scope, *,
+             status: int = 0) -> Callable[[Request], Awaitable[Response]]:
+    """A call with a token of this scope. The handler is plain and blocks: it runs in a thread.
+
+    status: of a good answer, by default 202 (accepted) for a POST.
+    """
 
     async def answer(request: Request) -> Response:
         try:
@@ -65,8 +69,9 @@ def endpoint(handler: Callable[[Call], dict[str, Any]], scope: Scope) -> Callabl
             return problem_response(problem.status, problem.code, str(problem))
         if request.method == "POST":
             call.desk.sender.wake()
-        return _json(result, 202 if request.method == "POST" else 200)
+        return _json(result, status or (202 if request.method == "POST" else 200))
 
+    answer.__doc__, answer.scope = handler.__doc__, scope          # type: ignore[attr-defined]  # for the reference
     return answer
 
 

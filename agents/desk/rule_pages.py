@@ -11,7 +11,7 @@ from agents.desk.accounts import Role
 from agents.desk.commands import Order, Refused
 from agents.desk.rule_state import Standing
 from agents.desk.rule_views import Wanted
-from agents.desk.web import Visit
+from agents.desk.web import Desk, Visit
 from agents.store import readmodel
 from pipeline.collect import redact
 from pipeline.rulebook import diff as rule_diff
@@ -28,7 +28,7 @@ def rules(visit: Visit) -> Response:
     wanted = Wanted(status if status in list(Status) else "", visit.query("q"))
     today = rule_views.today(visit.now, visit.desk.deps.settings.zone)
     return visit.page(
-        "rules.html", book=book, standing=standing(visit, book), books=reads.books(visit.desk.engine),
+        "rules.html", book=book, standing=standing(visit.desk, book), books=reads.books(visit.desk.engine),
         table=rule_views.table(book, visit.desk.figures, visit.now, today, wanted, visit.page_number()), wanted=wanted,
         ending=rule_views.ending(book, today), statuses=list(Status), filtered=wanted != Wanted(),
         counted=rule_views.counted(book.subjects if book else ()), shown=SHOWN, done=pages.done(visit),
@@ -55,14 +55,15 @@ def _shown(change: rule_diff.Change, text: str) -> str:
     return redact.shown(text) if change.file == "sources.yml" else f"{text.partition('://')[0]}://…"
 
 
-def standing(visit: Visit, book: RuleBook | None) -> Standing:
-    desk = visit.desk
+def standing(desk: Desk, book: RuleBook | None) -> Standing:
+    """Where the rules stand in this process's eyes. Blocks."""
     rules = desk.deps.rules
     state = rules.state
     since = next((at for digest, at in reads.books(desk.engine) if book and digest == book.hash), None)
     return Standing(
         book, since, state, rule_state.faults(state),
-        rule_state.running(rules.workers.values(), state, book, visit.now, max(1.0, desk.deps.clock.factor)),
+        rule_state.running(
+            rules.workers.values(), state, book, desk.deps.clock.now(), max(1.0, desk.deps.clock.factor)),
         rule_state.answered(desk.engine, state))
 
 
