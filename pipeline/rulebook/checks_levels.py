@@ -24,11 +24,12 @@ _NEGATIVE = {"anyOf": [
     {"required": ["growth", "growth_sources"],
      "properties": {"growth": {"minimum": 1}, "growth_sources": {"minimum": 2}}},
 ]}
+_OF_GROWTH = {"anyOf": [{"required": ["growth"]}, {"properties": {"growth_sources": {"maximum": 1}}}]}
 _FROM_WHERE = {"anyOf": [{"required": ["sources"]}, {"required": ["groups"]}]}
 
 LEAVE_SCHEMA = {
     "anyOf": [{"required": [name]} for name in _BASIS],
-    "dependencies": {"growth_sources": ["growth"], "negative": _NEGATIVE},
+    "dependencies": {"growth_sources": _OF_GROWTH, "negative": _NEGATIVE},
 }
 ENTER_SCHEMA = {**LEAVE_SCHEMA, "dependencies": {
     **LEAVE_SCHEMA["dependencies"], "items": _FROM_WHERE, "speed": _FROM_WHERE, "heat": _FROM_WHERE}}  # type: ignore[dict-item]
@@ -49,7 +50,7 @@ def leave(value: Threshold, path: str, place: Place) -> None:
 
 def _any(value: Threshold, path: str, place: Place) -> None:
     asked = written(value)
-    if not asked.keys() & set(_BASIS):
+    if not _rests(value):
         place.problem(path, _no_basis(list(asked)),
                       "补上 items: 和 sources:，或 growth:；全部因素见 wenxun rules factors")
     if value.items and value.sources > value.items:
@@ -61,6 +62,10 @@ def _any(value: Threshold, path: str, place: Place) -> None:
     if value.negative and not spread_beside(value):
         place.problem(inside(path, "negative"), "负面情绪本身不提高级别（批评不是事件），要同时有传播。",
                       "在同一组里补上 items 和 sources（都不小于 2），或 growth 和 growth_sources（不小于 2）")
+
+
+def _rests(value: Threshold) -> bool:
+    return bool(written(value).keys() & set(_BASIS))
 
 
 def spread_beside(value: Threshold) -> bool:
@@ -181,6 +186,8 @@ def _leaving(level: Level, path: str, place: Place) -> None:
     if not level.leave and level.leave_ratio >= 1 and not level.hold:
         place.problem(f"{path}.hold", f"{level.name} 的 leave_ratio 是 1 而 hold 是 0：在阈值上下会不停地来回跳。",
                       "写成 leave_ratio: 0.6，或 hold: 30m")
+    if not all(_rests(each) for each in level.leave):
+        return                                               # said already
     for index, need in enumerate(level.enter):
         if level.leave and not any(implies(need, each) for each in level.leave):
             where, what = _too_high(level, need, f"{path}.leave", place)

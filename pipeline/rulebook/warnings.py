@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pipeline.errors import Problem
 from pipeline.rulebook import schema
 from pipeline.rulebook.places import Places
+from pipeline.rulebook.reach import reachability
 
 SOON_DAYS = 14
 """The owner of a rule is told this long before its last day."""
@@ -175,5 +176,5 @@ def _same_address(book: schema.RuleBook, today: dt.date, places: Places) -> Iter
 
 
 CHECKS: tuple[Check, ...] = (
-    _expiry, _empty, _groups, _active, _patterns, _unused, _gaps, _routes, _same_address,
+    _expiry, _empty, _groups, _active, _patterns, _unused, _gaps, _routes, _same_address, reachability,
 )

@@ -93,7 +93,7 @@ def test_a_night_shift_over_midnight_fills_the_hours_the_day_shift_leaves() -> N
 
 
 def test_a_book_that_came_without_its_files_is_warned_of_by_file() -> None:
-    book = parse_book({**GOOD, "subjects/polling.yml": TERMS.replace("2027", "2025")}, ZONE)
+    book = parse_book({**GOOD, "sources.yml": MANY, "subjects/polling.yml": TERMS.replace("2027", "2025")}, ZONE)
     assert [(each.file, each.line, each.severity) for each in warnings(book, TODAY)] == [
         ("subjects/polling.yml", 1, "warning")]
 
