@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import re2
+from msgspec.structs import replace
 
 from pipeline.rulebook import regexes
 from pipeline.rulebook.conditions import required
@@ -146,14 +147,23 @@ def _all_covered(one: Subject, other: Subject, lists: dict[str, frozenset[str]])
     there, each against its threshold."""
     alone = list(_alone(other))
     must = required(one.match) if one.match is not None else ()
-    if any(_holds(pattern, each, lists) for pattern in must for each in alone):
+    if any(_covered(pattern, alone, lists) for pattern in must):
         return True
     if not one.terms:
         return False
-    if all(any(_holds(term, each, lists) for each in alone) for term in one.terms):
+    if all(_covered(term, alone, lists) for term in one.terms):
         return True
     shares = {_plain(each): each.weight / other.threshold for each in other.terms}
     return all(shares.get(_plain(term), 0.0) >= term.weight / one.threshold - 1e-9 for term in one.terms)
+
+
+def _covered(pattern: Pattern, alone: list[Term], lists: dict[str, frozenset[str]]) -> bool:
+    """Whether wherever the pattern occurs one of these terms does; of a list, one for each of its words."""
+    if any(_holds(pattern, each, lists) for each in alone):
+        return True
+    words = lists.get(pattern.list, frozenset()) if pattern.list else frozenset()
+    return bool(words) and all(
+        any(_holds(replace(pattern, list="", text=word), each, lists) for each in alone) for word in words)
 
 
 def _plain(term: Term) -> Pattern:
