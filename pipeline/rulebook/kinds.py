@@ -46,9 +46,17 @@ class Reading:
     marks: dict[tuple[str, str], Mark] = field(default_factory=dict)
     windows: dict[str, int] = field(default_factory=dict)
 
+    lost: set[str] = field(default_factory=set)
+    """Files in which a name may have been overlooked: references to what they define are not judged."""
+
     def problem(self, mark: Mark, path: str, message: str, hint: str = "") -> Any:
         self.problems.append(Problem(mark.file, mark.line, mark.column, path, message, hint))
         return BAD
+
+    def lose(self, node: Node, kind: Kind) -> None:
+        """Note that what should have been of this kind was not read; it may have held names, unless it is one word."""
+        if not isinstance(kind, Word | Choice | Ref):
+            self.lost.add(node.mark.file)
 
     def define(self, spaces: Iterable[str], name: str, mark: Mark, path: str) -> bool:
         """Note a name; False (and a problem) if its space has it already."""
@@ -200,6 +208,8 @@ class Name:
 
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         name = self.word.read(node, path, reading)
+        if name is BAD:
+            reading.lose(node, self)
         return name if name is BAD or reading.define(self.spaces, name, node.mark, path) else BAD
 
     def schema(self) -> Schema:
@@ -243,8 +253,10 @@ class Many:
         if isinstance(node, Scalar) and node.empty and not self.least:
             return ()
         if not isinstance(node, Sequence):
+            reading.lose(node, self.kind)
             return reading.problem(node.mark, path, f"应为列表，现为{shown(node)}。", "每项一行，以“- ”开头")
         if not self.least <= len(node.items) <= self.most:
+            reading.lose(node, self.kind)
             wanted = f"至少有 {self.least} 项" if len(node.items) < self.least else f"最多有 {self.most} 项"
             return reading.problem(node.mark, path, f"列表应{wanted}，现有 {len(node.items)} 项。", "补上或删去几项")
         values = []

@@ -50,6 +50,7 @@ class Record:
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         if not isinstance(node, Mapping):
             names = "、".join(name for name, each in self.fields.items() if each.required) or next(iter(self.fields))
+            reading.lose(node, self)
             message = f"应为若干字段（{names} 等），现为{shown(node)}。"
             return reading.problem(node.mark, path, message, "每个字段一行，写成 字段名: 值")
         reading.marks[node.mark.file, path] = node.mark
@@ -77,6 +78,7 @@ class Record:
         if instead:
             return reading.problem(key.mark, place, "规则文件里不放明文密钥。",
                                    f"把它存进单独的文件，改写 {instead}: 文件名")
+        reading.lose(key, self)
         meant = nearest(key.text, self.fields)
         hint = f"是不是 {meant}？" if meant else f"可用的字段：{'、'.join(self.fields)}"
         return reading.problem(key.mark, place, f"没有名为 {key.text} 的字段。", hint)
@@ -86,6 +88,8 @@ class Record:
         mistyped = {nearest(name, self.fields) for name in values if name not in self.fields}
         for name in (name for name in absent if name not in mistyped):
             reading.problem(node.mark, path, f"缺少字段 {name}（{self.fields[name].about}）。", f"补上 {name}:")
+        for name in absent:
+            reading.lose(node, self.fields[name].kind)
         return bool(absent)
 
     def _not_one(self, node: Mapping, values: MappingOf[str, Any], path: str, reading: Reading) -> bool:

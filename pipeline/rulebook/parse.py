@@ -71,13 +71,14 @@ def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any
             continue
         node, problems = compose(path, files[path])
         reading.problems.extend(problems)
-        before = len(reading.problems)
         if node is not None:
             values[path] = kind.read(node, "", reading)
         elif not problems:
             values[path] = _empty(path, reading)
-        if problems or len(reading.problems) > before:
+        if problems or path in reading.lost:
             broken.update(layout.defines(path))
+        elif values.get(path) is BAD and path == "sources.yml":
+            broken.add("group")                  # these are no names of their own: they are told by whole sources
     _require_files(files, reading, broken)
     return values, broken
 

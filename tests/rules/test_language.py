@@ -134,6 +134,15 @@ def test_names_of_a_file_that_cannot_be_read_are_not_called_unknown() -> None:
     assert [line.split(":")[0] for line in said.splitlines()] == ["sources.yml", "words/venue.yml"]
 
 
+def test_one_bad_field_does_not_hide_that_a_name_is_unknown() -> None:
+    said = refused("terms: [{list: venu}]\nimpact: 9\n", words_venue=GOOD["words/venue.yml"].replace("场所", "''"),
+                   roster=GOOD["roster.yml"].replace("members: [duty-a]", "members: [duty-a], start: '25:00'"),
+                   routes=GOOD["routes.yml"].replace("duty", "dutty"))
+    assert [line.split(" ")[0] for line in said.splitlines()] == [
+        "roster.yml:4:63:", "roster.yml:5:61:", "routes.yml:3:19:", "subjects/polling.yml:6:16:",
+        "subjects/polling.yml:7:9:", "words/venue.yml:2:8:"]
+
+
 @pytest.mark.parametrize("pattern", [
     "第[0-9一二三四五六七八九十]+投票[站点]", "投票.{0,5}关门", r"\d{4}年", "(?i)cdc|疾控", r"\p{Han}{2}投票",
     "(投票|登记)(站|点)", "^通知", "(?P<where>学校|礼堂)门口", "a|投",
