@@ -117,7 +117,8 @@ def _shown(shown: Shown) -> dict[str, Any]:
                 "unmet": [str(each) for each in view.found.unmet], "why_not": list(view.why_not),
                 "terms": [_seen(each) for each in view.found.terms if each.occurs or each.elsewhere],
                 "excluded_by": [_seen(each) for each in view.found.excluded_by],
-                "condition": [{"depth": depth, "true": holds, "text": words} for depth, holds, words in view.condition],
+                "condition": [{"depth": each.depth, "holds": each.holds,
+                               "text": each.line.said.text if each.line else each.text} for each in view.condition],
             } for view in (*shown.matched, *shown.missed)]}
 
 

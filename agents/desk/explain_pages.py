@@ -20,7 +20,7 @@ from pipeline import explain_words
 from pipeline.explain import EventExplained, TextExplained, explain_event
 from pipeline.ids import digest
 from pipeline.model import SHADOW, EventHead, Millis, RawItem, Span, WarmEvent
-from pipeline.rulebook.schema import INTAKE, RuleBook
+from pipeline.rulebook.schema import INTAKE, RuleBook, WordList
 from pipeline.rulebook.shadow import as_if_live, live_name
 from pipeline.score.explained import Explained, Seen, Truth
 
@@ -40,15 +40,25 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """A line of a condition. holds: whether it is as the rule wants it; None of an alternative that is not needed."""
+
+    depth: int
+    holds: bool | None
+    text: str = ""
+    line: Line | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RuleView:
-    """A rule beside a text. condition: (depth, whether it is true, words)."""
+    """A rule beside a text."""
 
     found: Explained
     why_not: tuple[str, ...]
     spans: tuple[Span, ...]
     terms: tuple[Line, ...]
     exclude: tuple[Line, ...]
-    condition: tuple[tuple[int, bool, str], ...]
+    condition: tuple[Check, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +141,41 @@ def shown(found: TextExplained, book: RuleBook | None) -> Shown:
 
 def rule_view(found: Explained, book: RuleBook | None) -> RuleView:
     lists = rule_words.lists_of(book)
-    seen = [*found.terms, *_patterns(found.condition), *(found.excluded_by)]
+    seen = [*found.terms, *_patterns(found.condition), *found.excluded_by]
     spans = tuple(Span(found.subject, each.name, place.field, place.start, place.end)
                   for each in seen for place in each.places)
-    condition = tuple(explain_words.condition_lines(found.condition)) if found.condition is not None else ()
+    return RuleView(
+        found, tuple(explain_words.misses(found)), spans, tuple(_line(each, lists) for each in found.terms),
+        tuple(_line(each, lists) for each in found.excluded_by),
+        tuple(_checks(found.condition, lists)) if found.condition is not None else ())
 
-    def line(each: Seen) -> Line:
-        texts = tuple(dict.fromkeys(place.text for place in each.places))
-        return Line(rule_words.pattern(each.pattern, lists), each.weight, each.occurs, texts[:6],
-                    bool(each.elsewhere) and not each.occurs)
 
-    return RuleView(found, tuple(explain_words.misses(found)), spans, tuple(line(each) for each in found.terms),
-                    tuple(line(each) for each in found.excluded_by), condition)
+def _line(seen: Seen, lists: dict[str, WordList]) -> Line:
+    texts = tuple(dict.fromkeys(place.text for place in seen.places))
+    return Line(rule_words.pattern(seen.pattern, lists), seen.weight, seen.occurs, texts[:6],
+                bool(seen.elsewhere) and not seen.occurs)
+
+
+def _checks(truth: Truth, lists: dict[str, WordList], depth: int = 0, *, wanted: bool = True,
+            needed: bool = True) -> Iterator[Check]:
+    """A condition line by line. wanted: whether it shall be true; needed: whether all depends on this one."""
+    holds = truth.value is wanted
+    sign = holds if holds or needed else None
+    if truth.seen is not None:
+        yield Check(depth, sign, line=_line(truth.seen, lists))
+        return
+    parts = [(text, below) for text, below in (
+        ("全部出现", truth.all), ("至少出现一个", truth.any), ("一个都不能出现", truth.none)) if below]
+    if len(parts) > 1:
+        yield Check(depth, sign, "同时满足")
+        depth += 1
+    for text, below in parts:
+        values = [each.value for each in below]
+        fits = {"全部出现": all(values), "至少出现一个": any(values), "一个都不能出现": not any(values)}[text]
+        yield Check(depth, (fits if fits or needed else None) if wanted else None, text)
+        for each in below:
+            yield from _checks(each, lists, depth + 1, wanted=below is not truth.none,
+                               needed=below is not truth.any or not fits)
 
 
 def _patterns(truth: Truth | None) -> Iterator[Seen]:

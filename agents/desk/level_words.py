@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.model import EventHead, Evidence
+from pipeline.model import EventHead, Evidence, Factor
 from pipeline.notify import wording
 from pipeline.rulebook.factors import BY_NAME, written
 from pipeline.rulebook.schema import Level, Levels, Threshold
 
 
+def number(name: str, value: float) -> str:
+    """A factor's figure without its unit; a share as a percentage."""
+    if name == "negative":
+        return f"{value:.0%}"
+    return f"{value:,.0f}" if value >= 1000 else f"{round(value, 2):g}"
+
+
 def amount(name: str, value: float) -> str:
     """`10 条`, `4 个独立来源`, `负面占比 50%`, `主题影响 3 级`; an unknown name and figure as they are."""
+    known, said = BY_NAME.get(name), number(name, value)
     if name == "negative":
-        return f"负面占比 {value:.0%}"
+        return f"负面占比 {said}"
     if name == "impact":
-        return f"主题影响 {value:g} 级"
-    known = BY_NAME.get(name)
-    number = f"{value:,.0f}" if value >= 1000 else f"{round(value, 2):g}"
-    return f"{number} {known.unit}" if known else f"{name} {number}"
+        return f"主题影响 {said} 级"
+    return f"{said} {known.unit}" if known else f"{name} {said}"
 
 
 def title(name: str) -> str:
@@ -84,6 +90,14 @@ def missing(have: Evidence, ways: tuple[Threshold, ...]) -> str:
     if not all(lacks):
         return "条件已满足，等待下一次判定"
     return f"还差 {'，或 '.join('、'.join(amount(name, lack) for name, lack in each.items()) for each in lacks)}"
+
+
+def standing(have: Evidence) -> tuple[Factor, ...]:
+    """The figures that a level was decided on, each beside what was asked for; 0 where nothing was."""
+    if have.factors:
+        return have.factors
+    spread = (Factor("items", have.items, have.need_items), Factor("sources", have.sources, have.need_sources))
+    return (*spread, Factor("growth", have.growth, have.need_growth)) if have.growth or have.need_growth else spread
 
 
 def figures(have: Evidence) -> Mapping[str, float]:

@@ -44,8 +44,14 @@ def diff(visit: Visit) -> Response:
         gone = (after if old is not None else before)[:16]
         return visit.message("没有这份规则书", f"找不到规则书“{gone}”，请从历史里选两份。", 404, "/rules")
     found = rule_diff.changes(old, new)
-    files = [(file, list(group)) for file, group in groupby(found, key=lambda each: each.file)]
-    return visit.page("rules_diff.html", before=old.hash, after=new.hash, files=files, shown_change=_shown)
+    folders = [(folder, list(group)) for folder, group in groupby(found, key=_folder)]
+    return visit.page("rules_diff.html", before=old.hash, after=new.hash, folders=folders, shown_change=_shown)
+
+
+def _folder(change: rule_diff.Change) -> str:
+    """`subjects/` of what has a file of its own in it, else the file."""
+    folder, inside, _ = change.file.partition("/")
+    return folder + inside
 
 
 def _shown(change: rule_diff.Change, text: str) -> str:
