@@ -17,6 +17,7 @@ from agents.store.open_events import open_events
 from pipeline.errors import SettingsError
 from pipeline.model import LevelDecision, Millis, Raise, WarmEvent
 from pipeline.rulebook.schema import RuleBook
+from pipeline.track.rejudge import rejudged
 
 log = logging.getLogger("wenxun.rules")
 
@@ -32,7 +33,7 @@ class Impact:
     count: int = 0
 
 
-def impact(settings: Settings, before: RuleBook, after: RuleBook, now: Millis, *, judge: Judge | None = None) -> Impact:
+def impact(settings: Settings, before: RuleBook, after: RuleBook, now: Millis, *, judge: Judge = rejudged) -> Impact:
     """What the new book would raise at once. Blocks. None without an archive, or when it cannot be read: a rule change
     does not wait for a database."""
     if not may_raise(before, after):
@@ -40,7 +41,7 @@ def impact(settings: Settings, before: RuleBook, after: RuleBook, now: Millis, *
     try:
         if settings.store_url.startswith("sqlite") and not _there(settings):
             return Impact()
-        return _count(settings, after, now, judge or _rejudged())
+        return _count(settings, after, now, judge)
     except (SQLAlchemyError, SettingsError, OSError) as error:
         log.warning("rules: what book %s would raise is not known, the archive cannot be read (%s)", after.hash,
                     describe(error))
@@ -69,7 +70,7 @@ def _count(settings: Settings, after: RuleBook, now: Millis, judge: Judge) -> Im
         with engine.connect() as connection:
             for warm in open_events(connection, now, after.levels):
                 decision = judge(warm, after, now)
-                if decision is None or decision.level <= warm.head.level:
+                if decision is None or decision.level <= decision.previous:
                     continue
                 count += 1
                 if count <= SHOWN:
@@ -83,8 +84,3 @@ def _raise(warm: WarmEvent, decision: LevelDecision) -> Raise:
     head = warm.head
     return Raise(event_id=head.id, short=head.short, title=head.title, previous=head.level_name, level=decision.name)
 
-
-def _rejudged() -> Judge:
-    from pipeline.track.rejudge import rejudged
-
-    return rejudged

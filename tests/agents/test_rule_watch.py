@@ -7,92 +7,29 @@ import gc
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from agents import rule_dir, rule_feed, rule_watch
 from agents.bus import Bus
-from agents.clock import Clock
-from agents.deps import Deps
 from agents.embedded import embedded_broker
-from agents.metrics import Metrics
-from agents.rule_feed import Seen
 from agents.rule_files import load_book, starter_dir
 from agents.rule_watch import Watch
-from agents.settings import Settings
 from pipeline import topics
-from pipeline.model import Escalation, EscalationKind, Tick
+from pipeline.model import EscalationKind, Tick
 from pipeline.rulebook.schema import RuleBook
+from tests.agents.rule_kit import ZONE, FakeBus, deps_for, running, until, value, watching
 
-ZONE = "Asia/Shanghai"
 LIVE_SECONDS = 1.0
-
-
-class FakeBus:
-    """Remembers what was sent; refuses the first `away` sends, as a broker that is away does."""
-
-    def __init__(self, away: int = 0) -> None:
-        self.sent: list[Any] = []
-        self.away = away
-
-    async def send(self, topic: str, key: str, record: Any, *, ident: str, partition: int | None = None) -> None:
-        if self.away:
-            self.away -= 1
-            raise KafkaConnectionError("away")
-        self.sent.append(record)
-
-    @property
-    def books(self) -> list[RuleBook]:
-        return [record for record in self.sent if isinstance(record, RuleBook)]
-
-    @property
-    def notices(self) -> list[Escalation]:
-        return [record for record in self.sent if isinstance(record, Escalation)]
 
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
     shutil.copytree(starter_dir(), tmp_path / "rules")
     return tmp_path / "rules"
-
-
-def deps_for(rules: Path, bootstrap: str = "127.0.0.1:1") -> Deps:
-    settings = Settings(rules_dir=rules, data_dir=rules.parent / "data", bootstrap=bootstrap)
-    return Deps(settings, Clock(), Metrics())
-
-
-def value(deps: Deps, name: str, **labels: str) -> float | None:
-    return deps.metrics.registry.get_sample_value(f"wenxun_{name}", labels)
-
-
-async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "did not happen in time"
-        await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def running(work: Awaitable[None]) -> AsyncIterator[None]:
-    task = asyncio.ensure_future(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-@asynccontextmanager
-async def watching(rules: Path, in_force: RuleBook | None = None) -> AsyncIterator[tuple[Deps, FakeBus]]:
-    deps, bus = deps_for(rules), FakeBus()
-    async with running(Watch(deps, bus, Seen(book=in_force)).run()):  # type: ignore[arg-type]
-        yield deps, bus
 
 
 def break_file(rules: Path, name: str = "levels.yml") -> None:
