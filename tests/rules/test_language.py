@@ -139,7 +139,7 @@ def test_one_bad_field_does_not_hide_that_a_name_is_unknown() -> None:
                    roster=GOOD["roster.yml"].replace("members: [duty-a]", "members: [duty-a], start: '25:00'"),
                    routes=GOOD["routes.yml"].replace("duty", "dutty"))
     assert [line.split(" ")[0] for line in said.splitlines()] == [
-        "roster.yml:4:63:", "roster.yml:5:61:", "routes.yml:3:19:", "subjects/polling.yml:6:16:",
+        "roster.yml:4:63:", "roster.yml:5:61:", "routes.yml:3:21:", "subjects/polling.yml:6:16:",
         "subjects/polling.yml:7:9:", "words/venue.yml:2:8:"]
 
 
