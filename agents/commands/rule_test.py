@@ -28,7 +28,7 @@ from pipeline.rulebook.case_run import Result
 
 POLL_SECONDS = 0.3
 CLEAR = "\x1b[2J\x1b[3J\x1b[H"
-NONE = "tests/ 里还没有用例。照 wenxun init 写出的 tests/election.test.yml 写几个。"
+NONE = "tests/ 里还没有用例。照 wenxun init 写出的 tests/polling-place.test.yml 写几个。"
 
 
 def add(actions: Any) -> None:

@@ -33,9 +33,9 @@ def edit(path: Path, old: str, new: str) -> None:
 def test_init_writes_rules_that_are_right_at_once(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_book(rules, ZONE).hash == load_book(starter_dir(), ZONE).hash
     assert main(["rules", "check", str(rules)]) == 0
-    assert capsys.readouterr().out.startswith("规则没有问题：0 个来源，4 个主题，0 个词表，3 个级别")
+    assert capsys.readouterr().out.startswith("规则没有问题：0 个来源，8 个主题，3 个词表，3 个级别")
     assert main(["rules", "test", str(rules)]) == 0
-    assert "12 个用例全部通过" in capsys.readouterr().out
+    assert "44 个用例全部通过" in capsys.readouterr().out
 
 
 def test_init_brings_the_readme_the_schemas_and_the_cases(rules: Path) -> None:
@@ -80,7 +80,8 @@ def test_check_says_every_problem_and_how_many(rules: Path, capsys: pytest.Captu
 
 
 def test_check_reads_the_cases_too(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edit(rules / "tests" / "election.test.yml", "subjects: [procedure-rumour]", "subjects: [procedure-rumor]")
+    edit(rules / "tests" / "procedure-rumour.test.yml", "subjects: [procedure-rumour]",
+         "subjects: [procedure-rumor]")
     assert main(["rules", "check", str(rules)]) == 1
     assert "没有名为“procedure-rumor”的主题。 是不是 procedure-rumour？" in capsys.readouterr().err
 
@@ -90,8 +91,8 @@ def test_a_changed_threshold_fails_a_case_and_says_where(rules: Path, capsys: py
     assert main(["rules", "test", str(rules)]) == 1
     out = capsys.readouterr().out
     assert "✗ 两小时内十条、四家来源，升为较大" in out and "应为 较大，实为 一般" in out
-    assert "12 个用例，1 个没有通过" in out
-    assert re.search(r"tests/election\.test\.yml:\d+:\d+: cases\[9\]\.levels\.polling-place: ", out)
+    assert "44 个用例，1 个没有通过" in out
+    assert re.search(r"tests/levels\.test\.yml:\d+:\d+: cases\[4\]\.levels\.polling-place: ", out)
 
 
 def test_a_case_that_fails_shows_which_words_matched(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,11 +101,11 @@ def test_a_case_that_fails_shows_which_words_matched(rules: Path, capsys: pytest
     edit(rules / "subjects" / "safety.yml", "{text: 疏散, weight: 0.9}", "{text: 失联, weight: 0.9}")
     assert main(["rules", "test", str(rules)]) == 1
     out = capsys.readouterr().out
-    assert "应为 [polling-place, safety]，实为 [polling-place]（polling-place 匹配了 投票、投票点" in out
+    assert "应为 [polling-place, safety]，实为 [polling-place]（polling-place 匹配了 @venue、投票" in out
 
 
 def test_a_case_may_expect_sentiment_and_questions(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edit(rules / "tests" / "election.test.yml", "polarity: negative\n        question: false",
+    edit(rules / "tests" / "service-complaint.test.yml", "polarity: negative\n        question: false",
          "polarity: positive\n        question: true")
     assert main(["rules", "test", str(rules)]) == 1
     out = capsys.readouterr().out
