@@ -186,6 +186,7 @@ class _Told(io.BufferedIOBase):
 
 def parts_of_archive(url: str, since: Millis, until: Millis) -> Iterator[Archived]:
     with _engine(url).connect() as connection:
-        for number, part in enumerate(history_reads.slices(connection, since, until, PART_ITEMS)):
-            yield Archived(url, number, part)
+        parts = list(history_reads.slices(connection, since, until, PART_ITEMS))
+    for number, part in enumerate(parts):
+        yield Archived(url, number, part)
 
