@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline.rulebook.schema import Condition, Subject
-from pipeline.score.index import Index, Sight, field_of
+from pipeline.score.index import Index, Sight
+from pipeline.score.patterns import field_of
 
 Test = Callable[[Sight], bool]
 

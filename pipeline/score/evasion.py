@@ -19,9 +19,11 @@ _HAN = "\u3400-\u9fff\U00020000-\U0003ffff"
 _LETTER = "a-zA-Z"
 _STRONG = r".*\-_/\\|~^•"
 _SIGNS = _STRONG + "·・‧+=& "
-_PULLED = re.compile(
-    f"(?<=[{_HAN}])[{_SIGNS}]{{1,3}}(?=[{_HAN}])|"
-    f"(?<=(?<![{_LETTER}0-9])[{_LETTER}])[{_SIGNS}]{{1,3}}(?=[{_LETTER}](?![{_LETTER}0-9]))")
+_RUN = re.compile(f"[{_SIGNS}]+")
+_BETWEEN = re.compile(f"[{_HAN}]|(?<![{_LETTER}0-9])[{_LETTER}](?![{_LETTER}0-9])")
+"""A Chinese character, or a letter that stands alone."""
+MAX_SIGNS = 3
+LATIN = "z"
 _SINGLE = re.compile(f"[{_STRONG}]")
 _BESIDE = re.compile(f"[{_HAN}{_LETTER}0-9]")
 
@@ -58,7 +60,7 @@ class Rejoined:
 
     def _is_word(self, first: int, last: int, length: int, start: int, end: int) -> bool:
         complete = last - first == length - 1
-        if self._whole[start] < "\u0250":
+        if self._whole[start] <= LATIN:
             return complete and length > 2
         if all(self._strong[first:last]):
             return True
@@ -71,5 +73,16 @@ class Rejoined:
 
 def rejoined(text: str) -> Rejoined | None:
     """The text put together again; None for most texts: nothing in them is pulled apart."""
-    gaps = [found.span() for found in _PULLED.finditer(text)]
+    if _RUN.search(text) is None:
+        return None
+    gaps = [span for found in _RUN.finditer(text) if _pulls(text, *(span := found.span()))]
     return Rejoined(text, gaps) if gaps else None
+
+
+def _pulls(text: str, start: int, end: int) -> bool:
+    """Whether signs may stand inside a word: few, and of one script on both sides."""
+    if not start or end == len(text) or end - start > MAX_SIGNS:
+        return False
+    if (text[start - 1] <= LATIN) != (text[end] <= LATIN):
+        return False
+    return _BETWEEN.match(text, start - 1) is not None and _BETWEEN.match(text, end) is not None

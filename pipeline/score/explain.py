@@ -7,7 +7,8 @@ from itertools import islice
 from pipeline.rulebook.schema import Condition, Pattern, Status, Subject, Term
 from pipeline.score.explained import MAX_PLACES, Explained, Place, Seen, Truth, Unmet
 from pipeline.score.fields import Fields
-from pipeline.score.index import ROUNDING, Index, Sight, field_of
+from pipeline.score.index import ROUNDING, Index, Sight
+from pipeline.score.patterns import field_of
 
 
 def explained(rule: Subject, index: Index, sight: Sight, fields: Fields, shut: tuple[Unmet, ...],

@@ -18,17 +18,19 @@ MAX_FOUND = 50
 MAX_IN_SET, MAX_PROGRAMS = 250, 20_000
 """Expressions of a set, and instructions of their programs: a set that is too large throws its states away all the
 time, or finds nothing without a word."""
+MAX_ANCHORS = 20
 SET_MEMORY = 64 * 1024 * 1024
 
 _RANGE = re.compile(r"([^\\\[\]-])-([^\\\[\]-])")
-_ANCHOR = re.compile("[\u3400-\u9fff]+")
+_HAN = re.compile("[\u3400-\u9fff]")
+OPTIONAL = ("?", "*", "{")
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|.", re.DOTALL)
 
 
 class Expression:
-    """A rule's expression, folded and compiled. anchor: Chinese characters that every match has; may be empty."""
+    """A rule's expression, folded and compiled. anchors: Chinese words one of which every match has; may be empty."""
 
-    __slots__ = ("_compiled", "anchor", "size", "source")
+    __slots__ = ("_compiled", "anchors", "size", "source")
 
     def __init__(self, regex: str, spelling: Spelling) -> None:
         how = options()
@@ -36,7 +38,7 @@ class Expression:
         self.source = fold_regex(regex, spelling)
         self._compiled = re2.compile(self.source, how)
         self.size: int = self._compiled.programsize
-        self.anchor = anchor(self.source)
+        self.anchors = anchors(self.source)
 
     def find(self, text: str, base: int) -> Iterator[tuple[int, int]]:
         """Places, `base` added to each; not the empty ones."""
@@ -48,7 +50,7 @@ class Expression:
 
 
 class Together:
-    """Expressions without an anchor: one pass says which of them match. spelling.case as in Expression."""
+    """Expressions without anchors: one pass says which of them match. spelling.case as in Expression."""
 
     def __init__(self, expressions: dict[int, Expression], spelling: Spelling) -> None:
         self._sets: list[tuple[Any, list[int]]] = []
@@ -111,19 +113,50 @@ def _escaped(folded: str) -> str:
     return f"\\{folded}" if folded.isascii() and folded and not folded.isalnum() and not folded.isspace() else folded
 
 
-def anchor(regex: str) -> str:
-    """The longest run of Chinese characters outside of groups that every match must have; empty if none is certain."""
-    depth = 0
-    run, best = "", ""
-    for found in _TOKEN.finditer(regex):
-        sign = found[0]
-        if depth == 0 and _ANCHOR.fullmatch(sign):
-            run += sign
-            continue
-        if sign in ("?", "*", "{"):
-            run = run[:-1]
-        best, run = max(best, run, key=len), ""
-        depth += (sign == "(") - (sign == ")")
-        if sign == "|" and depth == 0 or sign == "\\Q":
-            return ""
-    return max(best, run, key=len)
+def anchors(regex: str) -> tuple[str, ...]:
+    """Words of Chinese characters one of which every match has; empty if none are certain."""
+    if r"\Q" in regex or "(?P<" in regex or "(?<" in regex:
+        return ()
+    return _Anchors([found[0] for found in _TOKEN.finditer(regex)]).alternatives()
+
+
+class _Anchors:
+    """Reads an expression once, from its beginning."""
+
+    def __init__(self, signs: list[str]) -> None:
+        self._signs = signs
+        self._next = 0
+
+    def alternatives(self) -> tuple[str, ...]:
+        """Of what stands here, up to the bracket that ends it: the words of all its branches."""
+        branches = [self._branch()]
+        while self._peek() == "|":
+            self._next += 1
+            branches.append(self._branch())
+        every = tuple(dict.fromkeys(word for branch in branches for word in branch))
+        return every if all(branches) and len(every) <= MAX_ANCHORS else ()
+
+    def _branch(self) -> tuple[str, ...]:
+        """The best of what must be there one after another: the longest."""
+        best: tuple[str, ...] = ()
+        run = ""
+        while (sign := self._peek()) not in ("", "|", ")"):
+            self._next += 1
+            if _HAN.fullmatch(sign):
+                run += sign
+                continue
+            if sign in OPTIONAL:
+                run = run[:-1]
+            best, run = _better(best, (run,)), ""
+            if sign == "(":
+                inside = self.alternatives()
+                self._next += 1
+                best = best if self._peek() in OPTIONAL else _better(best, inside)
+        return _better(best, (run,))
+
+    def _peek(self) -> str:
+        return self._signs[self._next] if self._next < len(self._signs) else ""
+
+
+def _better(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return max(one, other, key=lambda words: min(map(len, words), default=0)) if any(other) else one

@@ -9,11 +9,13 @@ from itertools import takewhile
 from typing import Any
 
 from pipeline.fold import Spelling, fold_term
-from pipeline.rulebook.schema import Condition, Fold, Pattern, Subject, Term
+from pipeline.rulebook.schema import Fold, Pattern, Subject, Term
 from pipeline.score.expressions import Expression
 from pipeline.score.fields import Fields, Spelled
-from pipeline.score.near import Nearness, Spot
+from pipeline.score.near import Nearness
+from pipeline.score.patterns import field_of, patterns_in
 from pipeline.score.scan import Found, Scanner
+from pipeline.score.segment import Segmenter
 
 ROUNDING = 1e-9
 """Weights that add up to the threshold reach it, whatever binary fractions make of them."""
@@ -47,6 +49,10 @@ class Sight:
 
     def __init__(self, found: Found, spelled: list[Spelled], index: Index) -> None:
         self.found, self._spelled, self._index = found, spelled, index
+
+    @classmethod
+    def of_nothing(cls, index: Index) -> Sight:
+        return cls({}, [], index)
 
     def occurs(self, slot: int, field: str = "") -> bool:
         spots = self.found.get(slot)
@@ -86,12 +92,11 @@ class Index:
         for scanner in self._all:
             scanner.ready()
 
-    def look(self, fields: Fields, at_word_edge: Callable[[Spelled, Spot], bool]) -> Sight:
+    def look(self, fields: Fields, segmenter: Callable[[], Segmenter]) -> Sight | None:
+        """None for most items: nothing occurs in them. segmenter: cuts where a pattern asks for word edges."""
         found: Found = {}
-        spelled = [fields.spelled(scanner.spelling) for scanner in self._all]
-        for scanner, each in zip(self._all, spelled, strict=True):
-            scanner.scan(each, found, at_word_edge)
-        return Sight(found, spelled, self)
+        spelled = [scanner.scan(fields, found, segmenter) for scanner in self._all]
+        return Sight(found, spelled, self) if found else None
 
     def slot(self, pattern: Pattern, fold: Fold) -> int:
         """The number of a pattern under a subject's folding; a new one the first time."""
@@ -143,22 +148,3 @@ class Index:
                 return                                  # written twice, counted once
         weight = pattern.weight if isinstance(pattern, Term) else 0.0
         uses.append(Use(number, slot, role, weight, pattern.name, field))
-
-
-def field_of(pattern: Pattern, subject: Subject) -> str | None:
-    """The one field that a pattern is looked for in; empty: both; None: its field is out of the subject's scope."""
-    if pattern.field:
-        return pattern.field if pattern.field in subject.scope else None
-    return "" if len(set(subject.scope)) != 1 else subject.scope[0]
-
-
-def patterns_in(condition: Condition | None, helps: bool = True) -> Iterator[tuple[Pattern, bool]]:
-    """Every pattern of a condition, and whether its occurrence helps to make the whole true."""
-    if condition is None:
-        return
-    if condition.pattern is not None:
-        yield condition.pattern, helps
-    for each in (*condition.all, *condition.any):
-        yield from patterns_in(each, helps)
-    for each in condition.none:
-        yield from patterns_in(each, not helps)

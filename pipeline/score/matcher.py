@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 from pipeline.model import Millis, Span
 from pipeline.rulebook.schema import RuleBook, Status, Subject
 from pipeline.score.conditions import Test, compiled
-from pipeline.score.edges import Edges
 from pipeline.score.explain import explained
 from pipeline.score.explained import Explained
 from pipeline.score.fields import Fields
@@ -58,15 +57,17 @@ class Matcher:
         self._index = Index(self._subjects, _lists(book))
         zone = ZoneInfo(book.timezone)
         self._rules = [self._rule(each, zone) for each in self._subjects]
-        nothing = Sight({}, [], self._index)
+        nothing = Sight.of_nothing(self._index)
         self._always = [number for number, rule in enumerate(self._rules)
                         if not rule.counts and rule.test is not None and rule.test(nothing)]
 
     def match(self, fields: Fields, at: Millis, group: str = "") -> list[Match]:
         """Matches of an item of this source group, first seen `at`, in the book's order of subjects."""
-        sight = self._look(fields, self._index)
-        if not sight.found and not self._always:
-            return []
+        sight = self._index.look(fields, self._words)
+        if sight is None:
+            if not self._always:
+                return []
+            sight = Sight.of_nothing(self._index)
         touched: dict[int, list[Use]] = {number: [] for number in self._always}
         uses_of = self._index.uses
         for slot in sight.found:
@@ -78,14 +79,11 @@ class Matcher:
 
     def explain(self, fields: Fields, at: Millis, group: str = "", subjects: Collection[str] = ()) -> list[Explained]:
         """Every subject of the book, retired ones too, of which anything occurs in the item, and those named."""
-        sight = self._look(fields, self._whole_index)
+        sight = self._whole_index.look(fields, self._words) or Sight.of_nothing(self._whole_index)
         touched = {use.subject for slot in sight.found for use in self._whole_index.uses[slot]}
         zone = ZoneInfo(self._book.timezone)
         return [explained(each, self._whole_index, sight, fields, gate_of(each, zone).unmet(at, group), group)
                 for number, each in enumerate(self._book.subjects) if number in touched or each.id in subjects]
-
-    def _look(self, fields: Fields, index: Index) -> Sight:
-        return index.look(fields, Edges(fields, self._words).at)
 
     def _words(self) -> Segmenter:
         """Built when it is first needed: few books ask for word edges."""

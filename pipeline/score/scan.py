@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
-from pipeline.fold import Spelling, fold_term
+from pipeline.fold import SAME, Spelling, fold_term
 from pipeline.score.evasion import rejoined
 from pipeline.score.expressions import Expression, Together
-from pipeline.score.fields import BETWEEN, Spelled
+from pipeline.score.fields import BETWEEN, Fields, Spelled
 from pipeline.score.near import STOP, Nearness, Spot
+from pipeline.score.segment import Segmenter
 
 Found = dict[int, list[Spot]]
 """Slot -> its places in `joined` of its spelling, in no order; of a `near`, the words of its first place in each field.
@@ -32,6 +33,7 @@ class Scanner:
 
     def __init__(self, spelling: Spelling) -> None:
         self.spelling = spelling
+        self._usual = spelling == SAME
         self._atoms: dict[str, int] = {}
         self._plain: list[list[int]] = []
         self._pulled: list[list[int]] = []
@@ -61,8 +63,8 @@ class Scanner:
 
     def add_regex(self, slot: int, anchor_slot: int, expression: Expression) -> None:
         self._expressions[slot] = expression
-        if expression.anchor:
-            self.add_words(anchor_slot, (expression.anchor,), evasion=False)
+        if expression.anchors:
+            self.add_words(anchor_slot, expression.anchors, evasion=False)
             self._feeds[anchor_slot].append(slot)
 
     def only_words(self, slot: int) -> None:
@@ -77,10 +79,11 @@ class Scanner:
         self._automaton = AhoCorasick(texts, matchkind=MatchKind.Standard, store_patterns=False) if texts else None
         self._evasion = any(self._pulled)
         self._together = Together(
-            {slot: each for slot, each in self._expressions.items() if not each.anchor}, self.spelling)
+            {slot: each for slot, each in self._expressions.items() if not each.anchors}, self.spelling)
 
-    def scan(self, spelled: Spelled, found: Found, at_word_edge: Callable[[Spelled, Spot], bool]) -> None:
-        """Add what occurs to `found`."""
+    def scan(self, fields: Fields, found: Found, segmenter: Callable[[], Segmenter]) -> Spelled:
+        """Add what occurs to `found`, as places of what is returned."""
+        spelled = fields.usual if self._usual else fields.spelled(self.spelling)
         text = spelled.joined
         before = len(found)
         if self._automaton is not None:
@@ -98,7 +101,12 @@ class Scanner:
         if self._together.any:
             self._find_unanchored(spelled, found)
         if len(found) > before:
-            self._follow(spelled, found, at_word_edge)
+            if self._at_word_edges:
+                self._keep_words(fields, spelled, found, segmenter)
+            if self._feeds:
+                self._follow(spelled, found)
+                self._keep_words(fields, spelled, found, segmenter)
+        return spelled
 
     def _in_parts(self, text: str, found: Found) -> None:
         assert self._automaton is not None
@@ -132,22 +140,16 @@ class Scanner:
             for slot in self._together.candidates(text) if text else ():
                 found.setdefault(slot, []).extend(self._expressions[slot].find(text, base))
 
-    def _follow(self, spelled: Spelled, found: Found, at_word_edge: Callable[[Spelled, Spot], bool]) -> None:
-        """What depends on the words that occurred: word edges, then expressions and words near each other."""
-        if self._at_word_edges:
-            self._keep_words(spelled, found, at_word_edge)
-        if not self._feeds:
-            return
+    def _follow(self, spelled: Spelled, found: Found) -> None:
+        """Expressions whose words occurred, and words near each other."""
         for slot in sorted(each for word in self._feeds.keys() & found.keys() for each in self._feeds[word]):
             spots = self._near_places(slot, spelled, found) if slot in self._near else self._matches(slot, spelled)
             if spots:
                 found[slot] = spots
-        if self._at_word_edges:
-            self._keep_words(spelled, found, at_word_edge)
 
-    def _keep_words(self, spelled: Spelled, found: Found, at_word_edge: Callable[[Spelled, Spot], bool]) -> None:
+    def _keep_words(self, fields: Fields, spelled: Spelled, found: Found, segmenter: Callable[[], Segmenter]) -> None:
         for slot in self._at_word_edges & found.keys():
-            found[slot] = [spot for spot in found[slot] if at_word_edge(spelled, spot)]
+            found[slot] = [spot for spot in found[slot] if fields.at_word_edges(spelled, spot, segmenter)]
             if not found[slot]:
                 del found[slot]
 

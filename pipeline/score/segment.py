@@ -1,24 +1,24 @@
 """Words of a text, and the heaviest of them as numbers for similarity. The only place that knows jieba.
 
-One dictionary per rule book: jieba's, with the book's terms added (never to jieba itself: that changes the process). It
-is read from the package, not from the cache file that jieba keeps in a world-writable temporary folder. The best path
-is the one jieba finds (most probable words, without the HMM), but with logarithms made once: some three times as fast.
+One dictionary per rule book: jieba's, with the book's words added (never to jieba itself: that changes the process). It
+is read from the package's data, not from the cache file that jieba keeps in a world-writable temporary folder. The best
+path is the one jieba finds (most probable words, without the HMM), with logarithms made once: some three times as fast.
 What the HMM is for, names that no dictionary has, is done by pairs: neighbouring single characters count as a word.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from math import log
 from pathlib import Path
-from typing import Any
 
-from pipeline.fold import fold_term
-from pipeline.rulebook.schema import RuleBook
+from pipeline.fold import fold_term, simplified
+from pipeline.rulebook.schema import RuleBook, Status
+from pipeline.score.patterns import patterns_in
 from pipeline.score.stopwords import STOPWORDS
 
 MAX_TERMS = 16
@@ -40,29 +40,46 @@ _NUMBER = re.compile(r"[0-9.\-_]+")
 
 
 @cache
-def _jieba() -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")     # jieba 0.42.1 has invalid escapes and imports pkg_resources
-        import jieba
-    jieba.setLogLevel(60)          # says where its cache is at every start
-    return jieba
+def _files() -> Path:
+    """Where jieba's data is. It is not imported: that takes long, and only its words are used."""
+    found = find_spec("jieba")
+    if found is None or not found.submodule_search_locations:
+        raise ImportError("jieba is not installed")
+    return Path(found.submodule_search_locations[0])
 
 
 @cache
 def _dictionary() -> dict[str, float]:
     """Word -> logarithm of its probability (below 0); the beginning of a word that is none itself -> 0."""
-    tokenizer = _jieba().Tokenizer()
-    frequencies, total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
-    log_total = log(total)
-    return {word: log(frequency) - log_total if frequency else 0.0 for word, frequency in frequencies.items()}
+    parts = (_files() / "dict.txt").read_text("utf-8").split()              # word, frequency, kind
+    words, written = parts[0::3], parts[1::3]
+    frequencies = {each: int(each) for each in set(written)}
+    log_total = log(sum(map(frequencies.__getitem__, written)))
+    logarithms = {each: log(value) - log_total if value else 0.0 for each, value in frequencies.items()}
+    values = dict.fromkeys((word[:end] for word in words for end in range(1, len(word))), 0.0)
+    values.update(zip(words, map(logarithms.__getitem__, written), strict=True))
+    for word in _folding_words(words):
+        folded = fold_term(word)
+        for end in range(1, len(folded)):
+            values.setdefault(folded[:end], 0.0)
+        values[folded] = values.get(folded) or values[word]
+    return values
+
+
+def _folding_words(words: Iterable[str]) -> list[str]:
+    """Words with characters that folding simplifies (乾隆): texts are cut after they are folded."""
+    traditional = frozenset(simplified())
+    return [word for word in words if not traditional.isdisjoint(word)]
 
 
 @cache
 def _idf() -> dict[str, float]:
     """Word -> inverse document frequency, as jieba ships it."""
-    path = Path(_jieba().__file__).with_name("analyse") / "idf.txt"
-    with path.open(encoding="utf-8") as lines:
-        return {word: float(value) for word, _, value in (line.rstrip("\n").partition(" ") for line in lines)}
+    parts = (_files() / "analyse" / "idf.txt").read_text("utf-8").split()
+    values = dict(zip(parts[0::2], map(float, parts[1::2]), strict=True))
+    for word in _folding_words(list(values)):
+        values.setdefault(fold_term(word), values[word])
+    return values
 
 
 @cache
@@ -72,9 +89,24 @@ def _median_idf() -> float:
 
 
 def own_words(book: RuleBook) -> frozenset[str]:
-    """The words that a book adds to the dictionary. A text without any of them is cut the same under every book."""
-    terms = (fold_term(term.text) for subject in book.subjects for term in subject.terms)
-    return frozenset(word for word in terms if len(word) > 1 and _CHINESE.fullmatch(word))
+    """The words that a book adds to the dictionary. A text without any of them is cut the same under every book.
+
+    Not those that somewhere ask for word edges: they would make their own.
+    """
+    lists = {each.id: each.words for each in book.lists}
+    words: set[str] = set()
+    asked: set[str] = set()
+    for subject in book.subjects:
+        if subject.status is Status.RETIRED:
+            continue
+        for pattern, helps in (*((term, True) for term in subject.terms), *patterns_in(subject.match)):
+            named = pattern.near.words if pattern.near else lists.get(pattern.list, (pattern.text,))
+            folded = {fold_term(word) for word in named}
+            if helps:
+                words |= folded
+            if pattern.word:
+                asked |= folded
+    return frozenset(word for word in words - asked if len(word) > 1 and _CHINESE.fullmatch(word))
 
 
 class Segmenter:
