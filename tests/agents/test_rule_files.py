@@ -101,7 +101,7 @@ def test_a_case_that_fails_shows_which_words_matched(rules: Path, capsys: pytest
     edit(rules / "subjects" / "safety.yml", "{text: 疏散, weight: 0.9}", "{text: 失联, weight: 0.9}")
     assert main(["rules", "test", str(rules)]) == 1
     out = capsys.readouterr().out
-    assert "应为 [polling-place, safety]，实为 [polling-place]（polling-place 匹配了 @venue、投票" in out
+    assert "应为 [polling-place, safety]，实为 [polling-place]（polling-place 匹配了 投票、@venue" in out
 
 
 def test_a_case_may_expect_sentiment_and_questions(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
