@@ -63,6 +63,8 @@ class Sight:
 
     def places(self, slot: int, field: str = "") -> Iterator[tuple[str, int, int]]:
         """Field and place in the original of each occurrence, in their order; in one field if one is given."""
+        if slot not in self.found:
+            return
         spelled = self._spelled[self._index.scanner_of[slot]]
         for spot in sorted(set(self.found.get(slot, ()))):
             place = spelled.place(*spot)
