@@ -116,10 +116,10 @@ class History:
     def keep(self, line: Line, texts: Mapping[str, str] | None = None) -> None:
         """Write a line, and the book's texts if they are given. Raises OSError."""
         with self._alone():
+            lines = self.lines()
             if texts is not None:
                 content = gzip.compress(msgspec.json.encode(dict(sorted(texts.items()))), 5, mtime=0)
                 _write(self._path(line.hash), content)
-            lines = self.lines()
             if not (lines and (lines[0].hash, lines[0].what, lines[0].by) == (line.hash, line.what, line.by)):
                 lines.insert(0, line)
             self._prune(lines)

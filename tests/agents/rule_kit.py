@@ -42,8 +42,9 @@ class FakeBus:
 
     @property
     def state(self) -> RulesState:
-        """The newest."""
-        return [record for record in self.sent if isinstance(record, RulesState)][-1]
+        """The newest; an empty one while nothing was said."""
+        said = [record for record in self.sent if isinstance(record, RulesState)]
+        return said[-1] if said else RulesState(at=0, in_force="", read_at=0)
 
     @property
     def notices(self) -> list[Escalation]:

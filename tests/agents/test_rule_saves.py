@@ -217,7 +217,7 @@ async def test_a_file_written_slowly_is_not_published_half_though_its_half_would
 
 async def test_files_that_change_once_each_are_waited_for(rules: Path) -> None:
     """A checkout that takes longer than a restless file is waited for: no book of half of it."""
-    many_files(rules, 40, 1)
+    many_files(rules, 40, 2)
     async with watching(rules) as (_, bus):
         await until(lambda: bus.books)
         for path in sorted((rules / "subjects").glob("m*.yml")):
