@@ -58,4 +58,6 @@ def write(connection: Connection, at: Millis, account: str, action: str, about: 
 def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless its key is there; whether it was inserted. One statement: safe against another writer."""
     make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(make(table).values(**row).on_conflict_do_nothing()).rowcount == 1
+    key = next(iter(table.primary_key))                 # PostgreSQL's count of rows is not to be had of an INSERT
+    written = connection.execute(make(table).values(**row).on_conflict_do_nothing().returning(key))
+    return written.first() is not None
