@@ -10,16 +10,20 @@ from agents.store import schema
 from pipeline.ids import digest
 from pipeline.model import EventHead, Raise, RulesState, Worker
 from pipeline.rulebook.schema import (
+    HOUR,
     NEVER,
     Active,
     Condition,
     Fold,
+    LevelOverride,
+    Levels,
     Near,
     Pattern,
     RuleBook,
     Status,
     Subject,
     Term,
+    Threshold,
     WordList,
 )
 from tests.desk import seed
@@ -66,8 +70,10 @@ PAST = Subject(
 
 
 def book(**changes: Any) -> RuleBook:
-    polling = seed.book().subjects[0]
-    return seed.book(**{"subjects": (polling, CLOSING, TRYING, OLD, PAST), "lists": LISTS, **changes})
+    polling, ladder = seed.book().subjects[0], seed.book().levels.ladder
+    wide = LevelOverride(subject="*", enter={"一般": (Threshold(items=8, sources=4, window=2 * HOUR),)})
+    return seed.book(**{
+        "levels": Levels(ladder=ladder, overrides=(wide,)), "subjects": (polling, CLOSING, TRYING, OLD, PAST), "lists": LISTS, **changes})
 
 
 def state(**changes: Any) -> RulesState:
