@@ -263,7 +263,8 @@ def test_no_tick_lowers_a_level_while_items_wait(rules: RuleBook, items: list[Sc
 @given(st.text(min_size=1, max_size=300), st.integers(0, 40))
 def test_an_item_row_takes_at_most_two_hundred_bytes_whatever_its_source_is_called(origin: str, terms: int):
     words = tuple(range(4_294_967_295 - min(terms, 16), 4_294_967_295))
-    item = replace(scored_item("f" * 20, origin=origin), terms=tuple((word, 255) for word in words))
+    item = replace(scored_item("f" * 20, origin=origin, negative=True), terms=tuple((word, 255) for word in words),
+                   group="本地论坛和贴吧")
     table = Table()
     table(scored_batch(item))
     assert max(len(value) for key, value in table.rows.items() if key.startswith(b"i|")) <= 200
