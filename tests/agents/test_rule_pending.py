@@ -35,13 +35,14 @@ def rules(tmp_path: Path) -> Path:
     return tmp_path / "rules"
 
 
-def event(ident: str, **changes: Any) -> EventHead:
-    """Watched: two items of two sources within an hour, under every level of the starter rules."""
-    rows = tuple(MemberRow(f"{ident}-{n}", NOON - n * MINUTE, f"s{n}.example", 0, ((n, 100),)) for n in range(2))
+def event(ident: str, *, shift: int = 0, **changes: Any) -> EventHead:
+    """Watched: two items of two sources within an hour, under every level of the starter rules. shift: of its times."""
+    now = NOON + shift
+    rows = tuple(MemberRow(f"{ident}-{n}", now - n * MINUTE, f"s{n}.example", 0, ((n, 100),)) for n in range(2))
     values: dict[str, Any] = {
         "subject": "polling-place", "key": "polling-place", "status": EventStatus.WATCHING, "level": 0,
-        "level_name": "", "peak": 0, "raises": 0, "number": 0, "items": 2, "sources": 2, "opened_at": NOON,
-        "changed_at": NOON, "first_item_at": NOON - MINUTE, "last_item_at": NOON, "joined": rows,
+        "level_name": "", "peak": 0, "raises": 0, "number": 0, "items": 2, "sources": 2, "opened_at": now,
+        "changed_at": now, "first_item_at": now - MINUTE, "last_item_at": now, "joined": rows,
         "floor_at": 0, **changes}
     return messages.head(ident, version=2, **values)
 
