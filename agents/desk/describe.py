@@ -40,6 +40,7 @@ class Names:
         self.levels = book.levels if book else NO_LEVELS
         beside = book.shadow.subjects if book and book.shadow else ()
         self._subjects = {each.id: each.title for each in (*beside, *(book.subjects if book else ()))}
+        self._lists = {each.id: each.title for each in book.lists} if book else {}
         self._sources = {each.id: each.name for each in (INTAKE, *(book.sources if book else ()))}
         people = {each.id: each.name for each in book.roster.people} if book else {}
         teams = {each.id: each.name for each in book.roster.teams} if book else {}
@@ -51,6 +52,10 @@ class Names:
         plain = live_name(ident)
         title = "未归类话题" if plain == OPEN_SUBJECT else self._subjects.get(plain, plain)
         return title if plain == ident else f"{title}（影子）"
+
+    def term(self, name: str) -> str:
+        """What a span calls its pattern, with a word list by its title."""
+        return f"词表：{self._lists.get(name[1:], name[1:])}" if name.startswith("@") else name
 
     def source(self, ident: str) -> str:
         return self._sources.get(ident, ident)

@@ -142,7 +142,7 @@ def shown(found: TextExplained, book: RuleBook | None) -> Shown:
 def rule_view(found: Explained, book: RuleBook | None) -> RuleView:
     lists = rule_words.lists_of(book)
     seen = [*found.terms, *_patterns(found.condition), *found.excluded_by]
-    spans = tuple(Span(found.subject, each.name, place.field, place.start, place.end)
+    spans = tuple(Span(found.subject, rule_words.pattern(each.pattern, lists).text, place.field, place.start, place.end)
                   for each in seen for place in each.places)
     return RuleView(
         found, tuple(explain_words.misses(found)), spans, tuple(_line(each, lists) for each in found.terms),

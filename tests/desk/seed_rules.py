@@ -73,7 +73,8 @@ def book(**changes: Any) -> RuleBook:
     polling, ladder = seed.book().subjects[0], seed.book().levels.ladder
     wide = LevelOverride(subject="*", enter={"一般": (Threshold(items=8, sources=4, window=2 * HOUR),)})
     return seed.book(**{
-        "levels": Levels(ladder=ladder, overrides=(wide,)), "subjects": (polling, CLOSING, TRYING, OLD, PAST), "lists": LISTS, **changes})
+        "levels": Levels(ladder=ladder, overrides=(wide,)), "lists": LISTS,
+        "subjects": (polling, CLOSING, TRYING, OLD, PAST), **changes})
 
 
 def state(**changes: Any) -> RulesState:
