@@ -67,7 +67,7 @@ def compose(file: str, text: str) -> tuple[Node | None, list[Problem]]:
         return None, [Problem(file, 1, 1, "", "文件超过 1 MiB。", "把内容拆成几个文件，或删去用不到的条目")]
     reader = _Composer(file)
     try:
-        node = reader.document(yaml.parse(text, Loader=_LOADER))
+        node = reader.document(iter(_LOADER(text).get_event, None))
     except _Stop:
         node = None
     except UnicodeEncodeError:
@@ -99,20 +99,23 @@ class _Composer:
         return None if isinstance(root, Scalar) and root.empty else root
 
     def _node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
-        self._refuse(event, depth)
-        mark = self._mark(event)
-        if isinstance(event, yaml.ScalarEvent):
+        kind = type(event)
+        if kind is yaml.AliasEvent or event.anchor or event.tag or depth > MAX_DEPTH:
+            self._refuse(event, depth)
+        place = event.start_mark
+        mark = Mark(self.file, place.line + 1, place.column + 1)
+        if kind is yaml.ScalarEvent:
             return Scalar(mark, event.value, event.style in (None, ""))
-        if isinstance(event, yaml.SequenceStartEvent):
+        if kind is yaml.SequenceStartEvent:
             sequence = Sequence(mark)
-            while not isinstance(following := next(events), yaml.SequenceEndEvent):
+            while type(following := next(events)) is not yaml.SequenceEndEvent:
                 sequence.items.append(self._node(following, events, depth + 1))
             return sequence
         return self._mapping(Mapping(mark), events, depth)
 
     def _mapping(self, mapping: Mapping, events: Iterator[Any], depth: int) -> Mapping:
         first: dict[str, Mark] = {}
-        while not isinstance(following := next(events), yaml.MappingEndEvent):
+        while type(following := next(events)) is not yaml.MappingEndEvent:
             key = self._node(following, events, depth + 1)
             value = self._node(next(events), events, depth + 1)
             if not isinstance(key, Scalar):
@@ -129,7 +132,7 @@ class _Composer:
             self._stop(event, f"规则文件不用别名 *{event.anchor}。", "把内容直接写出来；开头是 * 的文字加引号")
         if event.anchor:
             self._stop(event, f"规则文件不用锚点 &{event.anchor}。", "把内容直接写出来；开头是 & 的文字加引号")
-        if event.tag and event.tag != "!":
+        if event.tag and event.tag != "!":                       # `!` alone is a quoted text, to the parser
             self._stop(event, "规则文件不用 YAML 标签。", "去掉感叹号开头的标签；开头是 ! 的文字加引号")
         if depth > MAX_DEPTH:
             self._stop(event, f"嵌套超过 {MAX_DEPTH} 层。", "对照 rules/README.md 的样例改写")
