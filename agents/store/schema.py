@@ -108,7 +108,7 @@ events = Table(
     Column("expired", Boolean, nullable=False, default=False),   # texts dropped after the retention time
     Column("shadow", Boolean, nullable=False, server_default=false()),   # of a shadow rule: no list has it unasked
     Index("events_by_number", "number"),
-    Index("events_by_subject", "subject", "opened_at"),
+    Index("events_by_subject", "subject", "opened_at", "number"),
     Index("events_by_status", "status", "level"),
     Index("events_by_change", "changed_at"),
 )

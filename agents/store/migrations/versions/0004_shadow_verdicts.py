@@ -35,7 +35,7 @@ def upgrade() -> None:
 
     # ADD COLUMN with a default: no table is copied, however many rows it has.
     op.add_column('events', sa.Column('shadow', sa.Boolean(), server_default=sa.false(), nullable=False))
-    op.create_index('events_by_subject', 'events', ['subject', 'opened_at'], unique=False)
+    op.create_index('events_by_subject', 'events', ['subject', 'opened_at', 'number'], unique=False)
     op.add_column('escalations', sa.Column('shadow', sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column('escalations', sa.Column('first', sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_index('escalations_by_time', 'escalations', ['at'], unique=False)
