@@ -32,6 +32,7 @@ from pipeline.track.members import (
     URGENT,
     decode_member,
     encode_member,
+    when,
 )
 from pipeline.track.signs import Signs
 
@@ -86,7 +87,7 @@ class Cluster:
     large the event it joins.
     """
 
-    __slots__ = ("head", "home", "signs", "members", "series", "founder", "voices", "reports")
+    __slots__ = ("head", "home", "signs", "members", "series", "founder", "voices", "reports", "_oldest")
 
     def __init__(self, head: EventHead) -> None:
         self.head = head
@@ -97,6 +98,7 @@ class Cluster:
         self.reports = 0
         self.founder: MemberRow | None = None
         self.voices = 0
+        self._oldest: Millis | None = None              # no member is older
 
     def add(self, row: MemberRow) -> MemberRow:
         """Count a member; returns its row as it is kept."""
@@ -104,6 +106,8 @@ class Cluster:
             row = msgspec.structs.replace(row, terms=())
         self.voices += bool(row.terms)
         self.members[row.item_id] = encode_member(row)
+        if self._oldest is None or row.at < self._oldest:
+            self._oldest = row.at
         self.signs.add(row)
         self.reports += bool(row.flags & REPORT)
         if row.flags & FOUNDER:
@@ -157,7 +161,11 @@ class Cluster:
 
     def drop_before(self, horizon: Millis) -> list[MemberRow]:
         """Forget members that aged; returns them."""
-        old = [row for row in map(decode_member, self.members.values()) if row.at < horizon]
+        if self._oldest is None or self._oldest >= horizon:
+            return []
+        times = [(when(row), row) for row in self.members.values()]
+        self._oldest = min((at for at, _ in times if at >= horizon), default=None)
+        old = [decode_member(row) for at, row in times if at < horizon]
         for row in old:
             self._drop(row)
         return old

@@ -55,9 +55,20 @@ class Heat:
 
     def sources(self, after: Millis, until: Millis) -> int:
         """Of items of (after, until]."""
+        return self.sources_up_to(len(self._origins), after, until)
+
+    def sources_up_to(self, enough: int, after: Millis, until: Millis) -> int:
+        """The same, but counted no further than this: whether it is reached is mostly known after a few."""
+        found = 0
         if until <= after:
-            return 0
-        return sum(bisect_right(times, until) > bisect_right(times, after) for times in self._origins.values())
+            return found
+        for times in self._origins.values():
+            if found >= enough:
+                break
+            newest = times[-1]
+            if newest > after and (newest <= until or bisect_right(times, until) > bisect_right(times, after)):
+                found += 1
+        return found
 
     def first_from(self, at: Millis) -> Millis | None:
         """When the first item at this time or later was."""
@@ -97,4 +108,4 @@ class Heat:
                 start += 1
 
     def _after(self, at: Millis) -> int:
-        return bisect_right(self._marks, at, key=lambda mark: mark[0])
+        return bisect_left(self._marks, (at + 1, ""))

@@ -89,7 +89,7 @@ class Measure:
         items = signs.heat.items(after, last)
         if items < need.items or items * HOUR < need.speed * need.window - _SLACK or self.impact < need.impact:
             return False
-        if need.sources and signs.heat.sources(after, last) < need.sources:
+        if need.sources and signs.heat.sources_up_to(need.sources, after, last) < need.sources:
             return False
         if need.growth or need.heat:
             grown = signs.growth.between(after, last)

@@ -28,8 +28,21 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(MemberRow)
 
 
+class _Beginning(msgspec.Struct, array_like=True):
+    item_id: str
+    at: Millis
+
+
+_BEGINNING = msgspec.msgpack.Decoder(_Beginning)
+
+
 def encode_member(row: MemberRow) -> bytes:
     return _ENCODER.encode(row)
+
+
+def when(row: bytes) -> Millis:
+    """The event time of an encoded row: a fraction of the work of decoding it."""
+    return _BEGINNING.decode(row).at
 
 
 def decode_member(row: bytes) -> MemberRow:
