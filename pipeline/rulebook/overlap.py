@@ -109,11 +109,19 @@ class _Index:
                 self._holding[word.lower()].append(ident)
 
     def near(self, one: Subject) -> list[Subject]:
+        """Those that have something for each term, or for a pattern without which nothing matches."""
         found: dict[str, Subject] = {}
-        for pattern in _sought(one):
-            for key in self._keys(pattern):
-                found.update((each.id, each) for each in self._users.get(key, ()))
+        for place, term in enumerate(one.terms):
+            some = self._having(term)
+            found = some if not place else {ident: each for ident, each in found.items() if ident in some}
+            if not found:
+                break
+        for pattern in required(one.match) if one.match is not None else ():
+            found = found | self._having(pattern)
         return list(found.values())
+
+    def _having(self, pattern: Pattern) -> dict[str, Subject]:
+        return {each.id: each for key in self._keys(pattern) for each in self._users.get(key, ())}
 
     def _keys(self, pattern: Pattern) -> Iterator[str]:
         yield _key(pattern)
@@ -127,10 +135,6 @@ class _Index:
 
 def _key(pattern: Pattern) -> str:
     return pattern.text.lower() or pattern.name
-
-
-def _sought(one: Subject) -> tuple[Pattern, ...]:
-    return (*one.terms, *(required(one.match) if one.match is not None else ()))
 
 
 def _wider(one: Subject, other: Subject) -> bool:

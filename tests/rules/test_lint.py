@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from agents.cli import main
 from pipeline.errors import Problem
@@ -15,6 +17,10 @@ from pipeline.rulebook.cases import read_cases
 from pipeline.rulebook.lint import CODES, History, Past, lint
 from pipeline.rulebook.overlap import covers, doubled
 from pipeline.rulebook.parse import parse_with_places
+from pipeline.rulebook.schema import Condition, Pattern, Subject, Term
+from pipeline.score.matcher import Matcher
+from pipeline.score.score import folded_fields
+from tests import builders
 from tests.rules.test_parse import GOOD, ZONE
 
 TODAY = dt.date(2026, 11, 22)
@@ -137,6 +143,49 @@ def test_a_word_of_a_list_is_covered_by_the_list_and_a_list_by_its_words() -> No
     assert pairs == {("a", "b"), ("a", "c"), ("b", "c"), ("c", "b")}
 
 
+WORDS = st.text("甲乙丙ab", min_size=1, max_size=4)
+FIELDS = st.sampled_from(["", "", "", "title"])
+
+
+@st.composite
+def pairs_of_subjects(draw: st.DrawFn) -> tuple[Subject, Subject]:
+    """Two subjects of which the second has something for each term of the first: the same, or a part of it."""
+    words = draw(st.lists(WORDS, min_size=1, max_size=3, unique=True))
+    sides: list[Subject] = []
+    for ident in ("one", "other"):
+        made = [word if ident == "one" else word[draw(st.integers(0, len(word) - 1)):] for word in words]
+        made += draw(st.lists(WORDS, max_size=1)) if ident == "other" else []
+        terms = tuple(Term(text=word, weight=draw(st.sampled_from([0.5, 1.0, 1.0])), field=draw(FIELDS),
+                           word=draw(st.integers(0, 9)) == 0) for word in dict.fromkeys(made))
+        exclude = tuple(Pattern(text=word) for word in draw(st.lists(WORDS, max_size=1)) if draw(st.booleans()))
+        match = Condition(all=(Condition(pattern=Pattern(text=draw(WORDS))),)) if draw(st.integers(0, 4)) == 0 else None
+        sides.append(Subject(
+            id=ident, title="题", owner="选办", reason="要", terms=terms, exclude=exclude, match=match,
+            expires=draw(st.sampled_from(["2026-11-21", "never", "never"])),
+            scope=draw(st.sampled_from([("title",), ("title", "text"), ("title", "text")])),
+            groups=draw(st.sampled_from([(), (), ("其他",)]))))
+    return sides[0], sides[1]
+
+
+TEXTS = st.text("甲乙丙ab ，", max_size=8)
+
+
+@given(subjects=pairs_of_subjects(), texts=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=12))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
+def test_what_a_covered_subject_matches_the_other_matches_too(
+    subjects: tuple[Subject, Subject], texts: list[tuple[str, str]],
+) -> None:
+    made = builders.book(subjects=subjects)
+    found = {(first.id, second.id) for first, second in covers(list(subjects), made)}
+    assume(found)
+    matcher = Matcher(made)
+    words = [term.text for each in subjects for term in each.terms]
+    for title, text in (*texts, *((word, "") for word in words), *(("", word) for word in words)):
+        fields = folded_fields(builders.raw_item(title=title, text=text))
+        matched = {match.subject for match in matcher.match(fields, builders.NOON, "其他")}
+        assert not [pair for pair in found if pair[0] in matched and pair[1] not in matched], (title, text)
+
+
 def test_shadowed_and_doubled_are_said_once() -> None:
     assert codes(several(a="terms: [投票站点]", b="terms: [投票站]")) == ["WX006"]
     assert codes(several(a="terms: [投票站]", b="terms: [投票站]")) == ["WX006"]
@@ -151,7 +200,7 @@ def test_a_subject_that_is_not_live_covers_nothing() -> None:
     assert codes(several(a="terms: [投票站点]", b="terms: [投票站]\nstatus: shadow")) == []
 
 
-def test_ten_thousand_subjects_are_compared_by_their_words_not_in_pairs() -> None:
+def test_many_subjects_are_compared_by_their_words_not_in_pairs() -> None:
     many = {f"s{number}": f"terms: [投票站{number:05d}号]" for number in range(3_000)}
     book, _ = parse_with_places(several(**many, last="terms: [投票站00007号门]"), ZONE)
     assert [(first.id, second.id) for first, second in covers(list(book.subjects), book)] == []
