@@ -6,8 +6,10 @@ import shutil
 from argparse import Namespace
 from dataclasses import replace as with_fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.commands import serve
 from agents.deps import Deps
@@ -15,6 +17,7 @@ from agents.rule_files import load_book, read_dir, starter_dir
 from agents.rule_watch import Watch, made, watched
 from agents.settings import Settings
 from pipeline.model import RulesState
+from pipeline.rulebook.schema import RuleBook
 from tests.agents.test_rule_watch import ZONE, FakeBus, deps_for, running, until
 
 
@@ -32,7 +35,8 @@ def with_shadow(rules: Path) -> Deps:
 
 def problems_of(bus: FakeBus) -> str:
     """As the desk is told them last."""
-    return "\n".join([each for each in bus.sent if isinstance(each, RulesState)][-1].problems)
+    states = [each for each in bus.sent if isinstance(each, RulesState)]
+    return "\n".join(states[-1].problems) if states else ""
 
 
 def retitle(folder: Path, title: str) -> None:
@@ -82,3 +86,20 @@ def test_the_option_is_the_setting_and_reaches_the_child(monkeypatch: pytest.Mon
     environ = serve._environ(Namespace(rules=None, data=None, shadow=Path("next")))
     assert Settings.from_env(environ).shadow_rules_dir == Path("next")
     assert Settings.from_env({}).shadow_rules_dir is None and watched(Settings.from_env({})) == (Path("rules"),)
+
+
+async def test_a_shadow_directory_that_makes_the_book_too_large_is_left_out(rules: Path) -> None:
+    class Narrow(FakeBus):
+        async def send(self, topic: str, key: str, record: Any, *, ident: str, partition: int | None = None) -> None:
+            if isinstance(record, RuleBook) and record.shadow is not None:
+                raise MessageSizeTooLargeError("too large")
+            await super().send(topic, key, record, ident=ident, partition=partition)
+
+    bus, deps = Narrow(), with_shadow(rules)
+    async with running(Watch(deps, bus).run()):  # type: ignore[arg-type]
+        await until(lambda: bus.books)
+        await until(lambda: "影子规则没有运行" in problems_of(bus))
+        retitle(rules, "改过的响应")
+        await until(lambda: len(bus.books) == 2)
+    assert [book.shadow for book in bus.books] == [None, None]
+    assert bus.books[1].levels.ladder[0].response == "改过的响应"
