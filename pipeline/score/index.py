@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.fold import Spelling, fold_term
 from pipeline.rulebook.schema import Fold, Pattern, Subject, Term
 from pipeline.score.expressions import Expression
-from pipeline.score.fields import Fields, Spelled
+from pipeline.score.fields import TITLE, Fields, Spelled
 from pipeline.score.near import Nearness
 from pipeline.score.patterns import field_of, patterns_in
 from pipeline.score.scan import Found, Scanner
@@ -45,10 +45,11 @@ class Use:
 class Sight:
     """What occurs in one item."""
 
-    __slots__ = ("_index", "_spelled", "found")
+    __slots__ = ("_index", "_shown", "_spelled", "found")
 
     def __init__(self, found: Found, spelled: list[Spelled], index: Index) -> None:
         self.found, self._spelled, self._index = found, spelled, index
+        self._shown: dict[tuple[int, str], list[tuple[str, int, int]]] = {}
 
     @classmethod
     def of_nothing(cls, index: Index) -> Sight:
@@ -59,7 +60,7 @@ class Sight:
         if not spots or not field:
             return bool(spots)
         cut = self._spelled[self._index.scanner_of[slot]].cut
-        return any((start < cut) is (field == "title") for start, _ in spots)
+        return any((start < cut) is (field == TITLE) for start, _ in spots)
 
     def places(self, slot: int, field: str = "") -> Iterator[tuple[str, int, int]]:
         """Field and place in the original of each occurrence, in their order; in one field if one is given."""
@@ -72,10 +73,19 @@ class Sight:
                 yield place
 
 
-    def shown(self, slot: int, field: str = "") -> list[tuple[str, int, int]]:
-        """What evidence shows of a slot: its first place, of a `near` each word of it."""
-        places = list(self.places(slot, field))
-        return [each for each in places if each[0] == places[0][0]] if slot in self._index.near else places[:1]
+    def shown(self, slot: int, field: str) -> list[tuple[str, int, int]]:
+        """What evidence shows of a slot: its first place, of a `near` each word of it. Many subjects may share it."""
+        if (slot, field) not in self._shown:
+            self._shown[slot, field] = self._first(slot, field)
+        return self._shown[slot, field]
+
+    def _first(self, slot: int, field: str) -> list[tuple[str, int, int]]:
+        if slot in self._index.near:
+            places = list(self.places(slot, field))
+            return [each for each in places if each[0] == places[0][0]]
+        spelled = self._spelled[self._index.scanner_of[slot]]
+        spots = (spot for spot in self.found[slot] if not field or (spot[0] < spelled.cut) is (field == TITLE))
+        return [spelled.place(*min(spots))]
 
 
 class Index:
@@ -109,7 +119,9 @@ class Index:
         return self._made(key, pattern, fold, spelling) if known is None else known
 
     def _made(self, key: Any, pattern: Pattern, fold: Fold, spelling: Spelling) -> int:
-        number, scanner = self._scanners.setdefault(spelling, (len(self._scanners), Scanner(spelling)))
+        if spelling not in self._scanners:
+            self._scanners[spelling] = len(self._scanners), Scanner(spelling)
+        number, scanner = self._scanners[spelling]
         slot = self._slots[key] = self._number(number)
         if pattern.near is not None:
             near = pattern.near

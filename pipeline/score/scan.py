@@ -138,7 +138,8 @@ class Scanner:
     def _find_unanchored(self, spelled: Spelled, found: Found) -> None:
         for text, base in ((spelled.title.text, 0), (spelled.text.text, spelled.cut + 1)):
             for slot in self._together.candidates(text) if text else ():
-                found.setdefault(slot, []).extend(self._expressions[slot].find(text, base))
+                if spots := list(self._expressions[slot].find(text, base)):
+                    found.setdefault(slot, []).extend(spots)
 
     def _follow(self, spelled: Spelled, found: Found) -> None:
         """Expressions whose words occurred, and words near each other."""
