@@ -36,6 +36,8 @@ class Track:
         decision = head.decision
         if not head.shadow and decision.why is not Why.BELOW and decision.at == head.changed_at:
             self._deps.metrics["level_decisions_total"].labels(str(decision.why)).inc()
+            if decision.why is Why.RULES:                       # its items may be hours old: nothing was slow
+                return
             latency = max(0, self._deps.clock.now() - head.last_item_at) / 1000
             self._deps.metrics["event_e2e_latency_seconds"].labels("level").observe(latency)
 

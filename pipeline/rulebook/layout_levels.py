@@ -128,7 +128,7 @@ class _Levels:
         self.kind = Record(schema.Levels, {
             "windows": Field(self._windows, "给窗口长度起名: 时长，阈值里写名字"),
             "ladder": Field(Many(LEVEL, 1, 9), "级别，从低到高", True),
-            "overrides": Field(Many(OVERRIDE), "个别主题另用的阈值"),
+            "overrides": Field(Many(OVERRIDE), "个别主题另用的阈值，按 leave_ratio 离开"),
             "events": Field(EVENTS, "条目怎样归成事件"),
         }, own.levels)
 

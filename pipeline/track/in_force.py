@@ -7,7 +7,7 @@ from functools import cached_property
 import msgspec
 
 from pipeline.ids import digest
-from pipeline.model import OPEN_SUBJECT, Millis
+from pipeline.model import OPEN_SUBJECT, SHADOW, Millis
 from pipeline.rulebook.schema import INTAKE, MINUTE, Levels, RuleBook, SourceKind, Status
 from pipeline.track.growth import MAX_STEPS
 from pipeline.track.level import Ladder, ladder_for
@@ -43,10 +43,13 @@ class InForce:
         return found
 
     def gone(self, subject: str) -> str:
-        """Why no new item can come of it: `removed` from the book or `retired` there; empty while items can."""
+        """Why no new item can come of it: `removed` from the book or `retired` there; empty while items can. A live
+        event of what only runs in shadow now has lost its rule too."""
         known = self._subjects.get(subject)
         if known is None:
             return "" if subject.endswith(OPEN_SUBJECT) else "removed"
+        if known.status is Status.SHADOW and not subject.startswith(SHADOW):
+            return "removed"
         return "retired" if known.status is Status.RETIRED else ""
 
     def mark(self, subject: str) -> str:

@@ -254,10 +254,8 @@ class Tracker:
                 self._emit(event, (), out)
 
     def _rejudge(self, out: Outcome) -> None:
-        """Under other rules than at the last tick, or the first tick after a restart: what the events come to now.
-
-        Those with a level carry the mark of the rules they were judged by, so a restart neither repeats nor forgets it.
-        """
+        """What events come to under other rules than at the last tick, or at the first after a restart. Those with a
+        level carry the mark of the rules they were judged by: nothing is repeated or forgotten."""
         if self._judged is self._rules:
             return
         others = self._judged is None or self._judged.levels_mark != self._rules.levels_mark
@@ -270,7 +268,8 @@ class Tracker:
                 self._touch(event, out, ladder=mark)
             else:
                 continue
-            self._emit(event, (), out)
+            alone = map(members.decode_member, event.members.values() if len(event.members) == 1 else ())
+            self._emit(event, tuple(alone), out)                    # a lone item was not sent before
 
     def _settle(self, event: Cluster, out: Outcome) -> None:
         head, ladder = event.head, self._rules.ladder(event.head.subject)

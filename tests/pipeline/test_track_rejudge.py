@@ -60,6 +60,13 @@ def test_lower_thresholds_raise_an_event_at_the_next_tick():
     assert ticked(table, table.rules, AT + MINUTE) == []
 
 
+def test_a_lone_item_that_the_new_rules_raise_is_sent_with_its_row():
+    table = Table()
+    assert table(scored_batch(item(1))) == []
+    (head,) = ticked(table, asking(1, 1), AT)
+    assert said(head) == (0, 1, Why.RULES, "一般") and [row.item_id for row in head.joined] == ["i1"]
+
+
 def test_higher_thresholds_lower_an_event_at_once_and_the_hold_time_is_not_waited_for():
     table = Table()
     assert table(*spread(12, 6))[-1].level == 2
@@ -146,6 +153,7 @@ def test_a_calm_event_is_not_brought_back():
 @pytest.mark.parametrize(("changed", "ref"), [
     ({"subjects": ()}, "removed"),
     ({"subjects": tuple(replace(each, status=Status.RETIRED) for each in BOOK.subjects)}, "retired"),
+    ({"subjects": tuple(replace(each, status=Status.SHADOW) for each in BOOK.subjects)}, "removed"),
 ])
 def test_an_event_whose_subject_is_gone_is_judged_by_the_thresholds_of_all_and_says_so(changed: dict, ref: str):
     own = LevelOverride(subject="polling", enter={"一般": (Threshold(items=2, sources=1, window=HOUR),)})

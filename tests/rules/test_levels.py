@@ -12,6 +12,7 @@ import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from agents.cli import main
 from pipeline.errors import RuleBookError
 from pipeline.rulebook.checks_levels import implies, spread_beside
 from pipeline.rulebook.factors import FACTORS, NAMES
@@ -73,6 +74,16 @@ def test_every_factor_is_a_field_and_its_example_can_be_written() -> None:
         enter = {**yaml.safe_load(f"{{x: 0{more}}}"), "sources": 4, name: yaml.safe_load(value), "window": "1h"}
         (low,) = read(level("一般", f"[{json.dumps({key: each for key, each in enter.items() if key != 'x'})}]")).ladder
         assert getattr(low.enter[0], name) == float(value)
+
+
+def test_the_command_lists_every_factor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "factors", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in listed] == list(NAMES)
+    assert {each["name"] for each in listed if not each["windowed"]} == {"impact", "official"}
+    assert main(["rules", "factors"]) == 0
+    shown = capsys.readouterr().out
+    assert all(each.example in shown and each.meaning in shown for each in FACTORS)
 
 
 # ---------------------------------------------------------------- what cannot
