@@ -42,13 +42,13 @@ class RuleFiles:
         return hashlib.blake2b("\x1e".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def parse(self, timezone: str) -> RuleBook:
-        """The book in these files; RuleBookError with all problems, unreadable files first."""
+        """The book in these files; RuleBookError with all problems, unreadable files among them."""
         return self.parse_with_places(timezone)[0]
 
     def parse_with_places(self, timezone: str) -> tuple[RuleBook, Places]:
         """The same, and where each rule is written."""
-        if not self.problems:
-            return parse_with_places(self.texts, timezone)
+        if self.texts:
+            return parse_with_places(self.texts, timezone, self.problems)
         raise RuleBookError(self.problems)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,9 +38,11 @@ def parse_book(files: Mapping[str, str], timezone: str) -> schema.RuleBook:
     return parse_with_places(files, timezone)[0]
 
 
-def parse_with_places(files: Mapping[str, str], timezone: str) -> tuple[schema.RuleBook, Places]:
-    """The same, and where each rule is written, for warnings."""
-    reading = Reading()
+def parse_with_places(files: Mapping[str, str], timezone: str,
+                      unread: Sequence[Problem] = ()) -> tuple[schema.RuleBook, Places]:
+    """The same, and where each rule is written, for warnings. unread: files that are there and are no text, and why;
+    what is wrong in the others is told with them."""
+    reading = Reading(problems=list(unread))
     values, broken = _read_all(files, reading)
     _name_groups(values, reading)
     check_references(reading, broken)
@@ -64,7 +66,8 @@ def _name_groups(values: Mapping[str, Any], reading: Reading) -> None:
 def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any], set[str]]:
     """Path -> value of each file, and the name spaces whose defining file could not be read."""
     values: dict[str, Any] = {}
-    broken: set[str] = set()
+    unread = {each.file for each in reading.problems}
+    broken = {space for file in unread for space in layout.defines(file)}
     for path in sorted(files):
         kind = _kind(path, reading)
         if kind is None:
@@ -79,7 +82,7 @@ def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any
             broken.update(layout.defines(path))
         elif values.get(path) is BAD and path == "sources.yml":
             broken.add("group")                  # these are no names of their own: they are told by whole sources
-    _require_files(files, reading, broken)
+    _require_files({*files, *unread}, reading, broken)
     return values, broken
 
 
@@ -114,7 +117,7 @@ def _empty(path: str, reading: Reading) -> Any:
     return BAD
 
 
-def _require_files(files: Mapping[str, str], reading: Reading, broken: set[str]) -> None:
+def _require_files(files: set[str], reading: Reading, broken: set[str]) -> None:
     for name in layout.FILES:
         if name not in files:
             reading.problems.append(Problem(name, 1, 1, "", "缺少这个文件。", "运行 wenxun init 得到样例，把它拷过来"))

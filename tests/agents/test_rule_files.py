@@ -74,8 +74,11 @@ def test_check_says_every_problem_and_how_many(rules: Path, capsys: pytest.Captu
     edit(rules / "roster.yml", "fallback: leader ", "fallback: nobody ")
     assert main(["rules", "check", str(rules)]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "levels.yml:21:20: ladder[1].enter.items: 应为正整数，现为“十”。 写成 items: 10"
-    assert lines[1].startswith("roster.yml:31:11: fallback: 没有名为“nobody”的人员。")
+    place, problem = lines[0].split(" ", 1)
+    number, column = map(int, place.removeprefix("levels.yml:").removesuffix(":").split(":"))
+    assert (rules / "levels.yml").read_text("utf-8").splitlines()[number - 1][column - 1] == "十"
+    assert problem == "ladder[1].enter.items: 应为正整数，现为“十”。 写成 items: 10"
+    assert re.match("roster\\.yml:[0-9]+:11: fallback: 没有名为“nobody”的人员。", lines[1])
     assert lines[2] == "共 2 处要改。"
 
 

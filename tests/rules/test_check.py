@@ -163,5 +163,10 @@ def test_a_file_in_gbk_is_refused_by_name_and_the_others_are_named_too(rules: Pa
     (rules / "subjects" / "polling.yml").write_bytes(TERMS.encode("gbk"))
     (rules / "words" / "venue.yml").write_bytes(b"\xef\xbb\xbf" + GOOD["words/venue.yml"].encode())
     assert main(["rules", "check", str(rules)]) == 1
+    (rules / "levels.yml").write_text(GOOD["levels.yml"].replace("items: 3", "items: 三"), "utf-8")
+    (rules / "routes.yml").write_text(GOOD["routes.yml"] + "  - {id: b, subjects: [polling], steps: []}\n", "utf-8")
+    assert main(["rules", "check", str(rules)]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("subjects/polling.yml:2:1: 文件是 GBK 编码，不是 UTF-8。") and "words/venue.yml" not in said
+    lines = [line.split(" ")[0] for line in said.split("共 1 处要改。\n")[1].splitlines()]
+    assert lines == ["levels.yml:4:20:", "routes.yml:4:41:", "subjects/polling.yml:2:1:", "共"]
+    assert "subjects/polling.yml:2:1: 文件是 GBK 编码，不是 UTF-8。" in said and "words/venue.yml" not in said
