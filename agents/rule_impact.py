@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -15,7 +16,7 @@ from agents.settings import Settings
 from agents.store.engine import open_store
 from agents.store.open_events import open_events
 from pipeline.errors import SettingsError
-from pipeline.model import LevelDecision, Millis, Raise, WarmEvent
+from pipeline.model import EventHead, LevelDecision, Millis, Raise, WarmEvent
 from pipeline.rulebook.schema import RuleBook
 from pipeline.track.rejudge import rejudged
 
@@ -41,7 +42,9 @@ def impact(settings: Settings, before: RuleBook, after: RuleBook, now: Millis, *
     try:
         if settings.store_url.startswith("sqlite") and not _there(settings):
             return Impact()
-        return _count(settings, after, now, judge)
+        urgent = before.levels.events.urgent_level != after.levels.events.urgent_level
+        worth = (lambda head: True) if urgent else partial(_within_reach, after=after)   # one report may be enough
+        return _count(settings, after, now, judge, worth)
     except (SQLAlchemyError, SettingsError, OSError) as error:
         log.warning("rules: what book %s would raise is not known, the archive cannot be read (%s)", after.hash,
                     describe(error))
@@ -62,13 +65,15 @@ def _there(settings: Settings) -> bool:
     return bool(name) and Path(str(name)).exists()
 
 
-def _count(settings: Settings, after: RuleBook, now: Millis, judge: Judge) -> Impact:
+def _count(
+    settings: Settings, after: RuleBook, now: Millis, judge: Judge, worth: Callable[[EventHead], bool],
+) -> Impact:
     raises: list[Raise] = []
     count = 0
     engine = open_store(settings.store_url)
     try:
         with engine.connect() as connection:
-            for warm in open_events(connection, now, after.levels):
+            for warm in open_events(connection, now, after.levels, worth):
                 decision = judge(warm, after, now)
                 if decision is None or decision.level <= decision.previous:
                     continue
@@ -78,6 +83,11 @@ def _count(settings: Settings, after: RuleBook, now: Millis, judge: Judge) -> Im
     finally:
         engine.dispose()
     return Impact(tuple(raises), count)
+
+
+def _within_reach(head: EventHead, after: RuleBook) -> bool:
+    """Whether it has, over all its time, the items and sources of any threshold. Most watched ones are too small."""
+    return any(head.items >= each.items and head.sources >= each.sources for each in after.levels.thresholds())
 
 
 def _raise(warm: WarmEvent, decision: LevelDecision) -> Raise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -17,11 +17,14 @@ from pipeline.rulebook.schema import Levels
 _ROW: msgspec.json.Decoder[MemberRow] = msgspec.json.Decoder(MemberRow)
 
 
-def open_events(connection: Connection, now: Millis, levels: Levels) -> Iterator[WarmEvent]:
-    """Open events, and watched ones, which may become some; highest level first. What runs in shadow is left out."""
-    since = now - max([levels.events.join_within, *(each.window for each in levels.thresholds())])
+def open_events(
+    connection: Connection, now: Millis, levels: Levels, worth: Callable[[EventHead], bool] = lambda head: True,
+) -> Iterator[WarmEvent]:
+    """Open events, and watched ones, which may become some; highest level first. What runs in shadow is left out, and
+    whatever is not worth reading its rows for."""
+    since = now - max([levels.events.join_within, *(each.reach for each in levels.thresholds())])
     heads = [head for head in warm.events(connection, now, levels.events)
-             if head.status in (EventStatus.OPEN, EventStatus.WATCHING) and not head.shadow]
+             if head.status in (EventStatus.OPEN, EventStatus.WATCHING) and not head.shadow and worth(head)]
     for some in chunks(heads):
         yield from _whole(connection, some, since)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from agents import rule_impact, rule_watch
@@ -18,7 +19,8 @@ from agents.rule_feed import Seen
 from agents.rule_files import load_book, read_dir, starter_dir
 from agents.rule_history import History, Line, What
 from agents.settings import Settings
-from pipeline.model import EventHead, EventStatus, MemberRow, RulesAnswer, RulesState
+from pipeline.model import EventHead, EventStatus, MemberRow, RulesAnswer, RulesState, WarmEvent
+from pipeline.rulebook.schema import RuleBook
 from tests import messages
 from tests.agents import store_fakes as fakes
 from tests.agents.rule_kit import ZONE, FakeBus, until, value, watching
@@ -226,3 +228,24 @@ async def test_what_expires_is_told_once_a_day_also_after_a_restart(rules: Path)
         await until(lambda: bus.books)
         await asyncio.sleep(3 * rule_watch.POLL_SECONDS)
         assert bus.notices == [], "nobody is woken at eight in the morning"
+
+
+def test_an_event_too_small_for_any_threshold_is_not_even_read_but_an_urgent_level_may_be_reached_by_one_report(
+    rules: Path, store: Engine, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fakes.put(store, event("lone", items=1, sources=1, joined=()))
+    before = load_book(rules, ZONE)
+    lower(rules)
+    after, asked = load_book(rules, ZONE), []
+    settings = Settings(data_dir=rules.parent / "data")
+
+    def judge(warm: WarmEvent, book: RuleBook, now: int) -> None:
+        asked.append(warm.head.id)
+
+    assert rule_impact.impact(settings, before, after, NOON, judge=judge).count == 0
+    assert sorted(asked) == [f"e{number:02}" for number in range(12)]
+    events = replace(after.levels.events, urgent_level="重大")
+    urgent = replace(after, levels=replace(after.levels, events=events))
+    asked.clear()
+    rule_impact.impact(settings, before, urgent, NOON, judge=judge)
+    assert "lone" in asked
