@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from agents.deps import Deps
@@ -10,6 +11,8 @@ from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
 from pipeline.model import Close, CountsBatch, EventHead, ScoredBatch, Tick, WarmEvent, Why
 from pipeline.track.pair import TrackerPair
+
+log = logging.getLogger("wenxun.tracker")
 
 ROLE = "track"
 INPUTS = (ScoredBatch, CountsBatch, Tick, Close, WarmEvent)
@@ -20,6 +23,7 @@ class Track:
 
     def __init__(self, deps: Deps, out: Out, table: PartitionedTable, states: PartitionStates[TrackerPair]) -> None:
         self._deps, self._out, self._table, self._states = deps, out, table, states
+        self._said: dict[int, str] = {}
 
     async def __call__(self, record: Any, partition: int) -> None:
         if not isinstance(record, INPUTS):
@@ -42,6 +46,12 @@ class Track:
             self._deps.metrics["event_e2e_latency_seconds"].labels("level").observe(latency)
 
     def _gauge(self) -> None:
+        for partition, state in self._states.held().items():
+            if state.trouble and state.trouble != self._said.get(partition):
+                self._deps.metrics["agent_errors_total"].labels(ROLE).inc()
+                log.error("shadow events of partition %d stand still (the live ones go on): %s", partition,
+                          state.trouble)
+            self._said[partition] = state.trouble
         counts = dict.fromkeys((level.name for level in self._deps.rules.book.levels.ladder), 0)
         for state in self._states.held().values():
             for head in state.open_events:

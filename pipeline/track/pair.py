@@ -18,12 +18,17 @@ _PREFIX = SHADOW.encode()
 
 
 class TrackerPair:
-    """Like Tracker. The shadow tracker is made by the first record that is for it."""
+    """Like Tracker. The shadow tracker is made by the first record that is for it.
+
+    trouble: the error by which it fell out of a record that is for both sides; the live side went on. It takes nothing
+    more then: the next record of its own fails, and with that it is restored from its rows.
+    """
 
     def __init__(self, partition: int, partitions: int) -> None:
         self._place = partition, partitions
         self.live = Tracker(partition, partitions)
         self.shadow: Tracker | None = None
+        self.trouble = ""
         self._book: RuleBook | None = None
         self._judging: RuleBook | None = None
 
@@ -55,8 +60,7 @@ class TrackerPair:
     def handle(self, record: Input, book: RuleBook) -> Outcome:
         match record:
             case CountsBatch() | Tick():
-                out = self.live.handle(record, book)
-                return _both(out, self._beside(record, book)) if self.shadow is not None else out
+                return self._both(record, book)
             case ScoredBatch():
                 apart = record.subject.startswith(SHADOW)
             case WarmEvent():
@@ -65,7 +69,24 @@ class TrackerPair:
                 apart = record.key.startswith(SHADOW)
         return self._beside(record, book) if apart else self.live.handle(record, book)
 
+    def _both(self, record: CountsBatch | Tick, book: RuleBook) -> Outcome:
+        """What both write and send, the live side first. late: of the live side, as without the other."""
+        out = self.live.handle(record, book)
+        if self.shadow is None or self.trouble:
+            return out
+        try:
+            beside = self._beside(record, book)
+        except Exception as error:
+            self.trouble = f"{type(error).__name__}: {error}"
+            return out
+        out.puts |= beside.puts
+        out.heads += beside.heads
+        out.changed |= beside.changed
+        return out
+
     def _beside(self, record: Input, book: RuleBook) -> Outcome:
+        if self.trouble:
+            raise RuntimeError(f"the shadow events of partition {self._place[0]} are restored: {self.trouble}")
         if self.shadow is None:
             self.shadow = Tracker(*self._place)
         if book is not self._book:
@@ -74,11 +95,3 @@ class TrackerPair:
         out = self.shadow.handle(record, self._judging)
         out.puts = {_PREFIX + key: value for key, value in out.puts.items()}
         return out
-
-
-def _both(live: Outcome, shadow: Outcome) -> Outcome:
-    """What both write and send, the live side first. late: of the live side, as without the other."""
-    live.puts |= shadow.puts
-    live.heads += shadow.heads
-    live.changed |= shadow.changed
-    return live

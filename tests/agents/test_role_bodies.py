@@ -18,10 +18,11 @@ from agents.settings import Settings
 from agents.tracker import Track
 from pipeline import codec, topics
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import Counts, CountsBatch, CountsRow, Escalation, EventHead, RawBatch, ScoredBatch, Tick
-from pipeline.rulebook.schema import MINUTE
+from pipeline.model import Counts, CountsBatch, CountsRow, Escalation, EventHead, RawBatch, ScoredBatch, Tick, Why
+from pipeline.replay import Input, Replay
+from pipeline.rulebook.schema import HOUR, MINUTE, Level, RuleBook, Threshold
 from pipeline.track.pair import TrackerPair
-from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
+from tests.builders import NOON, book, levels, raw_batch, raw_item, scored_batch, scored_item
 from tests.pipeline.test_escalate import head
 
 
@@ -123,6 +124,30 @@ async def test_the_tracker_writes_its_rows_and_sends_the_event_on(deps: Deps) ->
     await body(Tick(at=NOON + MINUTE), 0)
     assert value(deps, "open_events", level="一般") == 1
     assert value(deps, "level_decisions_total", why="raised") == 1
+
+
+async def test_open_events_are_judged_again_at_the_first_tick_under_other_rules_as_replay_does(deps: Deps) -> None:
+    out, table, state = FakeOut(), FakeTable(), TrackerPair(0, 1)
+    lax = book(hash="c" * 16, levels=levels(ladder=(Level(
+        name="一般", response="三级响应", enter=(Threshold(items=2, sources=2, window=HOUR),)),), overrides=()))
+    items = [scored_batch(scored_item(f"i{n}", origin=f"s{n}", at=NOON + n)) for n in range(2)]
+    flow, replayed = Replay(book(), 1, frozenset({topics.ITEMS_RAW, topics.ITEMS_SCORED, topics.EVENTS})), []
+    body = Track(deps, out, table, FakeStates(state))  # type: ignore[arg-type]
+    for record in (*items, lax, Tick(at=NOON + MINUTE, behind=True), Tick(at=NOON + 2 * MINUTE)):
+        if isinstance(record, RuleBook):
+            deps.rules.offer(record)
+            list(flow.feed(Input(topics.RULES, record)))
+        else:
+            await body(record, 0)
+            replayed += flow.feed(Input(topics.ITEMS_SCORED, record, 0))
+    last = out.records(EventHead)[-1]
+    assert (last.level, last.decision.why, last.book, last.changed_at) == (1, Why.RULES, "c" * 16, NOON + 2 * MINUTE)
+    assert out.records(EventHead) == replayed
+    assert value(deps, "level_decisions_total", why="rules") == 1
+    assert value(deps, "event_e2e_latency_seconds_count", stage="level") == 0
+    again = Track(deps, FakeOut(), table, FakeStates(TrackerPair.restore(0, 1, table.rows.items())))  # type: ignore[arg-type]
+    await again(Tick(at=NOON + 3 * MINUTE), 0)
+    assert value(deps, "level_decisions_total", why="rules") == 1, "a restart does not do it twice"
 
 
 async def test_a_record_that_does_not_belong_on_a_topic_is_refused(deps: Deps) -> None:

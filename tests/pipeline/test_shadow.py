@@ -230,6 +230,21 @@ def test_commands_and_warm_up_reach_the_side_they_are_about() -> None:
     assert warm.handle(three("polling"), ONE_RULE).heads[-1].short == "E-0001"
 
 
+def test_an_error_of_the_shadow_side_stops_no_clock_of_the_live_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = TrackerPair(0, 1)
+    tracker.handle(three("~bus"), ONE_RULE)
+    tracker.handle(three("polling"), ONE_RULE)
+    assert tracker.shadow is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker.shadow, "handle", lambda record, rules: 1 / 0)
+        out = tracker.handle(Tick(at=NOON + MINUTE), ONE_RULE)
+    assert list(out.puts) == [b"t"] and tracker.trouble.startswith("ZeroDivisionError")
+    heads = [head for n in range(1, 900) for head in tracker.handle(Tick(at=NOON + n * 5 * MINUTE), ONE_RULE).heads]
+    assert {head.subject for head in heads} == {"polling"} and heads[-1].level == 0
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        tracker.handle(three("~bus", 50), ONE_RULE)
+
+
 def test_without_shadow_rules_time_writes_no_row_for_them() -> None:
     assert list(TrackerPair(0, 1).handle(Tick(at=NOON), LIVE).puts) == [b"t"]
 
