@@ -170,7 +170,7 @@ class _Work:
         for head in numbered:
             if head.shadow is shadow and head.id not in known:
                 await self._event(head, (), states.get(head.id))
-        since = self._now - max([levels.events.join_within, *(each.window for each in levels.thresholds())])
+        since = self._now - max([levels.events.join_within, *(each.reach for each in levels.thresholds())])
         for head in heads:
             rows = await self._read(partial(warm.members, event_id=head.id, since=since))
             await self._event(head, rows, states.get(head.id), since)

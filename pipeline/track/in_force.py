@@ -15,7 +15,7 @@ from pipeline.track.measure import Measure
 
 
 class InForce:
-    """widest: the longest window of any level. resolution: how finely growth is told apart in time."""
+    """widest: how far back any level looks. resolution: how finely growth is told apart in time."""
 
     def __init__(self, book: RuleBook | None) -> None:
         self.book = book
@@ -23,7 +23,7 @@ class InForce:
         self._levels = book.levels if book is not None else Levels(ladder=())
         self.events = self._levels.events
         thresholds = list(self._levels.thresholds())
-        self.widest: Millis = max((each.window for each in thresholds), default=0)
+        self.widest: Millis = max((each.reach for each in thresholds), default=0)
         narrowest = min((each.window for each in thresholds if each.growth or each.heat), default=self.widest)
         self.resolution: Millis = max(MINUTE, narrowest // MAX_STEPS)
         sources = book.sources if book is not None else ()

@@ -18,7 +18,20 @@ from agents.settings import Settings
 from agents.tracker import Track
 from pipeline import codec, topics
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import Counts, CountsBatch, CountsRow, Escalation, EventHead, RawBatch, ScoredBatch, Tick, Why
+from pipeline.model import (
+    Counts,
+    CountsBatch,
+    CountsRow,
+    DeadLetter,
+    Escalation,
+    EventHead,
+    RawBatch,
+    ScoredBatch,
+    Tick,
+    Verdict,
+    VerdictKind,
+    Why,
+)
 from pipeline.replay import Input, Replay
 from pipeline.rulebook.schema import HOUR, MINUTE, Level, RuleBook, Threshold
 from pipeline.track.pair import TrackerPair
@@ -148,6 +161,40 @@ async def test_open_events_are_judged_again_at_the_first_tick_under_other_rules_
     again = Track(deps, FakeOut(), table, FakeStates(TrackerPair.restore(0, 1, table.rows.items())))  # type: ignore[arg-type]
     await again(Tick(at=NOON + 3 * MINUTE), 0)
     assert value(deps, "level_decisions_total", why="rules") == 1, "a restart does not do it twice"
+
+
+async def test_what_runs_in_shadow_is_in_no_figure_and_its_trouble_is_said_once(deps: Deps) -> None:
+    pair, out = TrackerPair(0, 4), FakeOut()
+    body = Track(deps, out, FakeTable(), FakeStates(pair))  # type: ignore[arg-type]
+    await body(scored_batch(*(scored_item(f"i{n}", origin=f"s{n}", at=NOON + n) for n in range(3)), subject="~bus"), 0)
+    await body(Tick(at=NOON + MINUTE), 0)
+    assert out.records(EventHead)[-1].level_name == "一般"
+    assert value(deps, "open_events", level="一般") == value(deps, "level_decisions_total", why="raised") == 0
+    pair.trouble = "ValueError: x"
+    for n in range(3):
+        await body(Tick(at=NOON + (2 + n) * MINUTE), 0)
+    assert value(deps, "agent_errors_total", role="track") == 1
+
+
+async def test_pages_in_shadow_are_no_escalations_of_any_figure(deps: Deps) -> None:
+    out = FakeOut()
+    body = Escalate(deps, out, FakeTable(), FakeStates(Escalator()))  # type: ignore[arg-type]
+    await body(replace(head(), subject="~polling"), 0)
+    await body(Verdict(id="v", subject="polling", kind=VerdictKind.RELEVANT, by="w", at=NOON, event_id="e1"), 0)
+    assert [each.shadow for each in out.records(Escalation)] == [True] and len(out.sent) == 1
+    assert value(deps, "escalations_total", kind="page") == 0
+
+
+async def test_a_shadow_book_that_does_not_score_is_said_once(deps: Deps, monkeypatch: pytest.MonkeyPatch) -> None:
+    deps.rules.offer(replace(book(), shadow=book(hash="5" * 16)))
+    out = FakeOut()
+    body = Score(deps, out)  # type: ignore[arg-type]
+    scorer = await body._scorers.get()
+    monkeypatch.setattr(scorer._beside, "score", lambda item: 1 / 0)
+    for n in range(3):
+        await body(raw_batch(raw_item(f"a{n}")), 0)
+    assert [batch.subject for batch in out.records(ScoredBatch)] == ["polling"] * 3
+    assert value(deps, "agent_errors_total", role="score") == 1 and not out.records(DeadLetter)
 
 
 async def test_a_record_that_does_not_belong_on_a_topic_is_refused(deps: Deps) -> None:

@@ -468,3 +468,13 @@ class _Counting(Measure):
     def _could(self, *args: Any) -> bool:
         self.looked.count += 1
         return super()._could(*args)
+
+
+def test_the_offices_words_are_kept_for_the_day_though_all_windows_are_shorter():
+    """Whatever the rules say of how long items are kept together."""
+    need = rules(Threshold(items=2, sources=2, official=1, window=HOUR), join_within=4 * HOUR)
+    table = Table(need)
+    table(scored_batch(item(9, minute=-60 * 11, official=True)))
+    for hour in range(-10, 1):
+        table(scored_batch(item(100 + hour, minute=60 * hour, origin="one")), Tick(at=NOON + hour * HOUR + MINUTE))
+    assert table(scored_batch(item(2, minute=2)))[-1].level == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.rulebook.schema.base import HOUR, MINUTE, Rule
+from pipeline.rulebook.schema.base import DAY, HOUR, MINUTE, Rule
 
 
 class Threshold(Rule, frozen=True):
@@ -27,6 +27,11 @@ class Threshold(Rule, frozen=True):
     negative: float = 0.0
     impact: int = 0
     official: int = 0
+
+    @property
+    def reach(self) -> int:
+        """How far back it looks: at its window, and at the day that official items are counted on."""
+        return max(self.window, DAY if self.official else 0)
 
 
 class Level(Rule, frozen=True):
