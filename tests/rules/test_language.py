@@ -238,3 +238,12 @@ def test_a_file_cut_anywhere_is_read_or_refused_in_words(length: int) -> None:
             parse_book({**GOOD, "subjects/polling.yml": text}, ZONE)
         except RuleBookError as error:
             assert error.problems[0].message
+
+
+def test_ten_thousand_rules_are_read_and_one_bad_one_among_them_is_found() -> None:
+    many = {f"subjects/s{number}.yml": TEXT.replace("id: polling", f"id: s{number}").replace(
+        "[投票站]", str([f"投票站{number}号{term}" for term in range(10)])) for number in range(1_000)}
+    book = parse_book({**GOOD, **many}, ZONE)
+    assert sum(len(each.terms) for each in book.subjects) == 10_001
+    many["subjects/s777.yml"] += "impact: 0\n"
+    assert problems({**GOOD, **many}) == "subjects/s777.yml:7:9: impact: 应为 1 到 5 的整数，现为“0”。 写成 impact: 3"
