@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from agents.commands.rule_common import OK, print_json, settings, zone
+from agents.commands.rule_common import OK, print_json, report, settings, zone
 from agents.plain_items import moment
 from agents.rule_files import load_book
-from pipeline.errors import SettingsError
+from pipeline.errors import RuleBookError, SettingsError
 from pipeline.ids import digest
 from pipeline.model import Millis, RawItem
 from pipeline.rulebook.schema import RuleBook
@@ -44,6 +44,13 @@ def add(actions: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    try:
+        return _run(args)
+    except RuleBookError as error:
+        return report(error)
+
+
+def _run(args: argparse.Namespace) -> int:
     wanted = [bool(args.text is not None or args.title), args.item is not None, args.event is not None]
     if sum(wanted) != 1:
         raise SettingsError("写 --text（可加 --title）、--item 或 --event 中的一种")

@@ -151,8 +151,9 @@ def text_as_json(found: TextExplained) -> dict[str, Any]:
         "group": found.source.group if found.source else "", "at": found.item.first_seen_at,
         "sentiment": msgspec.to_builtins(found.sentiment), "question": found.question,
         "rules": [{"subject": each.subject, "title": each.rule.title, "status": each.rule.status,
-                   "matched": each.matched, "unmet": each.unmet, "why": words.misses(each), "weight": round(each.weight, 4),
-                   "threshold": each.rule.threshold, "terms": [_seen(seen) for seen in each.terms],
+                   "matched": each.matched, "unmet": each.unmet, "why": words.misses(each),
+                   "weight": round(each.weight, 4), "threshold": each.rule.threshold,
+                   "terms": [_seen(seen) for seen in each.terms],
                    "exclude": [_seen(seen) for seen in each.exclude], "condition": _condition(each)}
                   for each in found.rules]}
 

@@ -12,7 +12,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from agents.commands.rule_common import OK, PROBLEMS, settings, zone
+from agents.rule_edit import alone
 from agents.rule_files import read_dir, starter_dir
+from agents.rule_write import refuse_mounted
 from pipeline.errors import Problem, RuleBookError, WenxunError
 from pipeline.rulebook import trendradar
 
@@ -106,13 +108,17 @@ def _print_notes(file: Path, found: trendradar.Found, encoding: str) -> None:
 
 
 def _write(root: Path, made: Mapping[str, str]) -> None:
-    """Each file is new; what is there is never written over."""
-    for name, content in made.items():
-        path = root / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(content)
-        except OSError as error:
-            raise WenxunError(f"{path}: 写不进去：{error.strerror}。之前的文件已经写好") from error
-        print(f"写入 {path}")
+    """Each file is new; what is there is never written over. Under the lock that the watcher looks for: it sees none of
+    them, or all."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        refuse_mounted(root)
+        with alone(root):
+            for name, content in made.items():
+                (root / name).parent.mkdir(exist_ok=True)
+                with (root / name).open("x", encoding="utf-8") as file:
+                    file.write(content)
+                print(f"写入 {root / name}")
+    except OSError as error:
+        raise WenxunError(f"{root} 写不进去：{error.strerror}（{error.filename}）。检查权限和磁盘空间；"
+                          "上面列出的文件已经写好。") from error

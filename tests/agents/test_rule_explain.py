@@ -132,6 +132,12 @@ def test_what_cannot_be_explained_says_what_to_write(
     assert said in capsys.readouterr().err
 
 
+def test_rules_that_cannot_be_used_are_told_as_check_does(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (rules / "subjects" / "polling.yml").write_text("id: polling\n", "utf-8")
+    assert main(["rules", "explain", "--rules", str(rules), "--text", "投票"]) == 1
+    assert "subjects/polling.yml:1:1: 缺少字段 title" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------- items and events of the archive
 
 
@@ -227,3 +233,23 @@ def test_the_figures_are_those_that_the_level_was_decided_on() -> None:
     heads = [each for each in flow.feed(Input(topics.ITEMS_SCORED, tick)) if isinstance(each, EventHead)]
     assert heads and all(not any(level.reached for level in explain_event(
         WarmEvent(head=head, rows=tuple(rows.values())), BOOK, tick.at).levels) for head in heads)
+
+
+def test_an_event_of_a_shadow_rule_is_explained_by_the_levels_it_is_judged_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WENXUN_DATA_DIR", str(tmp_path / "data"))
+    own = "overrides: [{subject: polling, enter: {一般: {items: 2, sources: 2, window: 1h}}}]\n"
+    files = {**FILES, "levels.yml": FILES["levels.yml"] + own,
+             "subjects/polling.yml": FILES["subjects/polling.yml"] + "status: shadow\n"}
+    shadow, store = parse_book(files, ZONE), new_store(tmp_path / "data")
+    put(store, shadow)
+    flow = Replay(shadow, 1)
+    for number in range(3):
+        item = raw_item(f"{number:020x}", source_id=f"s{number}", title="城东投票站提前关门了", text="",
+                        first_seen_at=NOON + number * MINUTE, published_at=NOON + number * MINUTE)
+        _record(store, flow, RawBatch(source_id=item.source_id, polled_at=item.first_seen_at, items=(item,)))
+    out = explain(capsys, "--event", "S-0001", "--at", "2026-11-22T12:03:00")
+    for said in ("S-0001  《城东投票站提前关门了》", "主题  ~polling 投票地点", "✓ 条数 3 条，要 2 条",
+                 "这个主题到不了这一级：overrides 没有写它", "已经是这个主题能到的最高级别"):
+        assert said in out, out
