@@ -226,6 +226,7 @@ class Watch:
     async def _hold(self, waiting: Waiting) -> None:
         new = self._waiting is None or self._waiting.book.hash != waiting.book.hash
         self._waiting, self._read_at = waiting, waiting.read_at
+        self._deps.metrics["rules_last_reload_successful"].set(0)
         await self._hold_on()
         await self._say()
         if not new:
@@ -265,6 +266,7 @@ class Watch:
     async def _leave(self, hash: str, by: str) -> None:
         """Refused: it stays out until something else is saved."""
         self._waiting = None
+        self._deps.metrics["rules_last_reload_successful"].set(0)
         self._problems = (f"规则变更 {hash} 被 {by} 否决，没有生效。改回文件，或另存一版。",)
         await self._hold_on()
         await self._say()

@@ -82,6 +82,7 @@ async def test_a_save_that_raises_many_events_waits_and_says_so(rules: Path, sto
         first = bus.books[0].hash
         assert len(bus.books) == 1 and said(bus) == (first, new, 12)
         assert {(each.previous, each.level) for each in bus.state.raises} == {("", "一般")}
+        assert value(deps, "rules_last_reload_successful") == 0
         assert value(deps, "rules_pending") == 1 and value(deps, "rules_pending_raises") == 12
         told = bus.notices[0]
         assert told.title == "规则变更待确认" and f"wenxun rules confirm {new}" in told.text
@@ -98,7 +99,7 @@ async def test_a_person_decides(rules: Path, store: Engine, accept: bool) -> Non
         deps.rules.answer = answer_of(bus.state, accept=accept, by="li", now=NOON)
         await until(lambda: not bus.state.pending)
         await until(lambda: (What.CONFIRMED if accept else What.REJECTED, "li") in lines(rules))
-        assert value(deps, "rules_pending") == 0
+        assert value(deps, "rules_pending") == 0 and value(deps, "rules_last_reload_successful") == accept
         if accept:
             assert bus.books[-1].hash == bus.state.in_force == new and bus.state.problems == ()
         else:
