@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from agents.desk import explain_pages, rule_commands, rule_matches, rule_pages, rule_views, subject_pages
 from agents.desk.api_call import Call, Problem, accepted, endpoint, plain, text
-from agents.desk.explain_pages import Asked, Shown
+from agents.desk.explain_pages import Asked, Check, Shown
 from agents.desk.limits import Busy
 from agents.desk.rule_views import Row, Wanted
 from agents.desk.sessions import Scope
@@ -117,9 +117,12 @@ def _shown(shown: Shown) -> dict[str, Any]:
                 "unmet": [str(each) for each in view.found.unmet], "why_not": list(view.why_not),
                 "terms": [_seen(each) for each in view.found.terms if each.occurs or each.elsewhere],
                 "excluded_by": [_seen(each) for each in view.found.excluded_by],
-                "condition": [{"depth": each.depth, "holds": each.holds,
-                               "text": each.line.said.text if each.line else each.text} for each in view.condition],
+                "condition": [_check(each) for group in view.condition for each in (group, *group.leaves)],
             } for view in (*shown.matched, *shown.missed)]}
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {"depth": check.depth, "holds": check.holds, "text": check.line.said.text if check.line else check.text}
 
 
 def _seen(seen: Seen) -> dict[str, Any]:

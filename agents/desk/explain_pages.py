@@ -41,12 +41,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A line of a condition. holds: whether it is as the rule wants it; None of an alternative that is not needed."""
+    """A line of a condition. holds: whether it is as the rule wants it; None of an alternative that is not needed.
+
+    leaves: the patterns right under a group, those that occur first.
+    """
 
     depth: int
     holds: bool | None
     text: str = ""
     line: Line | None = None
+    leaves: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +176,13 @@ def _checks(truth: Truth, lists: dict[str, WordList], depth: int = 0, *, wanted:
     for text, below in parts:
         values = [each.value for each in below]
         fits = {"全部出现": all(values), "至少出现一个": any(values), "一个都不能出现": not any(values)}[text]
-        yield Check(depth, (fits if fits or needed else None) if wanted else None, text)
-        for each in below:
-            yield from _checks(each, lists, depth + 1, wanted=below is not truth.none,
-                               needed=below is not truth.any or not fits)
+        under = [list(_checks(each, lists, depth + 1, wanted=below is not truth.none,
+                              needed=below is not truth.any or not fits)) for each in below]
+        leaves = [found[0] for found in under if found[0].line is not None]
+        leaves.sort(key=lambda one: one.line is not None and not one.line.occurs)
+        yield Check(depth, (fits if fits or needed else None) if wanted else None, text, leaves=tuple(leaves))
+        for found in under:
+            yield from found if found[0].line is None else ()
 
 
 def _patterns(truth: Truth | None) -> Iterator[Seen]:
