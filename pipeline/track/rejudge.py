@@ -129,7 +129,8 @@ def _stands(event: Cluster, rung: Rung, ladder: Ladder, current: int, now: Milli
         return None
     if rung.rank <= current and head.items > len(event.members):
         return now                              # what raised it may have aged: nobody can say that it did not
-    if any(measure.reaches(signs, need, now, head.floor_at) for need in rung.enter):
+    if any(measure.reaches(signs, need, now, head.floor_at) for need in rung.enter
+           if rung.rank <= current or not need.negative):      # a share can grow while time goes by: that is no news
         return now
     since = _since(event, rung, current)
     ends = (measure.search(signs, need, since, now, head.floor_at) for need in rung.enter)

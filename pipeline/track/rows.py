@@ -27,8 +27,8 @@ class Outcome:
     changed: dict[str, None] = field(default_factory=dict)
     late: int = 0
 
-    def put_clock(self, now: Millis, numbered: int, aged: Millis) -> None:
-        self.puts[_CLOCK] = msgspec.msgpack.encode((now, numbered, aged))
+    def put_clock(self, now: Millis, numbered: int, aged: Millis, judged: str) -> None:
+        self.puts[_CLOCK] = msgspec.msgpack.encode((now, numbered, aged, judged))
 
     def put_head(self, event: clusters.Cluster) -> None:
         self.puts[_HEAD + event.head.id.encode()] = clusters.encode_head(event.head)
@@ -56,9 +56,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Stored:
-    """What the rows of a partition hold. clock: (now, numbers given, last ageing). counts: (event, item, series)."""
+    """What the rows of a partition hold. clock: (now, numbers given, last ageing, mark of the levels that all events
+    were judged by; rows of before there were marks have none). counts: (event, item, series)."""
 
-    clock: tuple[Millis, int, Millis] = (0, 0, 0)
+    clock: tuple[Millis, int, Millis, str] = (0, 0, 0, "")
     heads: list[EventHead] = field(default_factory=list)
     members: list[tuple[str, MemberRow]] = field(default_factory=list)
     counts: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -69,7 +70,8 @@ def stored(rows: Iterable[tuple[bytes, bytes]]) -> Stored:
     found = Stored()
     for key, value in rows:
         if key == _CLOCK:
-            found.clock = msgspec.msgpack.decode(value, type=tuple[int, int, int])
+            now, numbered, aged, *judged = msgspec.msgpack.decode(value)
+            found.clock = now, numbered, aged, judged[0] if judged else ""
         elif key.startswith(_HEAD):
             found.heads.append(clusters.decode_head(value))
         else:

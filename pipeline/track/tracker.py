@@ -54,8 +54,8 @@ class Tracker:
         self._places = Places()
         self._rules = InForce(None)
         self._ageing = Ageing()
-        self._judged: InForce | None = None
-        self._restored = False
+        self._judged, self._restored = "", False
+        self._seen: InForce | None = None
         self._raised: dict[str, None] = {}
 
     @classmethod
@@ -63,7 +63,7 @@ class Tracker:
         """The tracker whose rows these are (keys without the table's partition prefix)."""
         self = cls(partition, partitions)
         found = stored(rows)
-        self.now, self._numbered, self._ageing.at = found.clock
+        self.now, self._numbered, self._ageing.at, self._judged = found.clock
         for head in found.heads:
             self._adopt(head)
         for event_id, row in found.members:
@@ -82,7 +82,7 @@ class Tracker:
     @property
     def due_at(self) -> Millis | None:
         """The next tick at this time or later changes something; None: no tick does."""
-        return self.now if self._raised or self._judged is not self._rules else self._ageing.next_at
+        return self.now if self._raised or self._seen is not self._rules else self._ageing.next_at
 
     def event_of(self, key: str, item_id: str) -> str:
         """The event that an item of this key belongs to, empty if none is held."""
@@ -92,6 +92,7 @@ class Tracker:
         out = Outcome()
         if book is not self._rules.book:
             self._rules = InForce(book)
+            self._judged = self._judged if self._events else self._rules.levels_mark
         match record:
             case ScoredBatch():
                 self._batch(record, out)
@@ -249,18 +250,17 @@ class Tracker:
     def _say_again(self, since: Millis, out: Outcome) -> None:
         """What ticks from this one on decided before the restart: the rows have it, perhaps nobody else has."""
         self._restored = False
-        for event in self._events.values():
-            if event.head.changed_at >= since:
-                self._emit(event, (), out)
+        for event in (each for each in self._events.values() if each.head.changed_at >= since):
+            self._emit(event, (), out)
 
     def _rejudge(self, out: Outcome) -> None:
         """What events come to under other rules than at the last tick, or at the first after a restart. Those with a
         level carry the mark of the rules they were judged by: nothing is repeated or forgotten."""
-        if self._judged is self._rules:
+        if self._seen is self._rules:
             return
-        others = self._judged is None or self._judged.levels_mark != self._rules.levels_mark
-        self._judged = self._rules
-        for event_id in sorted(self._events if others else self._raised):
+        looked_at = self._raised if self._judged == self._rules.levels_mark else self._events
+        self._seen, self._judged = self._rules, self._rules.levels_mark
+        for event_id in sorted(looked_at):
             event = self._events[event_id]
             if (decision := judged(event, self._rules, self.now)) is not None:
                 self._decide(event, decision, out)
@@ -268,13 +268,13 @@ class Tracker:
                 self._touch(event, out, ladder=mark)
             else:
                 continue
-            alone = map(members.decode_member, event.members.values() if len(event.members) == 1 else ())
-            self._emit(event, tuple(alone), out)                    # a lone item was not sent before
+            alone = event.members.values() if len(event.members) == 1 else ()      # its row was not sent before
+            self._emit(event, tuple(map(members.decode_member, alone)), out)
 
     def _settle(self, event: Cluster, out: Outcome) -> None:
-        head, ladder = event.head, self._rules.ladder(event.head.subject)
-        standing = levels.settle(event.signs, head.level, ladder, now=self.now, floor=head.floor_at,
-                                 below_since=head.below_since)
+        head = event.head
+        standing = levels.settle(event.signs, head.level, self._rules.ladder(head.subject), now=self.now,
+                                 floor=head.floor_at, below_since=head.below_since)
         if standing.decision is not None:
             self._decide(event, standing.decision, out)
         elif standing.below_since != head.below_since:
@@ -341,7 +341,7 @@ class Tracker:
         if known is not None:
             self._forget(known, out)
         self._adopt(head)
-        self._judged = None
+        self._seen, self._judged = None, self._judged if head.book == self._rules.hash else ""
         event = self._events[head.id]
         out.put_head(event)
         for row in record.rows:
@@ -396,4 +396,4 @@ class Tracker:
         out.heads.append(msgspec.structs.replace(head, joined=(*founder, *joined)))
 
     def _put_clock(self, out: Outcome) -> None:
-        out.put_clock(self.now, self._numbered, self._ageing.at)
+        out.put_clock(self.now, self._numbered, self._ageing.at, self._judged)

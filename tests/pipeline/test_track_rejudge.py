@@ -231,6 +231,25 @@ def test_an_event_that_came_from_the_archive_is_judged_by_the_rules_that_are_in_
     assert rejudged(warm, source.rules, AT + 3 * MINUTE) is None
 
 
+@pytest.mark.parametrize("archived", [True, False])
+def test_that_neutral_items_left_the_window_while_nothing_came_is_no_reason_to_raise(archived: bool):
+    """A share grows by that; only something new may raise a level, or rules that changed."""
+    need = with_ladder(replace(THREE[0], enter=(Threshold(items=2, sources=2, negative=0.5, window=HOUR),)))
+    story = [item(n, minute=0 if n < 4 else 50, mood=FINE if n < 4 else BAD) for n in range(8)]
+    table = Table(need)
+    heads = table(*(scored_batch(each) for each in story), Tick(at=NOON + 51 * MINUTE))
+    assert {head.level for head in heads} == {0}
+    if archived:
+        (warm,) = warm_of(table, [replace(head, book="o" * 16) for head in heads])
+        table = Table(need)
+        table(warm)
+    else:
+        table.restart()
+    assert table(Tick(at=NOON + 61 * MINUTE)) == []
+    easier = with_ladder(replace(THREE[0], enter=(Threshold(items=2, sources=2, negative=0.2, window=HOUR),)), mark="m")
+    assert [said(head) for head in ticked(table, easier, NOON + 62 * MINUTE)] == [(0, 1, Why.RULES, "一般")]
+
+
 def warm_of(table: Table, heads: list[EventHead], counts: tuple = ()) -> list[WarmEvent]:
     """What an archive would have of these events."""
     last = {head.id: head for head in heads}
