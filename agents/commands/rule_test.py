@@ -22,7 +22,7 @@ from agents.commands.rule_common import (
     rules_dir,
     zone,
 )
-from agents.rule_files import RuleFiles, read_dir
+from agents.rule_files import Reader, RuleFiles, read_dir
 from pipeline.errors import RuleBookError
 from pipeline.rulebook.case_run import Result
 
@@ -95,16 +95,17 @@ def _print(results: Sequence[Result], missing: Sequence[str]) -> None:
 def watch(root: Path, form: str) -> int:
     """Run at each change of any rule file, when it has been read twice alike: nobody is writing. Ends by Ctrl-C, with
     the code of the last run."""
-    code, ran, before = OK, "", ""
+    reader, code = Reader(root), OK
+    ran: RuleFiles | None = None
+    before: RuleFiles | None = None
     try:
         while True:
-            files = read_dir(root)
-            digest = files.digest
-            if digest == before and digest != ran:
-                ran = digest
+            files, torn = reader.read()              # the same object while nothing changes
+            if files is before and files is not ran and not torn:
+                ran = files
                 code = _again(files, form, root)
-            before = digest
-            time.sleep(POLL_SECONDS if ran == digest else POLL_SECONDS / 3)
+            before = files
+            time.sleep(POLL_SECONDS if files is ran else POLL_SECONDS / 3)
     except KeyboardInterrupt:
         print(file=sys.stderr)
         return code

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import insert
 
 from agents.cli import main
+from agents.commands import rule_test
 from agents.commands.rule_store import lint_history, open_archive
 from agents.settings import Settings
 from agents.store import schema
@@ -119,6 +120,18 @@ def test_watch_runs_again_at_each_save_and_ends_cleanly(rules: Path, tmp_path: P
     finally:
         child.kill()
         child.wait()
+
+
+def test_watch_clears_the_screen_of_a_terminal_only(
+    rules: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    from agents.rule_files import read_dir
+
+    assert rule_test._again(read_dir(rules), "text", rules) == 0
+    assert capsys.readouterr().out.startswith("✓ 投票站的事")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert rule_test._again(read_dir(rules), "text", rules) == 0
+    assert capsys.readouterr().out.startswith(f"{rule_test.CLEAR}✓ 投票站的事")
 
 
 # ---------------------------------------------------------------- lint and the archive
