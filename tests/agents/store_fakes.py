@@ -18,7 +18,7 @@ from tests import messages
 from tests.builders import NOON
 
 ARCHIVED = ("items", "revisions", "scored", "events", "members", "timeline", "alerts", "escalations", "deliveries",
-            "sources", "books", "dead_letters", "counts")
+            "sources", "books", "dead_letters", "counts", "verdicts")
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
@@ -26,6 +27,8 @@ from pipeline.model import (
     EventStatus,
     Snooze,
     Tick,
+    Verdict,
+    VerdictKind,
     WarmEvent,
     Why,
 )
@@ -224,7 +227,16 @@ def everything() -> list[Any]:
     grown = [CountsBatch(source_id="xinwen", at=NOON + at, items=tuple(
         CountsRow(f"a{n}", NOON + at, Counts(comments=at, views=9 * at)) for n in range(6))) for at in (7, 8)]
     return [*raw, *grown, *scored, *heads, *states, *sent, *polls, messages.page(), messages.system(), fakes.dead(),
-            book(), Ack(id="c1", event_id="e1", alert_id="al1", by="wang", at=NOON)]
+            book(), Ack(id="c1", event_id="e1", alert_id="al1", by="wang", at=NOON), *in_shadow()]
+
+
+def in_shadow() -> list[Any]:
+    """What runs in shadow beside it, and what people said."""
+    heads = [fakes.head(version, "a1", event_id="s1", subject="~queues", raises=version) for version in (1, 2)]
+    said = [Verdict(id=f"v{n}", subject="~queues", kind=kind, by="wang", at=NOON + n, event_id="s1" if n else "",
+                    item_id="" if n else "a1") for n, kind in enumerate(VerdictKind)]
+    return [*heads, *said, replace(messages.page("sh", event_id="s1"), shadow=True),
+            replace(book(hash="6" * 16), shadow=book(hash="5" * 16)), replace(book(), shadow=book(hash="6" * 16))]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -248,7 +260,7 @@ def test_repeats_and_any_order_leave_the_same_database(tmp_path: Path, seed: int
 def test_rows_written_are_counted_by_table_and_a_repeat_writes_none(store: Engine) -> None:
     entries = [Entry(record, NOON) for record in everything()]
     first, second = project(store, entries), project(store, entries)
-    assert first["events"] == 2 and first["items"] == 6
+    assert first["events"] == 3 and first["items"] == 6
     assert {name: count for name, count in second.items() if name != "books"} == {}
 
 
