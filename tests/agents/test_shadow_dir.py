@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from argparse import Namespace
 from dataclasses import replace as with_fields
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
+from agents import cli
 from agents.commands import serve
 from agents.deps import Deps
 from agents.rule_files import load_book, read_dir, starter_dir
@@ -103,3 +105,20 @@ async def test_a_shadow_directory_that_makes_the_book_too_large_is_left_out(rule
         await until(lambda: len(bus.books) == 2)
     assert [book.shadow for book in bus.books] == [None, None]
     assert bus.books[1].levels.ladder[0].response == "改过的响应"
+
+
+def test_replay_tells_of_shadow_rules_only_when_asked(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (rules / "subjects" / "kites.yml").write_text(
+        "id: kites\ntitle: 风筝节\nowner: 值班室\nreason: 试一条规则\nexpires: never\nstatus: shadow\n"
+        "terms: [风筝节改期]\n", "utf-8")
+    file = rules.parent / "items.jsonl"
+    file.write_text("".join(json.dumps({
+        "source": f"s{n}", "title": "风筝节改期到哪一天", "text": f"第{n}条", "at": f"2026-11-22T09:{n:02d}:00+08:00"},
+        ensure_ascii=False) + "\n" for n in range(40)), "utf-8")
+    said = []
+    for more in ([], ["--shadow"], ["--json"], ["--shadow", "--json"]):
+        assert cli.main(["replay", str(file), "--rules", str(rules), *more]) == 0
+        said.append(capsys.readouterr().out)
+    assert ["S-0" in each for each in said] == [False, True, False, False] and "（影子，不发送）" in said[1]
+    assert ["~kites" in each for each in said] == [False, False, False, True]
+    assert set(said[0].splitlines()[:-1]) < set(said[1].splitlines()) and "E-0" in said[0]
