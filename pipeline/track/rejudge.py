@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from pipeline.model import EventHead, EventStatus, Evidence, Factor, LevelDecision, Millis, WarmEvent, Why
+from pipeline.model import EventHead, EventStatus, Evidence, LevelDecision, Millis, WarmEvent, Why
 from pipeline.rulebook.schema import RuleBook, Threshold
 from pipeline.rulebook.shadow import judging
 from pipeline.track.cluster import Cluster
@@ -24,17 +24,6 @@ def rejudged(warm: WarmEvent, book: RuleBook, now: Millis) -> LevelDecision | No
     rules = _in_force(_Same(book), warm.head.shadow)
     decision = judged(rebuilt(warm, rules), rules, now)
     return None if decision is None or decision.level == decision.previous else decision
-
-
-Way = tuple[Threshold, tuple[Factor, ...]]
-
-
-def standing(warm: WarmEvent, book: RuleBook, now: Millis) -> list[tuple[Rung, list[Way]]]:
-    """Each level of the event's subject, lowest first, with each way into it and what its factors come to now."""
-    rules, head = _in_force(_Same(book), warm.head.shadow), warm.head
-    event, ladder = rebuilt(warm, rules), rules.ladder(head.subject)
-    return [(rung, [(need, ladder.measure.factors(event.signs, need, now, head.floor_at)) for need in rung.enter])
-            for rung in ladder]
 
 
 def rebuilt(warm: WarmEvent, rules: InForce) -> Cluster:

@@ -13,7 +13,7 @@ from pipeline import topics
 from pipeline.model import Close, EventHead, EventStatus, Tick, WarmEvent, Why
 from pipeline.replay import Input, Replay
 from pipeline.rulebook.schema import HOUR, MINUTE, EventRules, Level, LevelOverride, Levels, RuleBook, Status, Threshold
-from pipeline.track.rejudge import rejudged, standing
+from pipeline.track.rejudge import rejudged
 from tests.builders import NOON, book, levels, scored_batch
 from tests.pipeline.test_track_factors import BAD, FINE, growing, grown, item, monotone, stories, told
 from tests.pipeline.test_track_state import Table, rule_books, spread
@@ -320,17 +320,6 @@ def test_replay_of_a_book_that_changed_gives_what_the_stream_gave():
         replayed += [head for head in flow.feed(Input(topics.ITEMS_SCORED, each, 0)) if isinstance(head, EventHead)]
     assert replayed == streamed
     assert [said(head)[:2] for head in streamed if head.decision.why is Why.RULES][0] == (2, 1)
-
-
-def test_what_each_level_lacks_can_be_asked():
-    source = Table()
-    heads = source(*spread(12, 6))
-    (warm,) = warm_of(source, heads)
-    found = standing(warm, BOOK, NOON + 12 * MINUTE)
-    assert [(rung.name, [[(each.name, each.value, each.need) for each in factors] for _, factors in ways])
-            for rung, ways in found] == [
-        ("一般", [[("items", 12, 3), ("sources", 6, 2)]]), ("较大", [[("items", 12, 10), ("sources", 6, 4)]]),
-        ("重大", [[("items", 12, 30), ("sources", 6, 8)]])]
 
 
 def test_sentiment_is_judged_again_too():
