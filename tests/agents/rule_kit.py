@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,6 +22,14 @@ from pipeline.model import Escalation, RulesState
 from pipeline.rulebook.schema import RuleBook
 
 ZONE = "Asia/Shanghai"
+
+
+def first_level(text: str, items: int) -> str:
+    """levels.yml of the starter rules with another number of items for the first level."""
+    written = re.compile(r"^( +enter: \{items: )\d+(, sources: 2, window: 1h\})", re.M)
+    changed, count = written.subn(rf"\g<1>{items}\g<2>", text)
+    assert count == 1
+    return changed
 
 
 class FakeBus:

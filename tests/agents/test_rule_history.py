@@ -15,7 +15,7 @@ from agents.cli import main
 from agents.rule_files import load_book, read_dir, starter_dir
 from agents.rule_history import History, HistoryError, Line, What
 from agents.rule_write import RuleWriteError, export, replace_rules
-from tests.agents.rule_kit import ZONE, until, watching
+from tests.agents.rule_kit import ZONE, first_level, until, watching
 from tests.builders import NOON
 
 MINUTE = 60_000
@@ -36,7 +36,7 @@ def history(tmp_path: Path) -> History:
 
 def save(rules: Path, count: int) -> str:
     path = rules / "levels.yml"
-    path.write_text(path.read_text("utf-8").replace("items: 3,", f"items: {count},", 1), "utf-8")
+    path.write_text(first_level(path.read_text("utf-8"), count), "utf-8")
     return load_book(rules, ZONE).hash
 
 

@@ -23,7 +23,7 @@ from pipeline.model import EventHead, EventStatus, MemberRow, RulesAnswer, Rules
 from pipeline.rulebook.schema import RuleBook
 from tests import messages
 from tests.agents import store_fakes as fakes
-from tests.agents.rule_kit import ZONE, FakeBus, until, value, watching
+from tests.agents.rule_kit import ZONE, FakeBus, first_level, until, value, watching
 from tests.builders import NOON
 
 MINUTE = 60_000
@@ -61,7 +61,7 @@ def store(tmp_path: Path) -> Engine:
 def lower(rules: Path, name: str = "三级响应") -> str:
     """A first level that events of two items reach; the hash of the book. name: to tell such books apart."""
     path = rules / "levels.yml"
-    text = path.read_text("utf-8").replace("items: 3,", "items: 2,", 1)
+    text = first_level(path.read_text("utf-8"), 2)
     path.write_text(text.replace("三级响应", name, 1), "utf-8")
     return load_book(rules, ZONE).hash
 

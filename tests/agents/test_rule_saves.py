@@ -19,7 +19,7 @@ from agents.rule_dir import Directories
 from agents.rule_edit import alone
 from agents.rule_files import MAX_FILES, Reader, load_book, starter_dir
 from pipeline.rulebook.schema import RuleBook
-from tests.agents.rule_kit import ZONE, until, value, watching
+from tests.agents.rule_kit import ZONE, first_level, until, value, watching
 from tests.rule_books import many_files
 
 LIVE_SECONDS = 1.0
@@ -41,8 +41,7 @@ def items(book: RuleBook) -> int:
 
 
 def changed(text: str, count: int = 4) -> str:
-    assert "items: 3," in text
-    return text.replace("items: 3,", f"items: {count},", 1)
+    return first_level(text, count)
 
 
 def plain(rules: Path) -> None:

@@ -21,7 +21,7 @@ from agents.rule_watch import Watch
 from pipeline import topics
 from pipeline.model import EscalationKind, Tick
 from pipeline.rulebook.schema import RuleBook
-from tests.agents.rule_kit import ZONE, FakeBus, deps_for, running, until, value, watching
+from tests.agents.rule_kit import ZONE, FakeBus, deps_for, first_level, running, until, value, watching
 
 LIVE_SECONDS = 1.0
 
@@ -50,7 +50,7 @@ async def test_an_edit_is_published_and_a_save_without_a_change_is_not(rules: Pa
         await asyncio.sleep(2 * rule_watch.POLL_SECONDS)
         assert len(bus.books) == 1
         text = (rules / "levels.yml").read_text("utf-8")
-        (rules / "levels.yml").write_text(text.replace("items: 3,", "items: 4,"), "utf-8")
+        (rules / "levels.yml").write_text(first_level(text, 4), "utf-8")
         await until(lambda: len(bus.books) == 2, LIVE_SECONDS)
         assert bus.books[1].levels.ladder[0].enter[0].items == 4
 
@@ -111,7 +111,7 @@ async def test_a_directory_that_is_bad_at_the_start_without_any_book_says_that_n
 async def test_a_rename_over_the_file_is_an_edit_like_any_other(rules: Path) -> None:
     async with watching(rules) as (_, bus):
         await until(lambda: bus.books)
-        text = (rules / "levels.yml").read_text("utf-8").replace("items: 3,", "items: 5,")
+        text = first_level((rules / "levels.yml").read_text("utf-8"), 5)
         (rules / "levels.yml.new").write_text(text, "utf-8")
         (rules / "levels.yml.new").rename(rules / "levels.yml")
         await until(lambda: len(bus.books) == 2, LIVE_SECONDS)
@@ -121,7 +121,7 @@ async def test_a_rename_over_the_file_is_an_edit_like_any_other(rules: Path) -> 
 async def test_a_swapped_link_changes_all_files_at_once(rules: Path, tmp_path: Path) -> None:
     shutil.copytree(rules, tmp_path / "two")
     levels = tmp_path / "two" / "levels.yml"
-    levels.write_text(levels.read_text("utf-8").replace("items: 3,", "items: 6,"), "utf-8")
+    levels.write_text(first_level(levels.read_text("utf-8"), 6), "utf-8")
     (tmp_path / "link").symlink_to(rules)
     async with watching(tmp_path / "link") as (_, bus):
         await until(lambda: bus.books)
@@ -133,7 +133,7 @@ async def test_a_swapped_link_changes_all_files_at_once(rules: Path, tmp_path: P
 
 async def test_a_file_that_is_being_written_is_not_read_in_the_middle(rules: Path) -> None:
     path = rules / "levels.yml"
-    text = path.read_text("utf-8").replace("items: 3,", "items: 7,")
+    text = first_level(path.read_text("utf-8"), 7)
     async with watching(rules) as (deps, bus):
         await until(lambda: bus.books)
         with path.open("w", encoding="utf-8") as file:
@@ -178,7 +178,7 @@ async def test_a_save_is_in_force_in_another_process_within_a_second(rules: Path
         first = await asyncio.wait_for(follower.rules.ready(), 15)
         slowest = 0.0
         for items in (4, 5, 6):
-            text = (rules / "levels.yml").read_text("utf-8").replace(f"items: {items - 1},", f"items: {items},", 1)
+            text = first_level((rules / "levels.yml").read_text("utf-8"), items)
             saved = time.monotonic()
             (rules / "levels.yml").write_text(text, "utf-8")
             await until(lambda items=items: follower.rules.book.levels.ladder[0].enter[0].items == items)  # type: ignore[misc]
@@ -186,7 +186,7 @@ async def test_a_save_is_in_force_in_another_process_within_a_second(rules: Path
         assert slowest < LIVE_SECONDS
         assert follower.rules.book.hash != first.hash
         assert value(follower, "rules_config_hash_info", hash=follower.rules.book.hash) == 1
-        assert value(follower, "rules_loaded", kind="subjects") == 4
+        assert value(follower, "rules_loaded", kind="subjects") == len(first.subjects) > 0
 
 
 @pytest.mark.embedded
