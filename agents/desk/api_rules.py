@@ -110,7 +110,8 @@ def _explain_event(call: Call, ref: str) -> dict[str, Any]:
 def _shown(shown: Shown) -> dict[str, Any]:
     found = shown.found
     return {"book": found.book, "source": found.source.id if found.source else "",
-            "sentiment": plain(found.sentiment), "question": found.question, "more": max(0, shown.more),
+            "sentiment": plain(found.sentiment), "question": found.question, "more_matched": shown.more_matched,
+            "more_missed": shown.more,
             "rules": [{
                 "subject": view.found.subject, "title": view.found.rule.title, "matched": view.found.matched,
                 "weight": view.found.weight, "threshold": view.found.rule.threshold,

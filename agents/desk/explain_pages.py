@@ -10,7 +10,7 @@ from sqlalchemy import select
 from starlette.responses import Response
 
 from agents.desk import audit, rule_words
-from agents.desk.explains import MAX_CHARACTERS, SHOWN
+from agents.desk.explains import MAX_CHARACTERS, SHOWN, SHOWN_MATCHED
 from agents.desk.limits import Busy
 from agents.desk.rule_words import Said
 from agents.desk.web import Visit
@@ -78,11 +78,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """An explanation of a text. rules: those that match and the nearest that do not. more: near misses not shown."""
+    """An explanation of a text: the heaviest rules that match and the nearest that do not, and how many of each are not
+    shown."""
 
     found: TextExplained
     matched: tuple[RuleView, ...]
     missed: tuple[RuleView, ...]
+    more_matched: int
     more: int
     spans: tuple[Span, ...] = field(default=())
 
@@ -137,10 +139,10 @@ def judging_book(book: RuleBook, beside: bool) -> RuleBook:
 
 
 def shown(found: TextExplained, book: RuleBook | None) -> Shown:
-    matched, missed = found.matched, found.missed
-    views = [rule_view(each, book) for each in (*matched, *missed[:SHOWN])]
-    inside = [span for view in views[:len(matched)] for span in view.spans]
-    return Shown(found, tuple(views[:len(matched)]), tuple(views[len(matched):]), len(missed) - SHOWN, tuple(inside))
+    matched = tuple(rule_view(each, book) for each in found.matched[:SHOWN_MATCHED])
+    missed = tuple(rule_view(each, book) for each in found.missed[:SHOWN])
+    spans = tuple(span for view in matched for span in view.spans)
+    return Shown(found, matched, missed, len(found.matched) - len(matched), len(found.missed) - len(missed), spans)
 
 
 def rule_view(found: Explained, book: RuleBook | None) -> RuleView:

@@ -24,8 +24,8 @@ KEPT = 2
 """Compiled books, some tens of MB each: the one in force and one of before, or the one in shadow."""
 MAX_CHARACTERS = 4000
 """Of a title and text typed in."""
-SHOWN = 20
-"""Rules that are shown as near misses."""
+SHOWN_MATCHED, SHOWN = 50, 20
+"""Rules that are shown: of those that match, and of near misses."""
 
 
 @dataclass(slots=True)

@@ -102,6 +102,19 @@ async def test_before_any_book_the_box_says_so(tmp_path: Path) -> None:
     stand.engine.dispose()
 
 
+async def test_a_text_that_every_rule_matches_is_shown_with_the_heaviest_ones(tmp_path: Path) -> None:
+    many = tuple(msgspec.structs.replace(seed_rules.TRYING, id=f"s{number:03d}", status=Status.LIVE)
+                 for number in range(80))
+    near = tuple(msgspec.structs.replace(seed_rules.TRYING, id=f"n{number:03d}", status=Status.LIVE, threshold=9.0)
+                 for number in range(80))
+    stand = make_stand(tmp_path, book=seed_rules.book(subjects=(*many, *near)))
+    async with await stand.signed_in() as client:
+        words = plain((await post(client, "/rules/explain", title="排队")).text)
+    assert "80 条规则命中" in words and "另有 30 条也命中" in words and words.count("权重合计") == 50 + 20
+    assert "沾边但没有命中的 80" in words and "另有 60 条差得更远" in words
+    stand.engine.dispose()
+
+
 # ---------------------------------------------------------------- the archive
 
 
