@@ -34,6 +34,7 @@ def naive() -> Callable[[RawItem], object]:
     import jieba
     from snownlp import SnowNLP
 
+    jieba.setLogLevel(60)          # says where its cache is at every start
     words = {"投票", "投票站", "截止", "排队", "选民证"}
 
     def work(item: RawItem) -> tuple[set[str], float]:
