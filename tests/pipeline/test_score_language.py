@@ -40,6 +40,17 @@ def test_words_are_cut_as_the_dictionary_has_them(segmenter: Segmenter) -> None:
     assert segmenter.cut("工作人员在投票，covid-19 第3批") == ["工作人员", "在", "投票", "covid-19", "第", "3", "批"]
 
 
+def test_texts_are_cut_after_they_are_simplified(segmenter: Segmenter) -> None:
+    assert segmenter.cut(fold("乾隆年間的選舉").text) == segmenter.cut(fold("乾隆年间的选举").text)
+    assert segmenter.cut(fold("乾隆年间").text)[0] == fold("乾隆").text
+    assert segmenter.terms(fold("選舉投票").text, "") == segmenter.terms("选举投票", "") != ()
+
+
+def test_words_have_their_places(segmenter: Segmenter) -> None:
+    text = "在投票，covid-19 第3批"
+    assert [text[start:end] for start, end in segmenter.places(text)] == segmenter.cut(text)
+
+
 def test_the_book_s_terms_are_words_of_this_book_only(segmenter: Segmenter) -> None:
     text = "去云溪县三小投票点投票"
     assert "云溪县三小投票点" in segmenter.cut(text)
