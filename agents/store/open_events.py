@@ -11,8 +11,9 @@ from sqlalchemy import Connection, select
 from agents.store import schema, warm
 from agents.store.item_reads import counts_since
 from agents.store.upsert import chunks
-from pipeline.model import CountsRow, EventHead, EventStatus, MemberRow, Millis, WarmEvent
+from pipeline.model import CountsRow, EventHead, MemberRow, Millis, WarmEvent
 from pipeline.rulebook.schema import Levels
+from pipeline.track.rejudge import concerns
 
 _ROW: msgspec.json.Decoder[MemberRow] = msgspec.json.Decoder(MemberRow)
 
@@ -20,11 +21,11 @@ _ROW: msgspec.json.Decoder[MemberRow] = msgspec.json.Decoder(MemberRow)
 def open_events(
     connection: Connection, now: Millis, levels: Levels, worth: Callable[[EventHead], bool] = lambda head: True,
 ) -> Iterator[WarmEvent]:
-    """Open events, and watched ones, which may become some; highest level first. What runs in shadow is left out, and
-    whatever is not worth reading its rows for."""
+    """Open events, and watched ones and those that only rules ended, which may become some; highest level first. What
+    runs in shadow is left out, and whatever is not worth reading its rows for."""
     since = now - max([levels.events.join_within, *(each.reach for each in levels.thresholds())])
     heads = [head for head in warm.events(connection, now, levels.events)
-             if head.status in (EventStatus.OPEN, EventStatus.WATCHING) and not head.shadow and worth(head)]
+             if concerns(head) and not head.shadow and worth(head)]
     for some in chunks(heads):
         yield from _whole(connection, some, since)
 

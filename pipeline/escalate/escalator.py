@@ -98,7 +98,7 @@ class Escalator:
         state = known.state
         if head.level and head.raises > known.head.raises:
             self._raise(head, book, state.revision + 1, out)
-        elif head.level < known.head.level:
+        elif head.level < known.head.level and not _same_level(head, known.head):
             self._fell(head, state, book, out)
         else:
             # figures only: kept for the next message, and not worth a row; after a restart the next head brings them
@@ -224,3 +224,8 @@ class Escalator:
         out.puts[_ALERT + state.event_id.encode()] = msgspec.msgpack.encode(alert)
         if announce:
             out.states.append(state)
+
+
+def _same_level(one: EventHead, other: EventHead) -> bool:
+    """Of the same name: rules with another number of levels gave it another rank."""
+    return one.level > 0 and one.level_name == other.level_name

@@ -61,8 +61,9 @@ def _in_force(same: _Same, shadow: bool) -> InForce:
 
 
 def concerns(head: EventHead) -> bool:
-    """Whether other rules can change its level: it goes on, and nobody closed it for good."""
-    return head.status in (EventStatus.OPEN, EventStatus.WATCHING) and not head.muted
+    """Whether other rules can change its level: it goes on, or only rules ended it, and nobody closed it for good."""
+    calmed_by_rules = head.status is EventStatus.CALM and head.decision.why is Why.RULES
+    return (calmed_by_rules or head.status in (EventStatus.OPEN, EventStatus.WATCHING)) and not head.muted
 
 
 def judged(event: Cluster, rules: InForce, now: Millis) -> LevelDecision | None:
@@ -127,10 +128,11 @@ def _stands(event: Cluster, rung: Rung, ladder: Ladder, current: int, now: Milli
 
 
 def _since(event: Cluster, rung: Rung, current: int) -> Millis:
-    """From when on windows count: a level that the event has fallen from needs something new."""
+    """From when on windows count: a level that the event has fallen from needs something new, unless other rules took
+    it away: who takes them back has it back."""
     head = event.head
     begin = max(head.floor_at + 1, head.first_item_at)
-    fell = head.decision.level < head.decision.previous
+    fell = head.decision.level < head.decision.previous and head.decision.why is not Why.RULES
     return max(begin, head.level_since + 1) if fell and rung.rank > current else begin
 
 

@@ -34,10 +34,13 @@ class Outcome:
         self.puts[_HEAD + event.head.id.encode()] = clusters.encode_head(event.head)
 
     def put_changed(self, events: Mapping[str, clusters.Cluster]) -> None:
-        """The heads of those that changed and are still there."""
+        """The heads of those that changed and are still there. The clock comes last: where the rows are too many for
+        one write, it must not say that everything was judged while a head is not there yet."""
         for event_id in self.changed:
             if event_id in events:
                 self.put_head(events[event_id])
+        if _CLOCK in self.puts:
+            self.puts[_CLOCK] = self.puts.pop(_CLOCK)
 
     def put_item(self, event: clusters.Cluster, item_id: str) -> None:
         self.puts[_key(_ITEM, event, item_id)] = event.members[item_id]

@@ -122,6 +122,17 @@ def test_a_lower_level_only_informs_those_who_were_told():
     assert desk.told(Tick(at=NOON + 5 * MINUTE)) == [("leaders",)]
 
 
+def test_rules_with_fewer_levels_tell_nobody_of_a_fall_that_is_none():
+    """The same level by name has a lower rank; one of another name is lower indeed."""
+    desk = Desk()
+    first = head(level=3)
+    desk(first)
+    moved = replace(head(2, level=2, why=Why.RULES, at=NOON + MINUTE), level_name=first.level_name)
+    assert desk(moved).escalations == []
+    assert [each.kind for each in desk(head(3, level=1, why=Why.RULES, at=NOON + 2 * MINUTE)).escalations] == [
+        EscalationKind.INFORM]
+
+
 def test_a_calm_event_ends_its_alert():
     desk = Desk()
     desk(head())

@@ -133,6 +133,20 @@ def test_what_the_event_fell_from_is_not_given_back_without_anything_new():
     assert {head.level for head in heads} == {1}
 
 
+@pytest.mark.parametrize("items", [300, 13])
+def test_rules_that_are_taken_back_give_back_what_they_took(items: int):
+    """A slip of the hand that ends an event or lowers it, and its rollback: nothing new has to come."""
+    table = Table()
+    assert table(*spread(12, 6))[-1].level == 2
+    slip = asking(items, rank=1) if items == 13 else with_ladder(*(
+        replace(each, enter=(Threshold(items=items, sources=2, window=HOUR),)) for each in THREE), mark="m")
+    (fallen,) = ticked(table, slip, NOON + 55 * MINUTE)
+    assert said(fallen)[:3] == (2, 1 if items == 13 else 0, Why.RULES)
+    table.restart()
+    back = [head for head in ticked(table, BOOK, NOON + 70 * MINUTE) if head.version > fallen.version]
+    assert [said(head)[1:] for head in back] == [(2, Why.RULES, "较大")] and back[0].number == fallen.number
+
+
 # ---------------------------------------------------------------- events that stay
 
 
