@@ -22,11 +22,11 @@ from agents.backtest.spill import Segment, Spool, encode, merged
 from agents.backtest.work import BOTH, CANDIDATE, LIVE, Found, Job, Stream, Tally, Task
 from pipeline.backtest.compare import Comparison, Mark, Matches, Side, compare
 from pipeline.backtest.pages import escalated, pages
+from pipeline.backtest.play import judged_alike
 from pipeline.backtest.values import Entry, Grid, Played
 from pipeline.errors import WenxunError
 from pipeline.model import Millis
-from pipeline.rulebook.schema import INTAKE, RuleBook, SourceKind
-from pipeline.rulebook.shadow import live_name
+from pipeline.rulebook.schema import RuleBook
 
 TASKS_OF = 2_000
 """Entries that are worth a call to another process; smaller buckets go together."""
@@ -155,21 +155,14 @@ def _buckets(history: _History, entry: Entry) -> Iterator[str]:
 
 def _tasks(history: _History, live: RuleBook, candidate: RuleBook) -> Iterator[Task]:
     """A bucket in which both books see the same, and judge it by the same rules, is played once."""
-    judged = _judged_by(live) == _judged_by(candidate)
+    alike = judged_alike(live, candidate)
     for bucket in sorted({bucket for _, bucket in history.segments}):
         both, old, new = (tuple(history.segments.get((side, bucket), ())) for side in (BOTH, LIVE, CANDIDATE))
-        subject = live_name(bucket.partition("/")[0])
-        if not old and not new and judged and live.subject(subject) == candidate.subject(subject):
+        if not old and not new and alike(bucket.partition("/")[0]):
             yield Task(BOTH, bucket, both)
             continue
         yield Task(LIVE, bucket, both + old)
         yield Task(CANDIDATE, bucket, both + new)
-
-
-def _judged_by(book: RuleBook) -> object:
-    """What of a book decides on levels, beside the subject itself."""
-    reports = {INTAKE.id, *(each.id for each in book.sources if each.kind is SourceKind.INTAKE)}
-    return book.levels, reports, book.timezone, {each.id: each.group for each in book.sources}
 
 
 def _play(crew: Crew, tasks: list[Task], grid: Grid, progress: Progress) -> dict[str, list[Played]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
 from pipeline.backtest.values import TICK, Change, Entry, Grid, Played, PlayedEvent, Step
 from pipeline.model import SHADOW, EventHead, Millis, ScoredBatch, Tick
-from pipeline.rulebook.schema import RuleBook
+from pipeline.rulebook.schema import RuleBook, SourceKind
 from pipeline.rulebook.shadow import judging
+from pipeline.track.in_force import InForce
 from pipeline.track.tracker import Tracker
 
 _FORGET_EVERY = 50_000
@@ -22,6 +23,20 @@ def play(entries: Iterable[Entry], book: RuleBook, subject: str, grid: Grid) -> 
     for entry in entries:
         run.take(entry)
     return run.end()
+
+
+def judged_alike(live: RuleBook, candidate: RuleBook) -> Callable[[str], bool]:
+    """Whether the same items of a subject come to the same events under both books."""
+    pairs = {shadow: [InForce(judging(book) if shadow else book) for book in (live, candidate)]
+             for shadow in (False, True)}
+    reports = [{each.id for each in book.sources if each.kind is SourceKind.INTAKE} for book in (live, candidate)]
+
+    def alike(subject: str) -> bool:
+        one, other = pairs[subject.startswith(SHADOW)]
+        return (reports[0] == reports[1] and one.mark(subject) == other.mark(subject)
+                and (one.events, one.widest, one.resolution) == (other.events, other.widest, other.resolution))
+
+    return alike
 
 
 class _Run:

@@ -38,9 +38,12 @@ from pipeline.rulebook.schema import (
     DAY,
     HOUR,
     MINUTE,
+    Active,
+    Condition,
     Fold,
     LevelOverride,
     Levels,
+    Near,
     Pattern,
     Route,
     RouteMode,
@@ -51,6 +54,7 @@ from pipeline.rulebook.schema import (
     Subject,
     Term,
     Threshold,
+    WordList,
 )
 from pipeline.score.score import Scorer
 from tests.agents.store_fakes import new_store, put
@@ -72,8 +76,8 @@ class Silent:
         assert done <= of
 
 
-def subject(ident: str, terms: tuple[str, ...]) -> Subject:
-    return Subject(id=ident, title=f"关于{terms[0]}", owner="值班室", reason="试验", expires="2036-12-31",
+def subject(ident: str, terms: tuple[str, ...] = ()) -> Subject:
+    return Subject(id=ident, title=f"关于 {ident}", owner="值班室", reason="试验", expires="never",
                    terms=tuple(Term(text=text) for text in terms))
 
 
@@ -103,7 +107,8 @@ def grown_levels() -> Levels:
 
 def history(seed: int = 3) -> list[RawBatch | CountsBatch]:
     """Ten days: single items, bursts, lulls of hours, edits that begin or end a match, backfill, growing counts."""
-    chance, found, at = random.Random(seed), [], NOON
+    found: list[RawBatch | CountsBatch] = []
+    chance, at = random.Random(seed), NOON
     for n in range(260):
         at += chance.choice((7, 20, 40)) * 1000 if n % 52 < 34 else chance.randrange(5, 300) * MINUTE
         source, place = f"s{chance.randrange(8)}", "".join(chance.choices(PLACES, k=2))
@@ -142,9 +147,10 @@ def with_ticks(records: list[tuple[Millis, int, int, RawItem | CountsBatch]]) ->
         while tick + TICK <= at:
             tick += TICK
             yield Input(topics.ITEMS_SCORED, Tick(at=tick))
+        batch = record
         if isinstance(record, RawItem):
-            record = RawBatch(source_id=record.source_id, polled_at=at, items=(record,))    # type: ignore[assignment]
-        yield Input(topics.ITEMS_RAW, record)                                               # type: ignore[arg-type]
+            batch = RawBatch(source_id=record.source_id, polled_at=at, items=(record,))     # type: ignore[assignment]
+        yield Input(topics.ITEMS_RAW, batch)
     while tick < end:
         tick += TICK
         yield Input(topics.ITEMS_SCORED, Tick(at=tick))
@@ -208,7 +214,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     return engine
 
 
-CANDIDATES = {
+CANDIDATES: dict[str, dict[str, Any]] = {
     "the same": {},
     "a term more": {"subjects": (subject("polling", terms=("投票站", "南门投票站", "路灯")),
                                  subject("papers", terms=("选民证",)))},
@@ -227,6 +233,18 @@ CANDIDATES = {
     "spelled as it is": {"subjects": (
         replace(subject("polling", terms=("投票站",)), fold=Fold(evasion=False, variants=False)),
         subject("papers", terms=("选民证",)))},
+    "in the whole language": {
+        "lists": (WordList(id="stations", title="站点", words=("投票站", "路灯")),),
+        "subjects": (
+            replace(subject("polling"), terms=(Term(list="stations"), Term(regex="[一二三]+点")),
+                    match=Condition(none=(Condition(pattern=Pattern(near=Near(words=("排队", "小时"), within=4))),))),
+            replace(subject("papers", terms=("选民证",)), active=Active(hours="06:00-23:00")),
+            replace(subject("words"), terms=(Term(text="天气", word=True),)))},
+    "where words end": {"subjects": (
+        replace(subject("polling"), terms=(Term(text="投票", word=True), Term(text="投票站"))),
+        replace(subject("papers"), terms=(Term(text="选民", word=True), Term(text="作废"))))},
+    "more at stake": {"subjects": (replace(subject("polling", terms=("投票站",)), impact=4),
+                                   subject("papers", terms=("选民证",)))},
 }
 
 
