@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.commands.rule_common import OK, PROBLEMS, print_json, report, settings, zone
-from agents.commands.rule_store import book_of, open_archive
 from agents.rule_files import read_dir, starter_dir
 from pipeline.errors import RuleBookError, SettingsError
 from pipeline.model import CountsBatch, RawBatch, RawItem
@@ -69,6 +68,8 @@ def load(name: str) -> tuple[RuleBook, dict[str, str]]:
     if path.is_dir() or not _hashlike(name):
         files = read_dir(path)
         return files.parse(zone()), files.texts
+    from agents.commands.rule_store import book_of, open_archive
+
     with open_archive(settings()) as connection:
         return book_of(connection, name), {}
 
