@@ -45,6 +45,8 @@ BAD_AT_MOST = 5.0
 SHOWN = 5
 """Problems told in a notice; the log has all of them."""
 IN_STATE = 200
+STATES_AFTER_BOOK = 100
+"""The embedded broker drops the oldest records: after so many the book is sent again, or a new process had none."""
 
 
 async def run(deps: Deps) -> None:
@@ -108,6 +110,7 @@ class Watch:
         self._read_at: Millis = 0
         self._problems: tuple[str, ...] = ()
         self._state: RulesState | None = None
+        self._states = 0
 
     async def run(self) -> None:
         if self._in_force is None:
@@ -202,7 +205,7 @@ class Watch:
 
     async def _send(self, book: RuleBook) -> None:
         await self._bus.send(topics.RULES, KEY, book, ident=book.version, partition=0)
-        self._on_topic = True
+        self._on_topic, self._states = True, 0
 
     async def _hold_on(self) -> None:
         """The earlier book stays in force, also where the broker has lost it."""
@@ -327,6 +330,9 @@ class Watch:
         if self._state is None or _but_for_time(state) != _but_for_time(self._state):
             await self._bus.send(topics.RULES, STATE, state, ident=f"state-{state.at}", partition=0)
             self._state = state
+            self._states += 1
+            if self._deps.settings.embedded and self._in_force is not None and self._states >= STATES_AFTER_BOOK:
+                await self._send(self._in_force)
 
     async def _keep(self, line: Line, texts: dict[str, str] | None = None) -> None:
         """Into the history. A full disk costs the snapshot, not the rules."""

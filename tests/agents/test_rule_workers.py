@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from agents.rule_history import What
 from agents.rule_workers import alive
 from agents.settings import Settings
 from pipeline import topics
+from pipeline.errors import Problem
 from pipeline.model import Worker
 from tests.agents import store_fakes as fakes
 from tests.agents.rule_kit import ZONE, deps_for, running, until
@@ -161,3 +163,16 @@ async def test_a_book_that_no_topic_takes_leaves_the_one_before_and_says_so(
         await until(lambda: deps.rules.state is not None and deps.rules.state.problems, 20)
         assert deps.rules.state is not None and "规则太多" in deps.rules.state.problems[0]
         assert deps.rules.version == deps.rules.state.in_force == first
+
+
+async def test_the_book_stays_on_the_topic_however_many_saves_are_refused(broker: str, rules: Path) -> None:
+    """The embedded broker keeps about 5 MB and drops the oldest: it may not be the book."""
+    deps = process(rules, broker, "rules-0")
+    async with Bus(deps.settings, deps.clock, "rules", max_bytes=topics.MAX_BOOK_BYTES) as bus:
+        watch, book, chance = rule_watch.Watch(deps, bus), load_book(rules, ZONE), random.Random(5)
+        await watch._publish(book, {})
+        for _ in range(rule_watch.STATES_AFTER_BOOK + 30):              # each far larger than any that there will be
+            noise = [Problem(f"subjects/{chance.randbytes(250).hex()}.yml", 1, 1, "", "", "") for _ in range(200)]
+            watch._problems = tuple(str(each) for each in noise)
+            await watch._say()
+    assert (await rule_feed.newest_book(deps.settings)) == book
