@@ -2,9 +2,10 @@
 
 What stands between two characters may also be the border of two clauses or headlines, so it is looked at:
 
-* a single strong sign (`. * - _ / \\ | ~ ^ •`) between any characters of a word pulls it apart;
-* spaces, runs of signs, and signs that often stand between names or clauses (`· + = &`) do so only between all of its
-  characters: with three or more of them; with two only where the word stands alone, as in 请 投 票 吧;
+* a single strong sign (`. * \\ ^`) between any characters of a word pulls it apart;
+* spaces, runs of signs, and signs that often stand between names, clauses or headlines (`- _ / | ~ • · + = &`, as in
+  补选｜民进党, where nobody wrote 选民) do so only between all of its characters: with three or more of them; with two
+  only where the word stands alone, as in 请 投 票 吧;
 * Latin words need three letters and something between all of them.
 
 Full stops, commas, question marks, brackets, quotes, `#` and line breaks always end a word.
@@ -17,8 +18,8 @@ from bisect import bisect_left, bisect_right
 
 _HAN = "\u3400-\u9fff\U00020000-\U0003ffff"
 _LETTER = "a-zA-Z"
-_STRONG = r".*\-_/\\|~^•"
-_SIGNS = _STRONG + "·・‧+=& "
+_STRONG = r".*\\^"
+_SIGNS = _STRONG + r"\-_/|~•·・‧+=& "
 _RUN = re.compile(f"[{_SIGNS}]+")
 _BETWEEN = re.compile(f"[{_HAN}]|(?<![{_LETTER}0-9])[{_LETTER}](?![{_LETTER}0-9])")
 """A Chinese character, or a letter that stands alone."""
