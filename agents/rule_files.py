@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ class Reader:
     def _read(self, name: str, state: State) -> _File:
         now, known = self._monotonic(), self._files.get(name)
         seen_at = known.seen_at if known is not None and known.state == state else now
-        return _File(state, seen_at, now, _text(self._root / name, name))
+        return _File(state, seen_at, now, _text(self._root, name))
 
     def _whole(self) -> RuleFiles:
         if not self._files:
@@ -165,13 +166,29 @@ def _state(path: Path) -> State:
     return (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev)
 
 
-def _text(path: Path, name: str) -> str | Problem:
+def _text(root: Path, name: str) -> str | Problem:
     """At most one byte past the limit, so that a huge file is refused without being read whole."""
+    if any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in name):
+        shown = "".join(each if each.isprintable() else "?" for each in name)
+        return _problem(shown, "文件名里有乱码（不是 UTF-8）或控制字符。", "改名，例如和里面的 id 一样")
     try:
-        with path.open("rb") as file:
+        if _leaves(root, name):
+            return _problem(name, "这个链接指到了规则目录之外，或指向 secrets/ 里的文件，不读。",
+                            "把文件本身放进规则目录")
+        with (root / name).open("rb") as file:
             return text_of(name, file.read(MAX_BYTES + 1))
     except OSError as error:
         return _problem(name, f"读不了：{error.strerror}。", "检查文件权限")
+
+
+def _leaves(root: Path, name: str) -> bool:
+    """Whether links lead to what is no rule file of this directory: who may write rules shall not read, in the message
+    about what is wrong there, what only this process may read. Links inside are how Kubernetes mounts a ConfigMap."""
+    path = os.path.join(root, name)
+    if not (os.path.islink(path) or os.path.islink(os.path.dirname(path))):
+        return False
+    base, real = Path(os.path.realpath(root)), Path(os.path.realpath(path))
+    return not real.is_relative_to(base) or real.relative_to(base).parts[0] in SKIPPED
 
 
 def _unreadable(root: Path, error: OSError) -> RuleFiles:

@@ -49,6 +49,9 @@ def replace_rules(root: Path, texts: Mapping[str, str]) -> Written:
     with alone(root):
         present = set(names(root))
         before = read_dir(root).texts
+        if lost := sorted(present - before.keys()):
+            shown = "、".join("".join(each if each.isprintable() else "?" for each in name) for name in lost[:8])
+            raise RuleWriteError(f"{shown}：读不了，快照里留不下，所以不覆盖也不删。先移到规则目录之外，再试一次。")
         changed = [name for name in sorted(texts) if before.get(name) != texts[name]]
         removed = sorted(present - texts.keys())
         staged: list[tuple[str, Path]] = []

@@ -156,6 +156,33 @@ def test_linked_files_are_read_as_kubernetes_mounts_them(rules: Path, tmp_path: 
     assert len(load_book(mounted, ZONE).levels.ladder) == 3
 
 
+@pytest.mark.parametrize("folder", ["words", "linked"], ids=["a file", "a folder"])
+@pytest.mark.parametrize("target", ["../keys", "secrets"], ids=["outside", "a secret"])
+def test_a_link_to_what_is_no_rule_file_is_not_read(rules: Path, folder: str, target: str) -> None:
+    """Who may write rules shall not see, in a message, what only the program may read."""
+    (rules / target).mkdir()
+    (rules / target / "key.yml").write_text("hunter2", "utf-8")
+    if folder == "words":
+        (rules / "words" / "key.yml").symlink_to(rules / target / "key.yml")
+    else:
+        (rules / folder).symlink_to(rules / target)
+    with pytest.raises(RuleBookError) as caught:
+        load_book(rules, ZONE)
+    assert str(caught.value).startswith(f"{folder}/key.yml:1:1: 这个链接指到了规则目录之外")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [b"x\n::error::y.yml", "规则.yml".encode("gbk"), b"\x1b[2J.yml"],
+                         ids=["a second line", "not UTF-8", "an escape"])
+def test_a_file_name_that_cannot_be_shown_is_a_problem_that_can(rules: Path, name: bytes) -> None:
+    """A name with stray bytes could not be published, logged or kept."""
+    (rules / "subjects" / "polling-place.yml").rename(os.fsdecode(os.fsencode(rules / "subjects") + b"/" + name))
+    problem = read_dir(rules).problems[0]
+    assert "文件名" in problem.message and str(problem).isprintable()
+    with pytest.raises(RuleBookError):
+        load_book(rules, ZONE)
+
+
 @pytest.mark.parametrize("content, message", [
     (b"sources: \xff\xfe", "不是 UTF-8 编码。"), (b"#" * (MAX_BYTES + 1), "文件超过 1 MiB。"),
 ], ids=["not utf-8", "too big"])

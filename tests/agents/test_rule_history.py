@@ -158,6 +158,26 @@ def test_files_that_do_not_parse_are_kept_too_before_a_rollback(rules: Path, his
     assert load_book(rules, ZONE).hash == old
 
 
+def test_a_rollback_destroys_nothing_that_it_cannot_keep(
+    rules: Path, history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file in another encoding is nobody's snapshot; a linked folder's files are somebody else's."""
+    old = published(history, rules)
+    save(rules, 4)
+    (tmp_path / "other").mkdir()
+    theirs, unread = tmp_path / "other" / "a.yml", rules / "subjects" / "new.yml"
+    theirs.write_text("a: 1", "utf-8")
+    unread.write_bytes("title: 规则".encode("gbk"))
+    (rules / "linked").symlink_to(tmp_path / "other")
+    before = read_dir(rules).digest
+    assert main(["rules", "rollback", old, "--yes"]) == 2
+    assert "linked/a.yml、subjects/new.yml：读不了" in capsys.readouterr().err
+    assert theirs.exists() and unread.exists() and read_dir(rules).digest == before
+    (rules / "linked").unlink()
+    unread.unlink()
+    assert main(["rules", "rollback", old, "--yes"]) == 0 and theirs.exists()
+
+
 def test_a_snapshot_that_this_version_cannot_read_changes_nothing(
     rules: Path, history: History, capsys: pytest.CaptureFixture[str],
 ) -> None:
