@@ -10,6 +10,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -44,6 +45,14 @@ class Job:
     with_ids: bool = False
 
 
+def examples(titles: Iterable[tuple[Key, str]]) -> list[tuple[Key, str]]:
+    """The first few titles that differ, each where it first came."""
+    first: dict[str, Key] = {}
+    for key, title in sorted(titles):
+        first.setdefault(title, key)
+    return [(key, title) for title, key in islice(first.items(), EXAMPLES)]
+
+
 @dataclass(slots=True)
 class Tally:
     """Of a subject: contents that live, candidate, candidate alone and live alone match; the first titles of the last
@@ -55,8 +64,8 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
-        self.gained = sorted(self.gained + other.gained)[:EXAMPLES]
-        self.lost = sorted(self.lost + other.lost)[:EXAMPLES]
+        self.gained = examples(self.gained + other.gained)
+        self.lost = examples(self.lost + other.lost)
 
 
 @dataclass(slots=True)
@@ -176,8 +185,7 @@ def _count(found: Found, key: Key, live: Seen, candidate: Seen) -> None:
             titles = tally.gained if new else tally.lost
             titles.append((key, live.base.item.title or live.base.item.text))
             if len(titles) > 20 * EXAMPLES:     # a file may be out of order: the first are known at its end
-                titles.sort()
-                del titles[EXAMPLES:]
+                titles[:] = examples(titles)
 
 
 # ---------------------------------------------------------------- in a pool
