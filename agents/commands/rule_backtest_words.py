@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.backtest.run import Result
+from agents.commands.rule_common import plain
 from pipeline.backtest.compare import Comparison, EventChange, Kind, PageRate, RuleChange
 from pipeline.model import OPEN_SUBJECT, Millis
 from pipeline.rulebook.schema import DAY, RuleBook
@@ -79,7 +80,7 @@ def as_json(told: Told) -> str:
 
 def as_text(told: Told) -> str:
     lines = [*_head(told), "", *_rules(told), *_events(told), *_pages(told), "", *_verdict(told)]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(plain(line).rstrip() for line in lines)
 
 
 def _head(told: Told) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipeline.errors import Problem, RuleBookError
 
 OK, PROBLEMS, STRICT = 0, 1, 3
 """Exit codes: nothing wrong; errors; warnings, where --strict asks for it."""
+_HIDDEN = re.compile(r"[^\S ]+|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 FORMATS = ("text", "json", "github")
 
 
@@ -50,7 +52,7 @@ def report(error: RuleBookError, form: str = "text", root: Path | None = None) -
         print_github(error.problems, root)
     else:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            print(plain(str(problem)), file=sys.stderr)
         print(f"共 {len(error.problems)} 处要改。", file=sys.stderr)
     return PROBLEMS
 
@@ -58,6 +60,12 @@ def report(error: RuleBookError, form: str = "text", root: Path | None = None) -
 def as_json(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     return [{"file": each.file, "line": each.line, "column": each.column, "path": each.path, "message": each.message,
              "hint": each.hint, "severity": each.severity, "code": each.code} for each in problems]
+
+
+def plain(text: str) -> str:
+    """What a terminal, or a workflow's log, may be shown of a feed's text: on one line, and what cannot be seen as one
+    dot, so that it can."""
+    return _HIDDEN.sub(lambda found: " " if found[0].isspace() else "·", text)
 
 
 def print_json(value: Any) -> None:

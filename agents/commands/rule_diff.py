@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.commands.rule_common import OK, PROBLEMS, print_json, report, settings, zone
+from agents.commands.rule_common import OK, PROBLEMS, plain, print_json, report, settings, zone
 from agents.rule_files import read_dir, starter_dir
 from pipeline.errors import RuleBookError, SettingsError
 from pipeline.model import CountsBatch, RawBatch, RawItem
@@ -110,7 +110,7 @@ def _print_words(found: list[Change]) -> None:
     for file, some in groupby(found, key=lambda each: each.file):
         print(f"\n{file}")
         for each in some:
-            print(f"  {each}")
+            print(f"  {plain(str(each))}")
 
 
 def _print_effect(effect: Effect) -> None:
@@ -122,11 +122,11 @@ def _print_effect(effect: Effect) -> None:
         return
     alike = Counter((each.item.title or each.item.text[:40], each.before, each.after) for each in effect.matches)
     for (title, first, second), count in list(alike.items())[:SHOWN]:
-        print(f"  {_moved(first, second)}  《{title}》{f' {count} 条' if count > 1 else ''}")
+        print(f"  {_moved(first, second)}  《{plain(title)}》{f' {count} 条' if count > 1 else ''}")
     _more(len(alike), "种内容匹配不同")
     for event in effect.events[:SHOWN]:
         before, after = event.before or "未达级", event.after or "未达级"
-        print(f"  级别 {before} → {after}  {event.subject}  {event.items} 条  《{event.title}》")
+        print(f"  级别 {before} → {after}  {event.subject}  {event.items} 条  《{plain(event.title)}》")
     _more(len(effect.events), "个事件级别不同")
     if effect.pages[0] != effect.pages[1]:
         print(f"  要人确认的告警 {effect.pages[0]} 次 → {effect.pages[1]} 次")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from agents.commands.rule_common import plain
 from pipeline import explain_words as words
 from pipeline.explain import EventExplained, TextExplained
 from pipeline.notify import wording
@@ -20,7 +20,6 @@ MAX_SHOWN = 600
 MAX_MISSED = 10
 """Rules that nearly match; --json has all."""
 _OPEN, _CLOSE = "【", "】"
-_HIDDEN = re.compile(r"[^\S ]+|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _YES, _NO = "✓", "✗"
 
 
@@ -52,7 +51,7 @@ def rule_lines(each: Explained) -> Iterator[str]:
     rule = each.rule
     status = "" if rule.status == "live" else f"  {words.STATUS[rule.status]}"
     weight = f"  权重 {each.weight:g}，门槛 {rule.threshold:g}" if rule.terms else ""
-    yield f"{_YES if each.matched else _NO} {rule.id} {rule.title}{status}{weight}"
+    yield f"{_YES if each.matched else _NO} {rule.id} {plain(rule.title)}{status}{weight}"
     for said in words.misses(each):
         yield f"    没有匹配：{said}"
     for seen in each.terms:
@@ -60,11 +59,11 @@ def rule_lines(each: Explained) -> Iterator[str]:
             yield f"    {_YES if seen.occurs else _NO} {_pattern(seen)}  {seen.weight:g}  {_where(seen)}"
     silent = [seen for seen in each.terms if not seen.occurs and not seen.elsewhere]
     if silent:
-        yield f"    没有出现：{_some(seen.name for seen in silent)}"
+        yield f"    没有出现：{plain(_some(seen.name for seen in silent))}"
     if each.condition is not None:
         yield f"    {_YES if each.condition.value else _NO} 条件"
         for depth, value, said in words.condition_lines(each.condition):
-            yield f"    {'  ' * (depth + 1)}{_YES if value else _NO} {said}"
+            yield f"    {'  ' * (depth + 1)}{_YES if value else _NO} {plain(said)}"
     for seen in each.excluded_by:
         yield f"    {_NO} 排除 {_pattern(seen)}  {_where(seen)}"
 
@@ -72,7 +71,7 @@ def rule_lines(each: Explained) -> Iterator[str]:
 def event_lines(found: EventExplained, book: RuleBook) -> Iterator[str]:
     head, zone = found.head, ZoneInfo(book.timezone)
     subject = book.subject(head.subject.removeprefix("~"))
-    yield f"{head.short or head.id}  《{head.title}》"
+    yield f"{head.short or head.id}  《{plain(head.title)}》"
     yield f"主题  {head.subject}{f' {subject.title}' if subject else ''}"
     yield f"级别  {head.level_name or book.levels.name(head.level)}，最高 {book.levels.name(head.peak)}，" \
           f"{wording.EVENT_STATUS[head.status]}"
@@ -109,11 +108,6 @@ def marked(text: str, places: Iterable[Place]) -> str:
             last = end
     made += plain(text[last:max(last, MAX_SHOWN)])
     return made if len(text) <= max(last, MAX_SHOWN) else f"{made}……（共 {len(text)} 字）"
-
-
-def plain(text: str) -> str:
-    """What a terminal may be shown of a feed's text: what cannot be seen as one dot, so that it can."""
-    return _HIDDEN.sub(lambda found: " " if found[0].isspace() else "·", text)
 
 
 def _of_condition(each: Explained) -> list[Place]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from agents.commands.rule_common import OK, PROBLEMS, settings, zone
+from agents.commands.rule_common import OK, PROBLEMS, plain, settings, zone
 from agents.rule_edit import alone
 from agents.rule_files import read_dir, starter_dir
 from agents.rule_write import refuse_mounted
@@ -97,7 +97,7 @@ def _problems(root: Path, before: Mapping[str, str], made: Mapping[str, str]) ->
 
 def _print_notes(file: Path, found: trendradar.Found, encoding: str) -> None:
     for note in found.notes:
-        print(f"{file}:{note.line}: {'没有照搬：' if note.lost else ''}{note.text}")
+        print(f"{file}:{note.line}: {'没有照搬：' if note.lost else ''}{plain(note.text)}")
     lost = sum(note.lost for note in found.notes)
     words = sum(len(group.words) + len(group.required) + len(group.excluded) for group in found.groups)
     print(f"{file}（{encoding}）：{len(found.groups)} 组、{words} 个词，全局过滤 {len(found.excluded)} 个；"

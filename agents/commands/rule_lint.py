@@ -18,6 +18,7 @@ from agents.commands.rule_common import (
     add_dir,
     add_format,
     as_json,
+    plain,
     print_github,
     print_json,
     report,
@@ -96,7 +97,7 @@ def _print(found: Sequence[Problem], form: str, root: Path, why: str) -> None:
             print_github([each], root, "warning", f"{each.code} {CODES[each.code].title}")
     else:
         for each in found:
-            print(f"{each.file}:{each.line}:{each.column}: {each.code} {each.message}{each.hint}")
+            print(plain(f"{each.file}:{each.line}:{each.column}: {each.code} {each.message}{each.hint}"))
         if why:
             print(f"（{why}）", file=sys.stderr)
         counted = Counter(each.code for each in found)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.commands.rule_common import OK, PROBLEMS, report
+from agents.commands.rule_common import OK, PROBLEMS, plain, report
 from pipeline.errors import RuleBookError, WenxunError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_confirm(args: argparse.Namespace) -> int:
 
 def _pending(state: RulesState) -> str:
     lines = [f"待确认的规则 {state.pending} 会升级 {state.raise_count} 个事件（现用 {state.in_force}）："]
-    lines += [f"  {each.short or '（未达级）'} {_plain(each.title)}：{each.previous} → {each.level}"
+    lines += [f"  {each.short or '（未达级）'} {plain(each.title)}：{each.previous} → {each.level}"
               for each in state.raises[:SHOWN]]
     return "\n".join(lines + ([f"  ……共 {state.raise_count} 个"] if state.raise_count > SHOWN else []))
 
@@ -264,8 +264,3 @@ def _yes(question: str) -> bool:
 
 def _time(at: int, settings: Settings) -> str:
     return dt.datetime.fromtimestamp(at / 1000, settings.zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _plain(text: str) -> str:
-    """Nothing that a terminal would obey."""
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.commands.rule_common import OK, PROBLEMS, report, settings, zone
+from agents.commands.rule_common import OK, PROBLEMS, plain, report, settings, zone
 from pipeline.errors import RuleBookError
 from pipeline.rulebook.schema import Status
 from pipeline.rulebook.shadow import name_in_shadow
@@ -106,7 +106,7 @@ def lines(figures: RuleFigures, beside: Against) -> list[str]:
              f"{len(beside.only_shadow)} 个只有它有；{len(beside.only_live)} 个只有正式的这条规则有",
              f"  首次通知 每天 {beside.per_day(beside.shadow_pages):.1f} 次，"
              f"这条规则正式的每天 {beside.per_day(beside.live_pages):.1f} 次"]
-    found += [f"    {each.shadow.short} 《{each.shadow.title}》 与 {each.live.short} 有 {each.common} 条相同"
+    found += [f"    {each.shadow.short} 《{plain(each.shadow.title)}》 与 {each.live.short} 有 {each.common} 条相同"
               f"（{each.share:.0%}）" for each in beside.both[:SHOWN]]
     found += [f"    {_event(each)} 只有它有" for each in beside.only_shadow[:SHOWN]]
     said = figures.verdicts
@@ -118,4 +118,4 @@ def lines(figures: RuleFigures, beside: Against) -> list[str]:
 
 
 def _event(each: Known) -> str:
-    return f"{each.short} 《{each.title}》 {each.items} 条"
+    return f"{each.short} 《{plain(each.title)}》 {each.items} 条"

@@ -16,6 +16,7 @@ from agents.commands.rule_common import (
     add_dir,
     add_format,
     as_json,
+    plain,
     print_github,
     print_json,
     report,
@@ -83,9 +84,9 @@ def _print(results: Sequence[Result], missing: Sequence[str]) -> None:
     if not results:
         print(NONE)
     for result in results:
-        print(f"{'✗' if result.failures else '✓'} {result.name}")
+        print(f"{'✗' if result.failures else '✓'} {plain(result.name)}")
         for failure in result.failures:
-            print(f"    {failure}")
+            print(f"    {plain(str(failure))}")
     failed = sum(bool(result.failures) for result in results)
     print(f"{len(results)} 个用例，{failed} 个没有通过" if failed else f"{len(results)} 个用例全部通过")
     if missing and results:

@@ -29,6 +29,7 @@ from agents.commands.rule_common import (
     add_dir,
     add_format,
     as_json,
+    plain,
     print_github,
     print_json,
     report,
@@ -113,7 +114,7 @@ def _tell(form: str, root: Path, book: RuleBook, cases: int, found: list[Problem
           f"{len(book.levels.ladder)} 个级别，{len(book.channels)} 个通道，{len(book.routes)} 条路由，{cases} 个用例；"
           f"版本 {book.hash}")
     for each in found:
-        print(f"提醒：{each}")
+        print(f"提醒：{plain(str(each))}")
 
 
 def _counted(book: RuleBook) -> dict[str, tuple[Any, ...]]:

@@ -21,6 +21,8 @@ MAX_DEPTH = 24
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 """What is no character of a YAML file; a byte order mark inside it neither."""
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f]")
+"""What an escape in double quotes would bring in; a terminal that shows the rule would obey it."""
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -105,6 +107,8 @@ class _Composer:
         place = event.start_mark
         mark = Mark(self.file, place.line + 1, place.column + 1)
         if kind is yaml.ScalarEvent:
+            if event.style == '"' and (found := _CONTROL.search(event.value)):
+                self._problem(mark, f"引号里有控制字符（U+{ord(found[0]):04X}）。", "删去那个反斜杠转义")
             return Scalar(mark, event.value, event.style in (None, ""))
         if kind is yaml.SequenceStartEvent:
             sequence = Sequence(mark)

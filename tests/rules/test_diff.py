@@ -183,6 +183,21 @@ def test_items_of_a_file_are_played(both: tuple[str, str], tmp_path: Path, capsy
     assert "对 8 条内容的效果" in out and "《城西投票站又搬了》 5 条" in out
 
 
+def test_titles_say_nothing_to_a_terminal_or_a_workflow(
+    both: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    title = "城西投票站\x1b[2J又搬了\n::error::x"
+    lines = [json.dumps({"source": f"s{n}", "title": title, "at": f"2026-11-22T09:0{n}:00"}) for n in range(5)]
+    path = tmp_path / "items.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+    out = told(capsys, *both, "--items", str(path))
+    assert "《城西投票站·[2J又搬了 ::error::x》 5 条" in out
+    options = ["--against", both[0], "--rules", both[1], "--items", str(path), "--jobs", "1"]
+    assert main(["rules", "backtest", *options]) == 0
+    out += capsys.readouterr().out
+    assert "投票地点 polling：城西投票站·[2J又搬了 ::error::x" in out and "\x1b" not in out and "\n::" not in out
+
+
 def test_shipped_is_the_starter_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", str(tmp_path / "own")]) == 0
     capsys.readouterr()
