@@ -52,8 +52,7 @@ class Tracker:
         self._events: dict[str, Cluster] = {}
         self._indexes: dict[str, Index] = {}
         self._places = Places()
-        self._rules = InForce(None)
-        self._ageing = Ageing()
+        self._rules, self._ageing = InForce(None), Ageing()
         self._judged, self._restored = "", False
         self._seen: InForce | None = None
         self._raised: dict[str, None] = {}
@@ -354,6 +353,7 @@ class Tracker:
 
     def _adopt(self, head: EventHead) -> None:
         self._events[head.id] = Cluster(msgspec.structs.replace(head, joined=()))
+        self._indexes.setdefault(head.key, Index()).add(head.id, ())        # all its members may have aged
         if head.level:
             self._raised[head.id] = None
         self._numbered = max(self._numbered, -(-head.number // self._partitions))

@@ -64,6 +64,20 @@ def spread(count: int, origins: int, *, step: int = MINUTE, start: int = NOON, p
 # ---------------------------------------------------------------- repeats and restarts
 
 
+def test_a_restart_while_a_calm_event_has_no_members_left_does_not_stop_the_ticks():
+    """It is remembered a while longer than its members are."""
+    table, plain, empty = Table(), Table(), 0
+    for each in (table, plain):
+        each(*spread(3, 3))
+    for minute in range(5, 60 * 60, 20):
+        assert table(Tick(at=NOON + minute * MINUTE)) == plain(Tick(at=NOON + minute * MINUTE))
+        if any(not event.members for event in table.tracker._events.values()):
+            empty += 1
+            table.restart()
+        assert table.rows == plain.rows
+    assert empty and not table.tracker._events
+
+
 def test_a_tick_repeated_after_a_kill_says_again_what_only_the_rows_know():
     table = Table()
     table(*spread(3, 3), Tick(at=NOON + 2 * HOUR))
