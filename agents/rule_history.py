@@ -122,8 +122,9 @@ class History:
                 _write(self._path(line.hash), content)
             if not (lines and (lines[0].hash, lines[0].what, lines[0].by) == (line.hash, line.what, line.by)):
                 lines.insert(0, line)
+            lines = _newest(lines)
             self._prune(lines)
-            _write(self.folder / "index.json", msgspec.json.format(msgspec.json.encode(lines[:MAX_ENTRIES])))
+            _write(self.folder / "index.json", msgspec.json.format(msgspec.json.encode(lines)))
 
     def _prune(self, lines: list[Line]) -> None:
         hashes = list(dict.fromkeys(line.hash for line in lines if self._path(line.hash).exists()))
@@ -150,6 +151,14 @@ class History:
             yield
         finally:
             os.close(folder)
+
+
+def _newest(lines: list[Line]) -> list[Line]:
+    """As many as there is room for. What was in force stays longest: a start without rule files goes by it, and what
+    waits for a person may be saved in a loop too."""
+    spare = [place for place, line in enumerate(lines) if line.what is not What.PUBLISHED and place >= NEWEST_KEPT]
+    gone = set(spare[max(0, len(spare) - max(0, len(lines) - MAX_ENTRIES)):])
+    return [line for place, line in enumerate(lines) if place not in gone][:MAX_ENTRIES]
 
 
 def _reigns(lines: list[Line]) -> dict[str, Millis]:

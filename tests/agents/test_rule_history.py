@@ -55,6 +55,18 @@ def put_by(history: History, number: int, at: int) -> str:
 # ---------------------------------------------------------------- snapshots
 
 
+def test_what_waits_however_often_does_not_wash_out_what_was_in_force(
+    history: History, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rule_history, "MAX_ENTRIES", 30)
+    monkeypatch.setattr(rule_history, "MAX_SNAPSHOTS", 25)
+    first = put_by(history, 1, NOON)
+    for number in range(2, 60):
+        history.keep(Line(NOON + number, f"{number:016x}", What.PENDING), {"levels.yml": str(number)})
+    assert next(history.newest()) == first and history.texts(first) == {"levels.yml": "1"}
+    assert len(history.lines()) == 30 and history.lines()[0].hash == f"{59:016x}"
+
+
 async def test_the_watch_keeps_what_it_published_for_its_owner_alone(rules: Path, history: History) -> None:
     (rules / "secrets").mkdir(exist_ok=True)
     (rules / "secrets" / "key.yml").write_text("hunter2", "utf-8")
