@@ -20,6 +20,7 @@ FLOOR = 0.3
 """What a term that every event has still counts."""
 
 _LOGS: list[float] = [0.0, 0.0]
+_NOWHERE: dict[str, int] = {}
 
 
 def _log(number: int) -> float:
@@ -51,14 +52,14 @@ class Centroid:
 
 
 class Index:
-    """The events of one subject key: their centroids, and term -> events that have it."""
+    """The events of one subject key: their centroids, and term -> events that have it, with its weight there."""
 
     __slots__ = ("_centroids", "_lengths", "_postings")
 
     def __init__(self) -> None:
         self._centroids: dict[str, Centroid] = {}
         self._lengths: dict[str, float] = {}
-        self._postings: dict[int, set[str]] = {}
+        self._postings: dict[int, dict[str, int]] = {}
 
     def add(self, event_id: str, terms: Terms) -> None:
         """A member's terms become part of its event."""
@@ -70,7 +71,7 @@ class Index:
         self._lengths.clear()
         centroid.add(terms)
         for term, _ in terms:
-            self._postings.setdefault(term, set()).add(event_id)
+            self._postings.setdefault(term, {})[event_id] = centroid.sums[term]
 
     def take_out(self, event_id: str, terms: Terms) -> None:
         """A member that aged takes its terms along."""
@@ -79,6 +80,9 @@ class Index:
         self._lengths.clear()
         centroid = self._centroids[event_id]
         centroid.add(terms, -1)
+        for term, _ in terms:
+            if term in centroid.sums:
+                self._postings[term][event_id] = centroid.sums[term]
         self._unpost(event_id, [term for term, _ in terms if term not in centroid.sums])
 
     def drop(self, event_id: str) -> None:
@@ -111,14 +115,14 @@ class Index:
         """Event -> dot product, of events that share a telling term."""
         scores: dict[str, float] = {}
         common: list[tuple[int, float]] = []
-        centroids, known = self._centroids, scores.get
+        known = scores.get
         for term, weight in terms:
-            posting, factor = self._postings.get(term, ()), weight * rarity[term] ** 2
+            posting, factor = self._postings.get(term, _NOWHERE), weight * rarity[term] ** 2
             if len(posting) > COMMON:
                 common.append((term, factor))
                 continue
-            for event_id in posting:
-                scores[event_id] = known(event_id, 0.0) + factor * centroids[event_id].sums[term]
+            for event_id, sum_there in posting.items():
+                scores[event_id] = known(event_id, 0.0) + factor * sum_there
         for event_id in scores if common else ():
             sums = self._centroids[event_id].sums
             scores[event_id] += sum(factor * sums.get(term, 0) for term, factor in common)
@@ -142,7 +146,7 @@ class Index:
     def _unpost(self, event_id: str, terms: Iterable[int]) -> None:
         for term in terms:
             posting = self._postings[term]
-            posting.discard(event_id)
+            posting.pop(event_id, None)
             if not posting:
                 del self._postings[term]
 
