@@ -45,7 +45,8 @@ def _add_token(kinds: Any) -> None:
     made = _command(kinds, "create", "创建令牌，只显示一次", token_create)
     made.add_argument("--name", required=True, help="这个令牌做什么用，例如 大屏")
     made.add_argument("--account", required=True, help="以哪个账号的名义")
-    made.add_argument("--scope", required=True, help="read、ack、close、poll、intake、admin，用逗号分开")
+    made.add_argument("--scope", required=True, action="append",
+                      help="read、ack、close、poll、intake、admin，用逗号分开，也可以写几次")
     made.add_argument("--expires", metavar="90d", help="有效期，例如 12h、90d；不给则不过期")
     _command(kinds, "revoke", "吊销令牌", token_revoke, "NAME")
     _command(kinds, "list", "列出令牌", token_list)
@@ -111,7 +112,7 @@ def token_create(args: argparse.Namespace) -> int:
     from agents.clock import Clock
     from agents.desk import sessions
 
-    scopes = _scopes(args.scope)
+    scopes = _scopes(",".join(args.scope))
     expires_at = Clock().now() + _length(args.expires) if args.expires else None
     with _store() as (engine, now, _):
         token = sessions.create_token(engine, args.name, args.account, scopes, now=now, expires_at=expires_at)

@@ -27,7 +27,7 @@ def add(groups: Any) -> None:
     up.add_argument("--data", type=Path, metavar="DIR", help="where its files are kept (WENXUN_DATA_DIR)")
     up.set_defaults(run=run_up)
     run = groups.add_parser("run", help="run roles on KAFKA_BOOTSTRAP_SERVERS")
-    run.add_argument("--roles", required=True, metavar="ROLES",
+    run.add_argument("--roles", required=True, action="append", metavar="ROLES",
                      help="`all`, or some of collect,score,track,escalate,deliver,archive,desk,rules")
     run.add_argument("--rules", type=Path, metavar="DIR", help="rule directory (WENXUN_RULES_DIR)")
     run.add_argument("--shadow", type=Path, metavar="DIR", help=SHADOW)
@@ -82,7 +82,7 @@ def run_roles(args: argparse.Namespace) -> int:
     _log()
     environ = _environ(args)
     settings = Settings.from_env(environ)
-    roles = runtime.parse_roles(args.roles)
+    roles = runtime.parse_roles(",".join(args.roles))
     if "rules" in roles:
         require_rules(settings)
     if "archive" in roles and not settings.embedded:

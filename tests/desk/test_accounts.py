@@ -199,6 +199,14 @@ def test_an_account_and_a_token_from_the_command_line(here: Path, capsys: pytest
     assert cli.main(["token", "list"]) == 0 and "已吊销" in capsys.readouterr().out
 
 
+def test_a_token_has_every_scope_that_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["user", "add", "李敏", "--role", "duty", "--password-file", str(here / "password")]) == 0
+    scopes = ["--scope", "read", "--scope", "ack,poll"]
+    assert cli.main(["token", "create", "--name", "屏", "--account", "李敏", *scopes]) == 0
+    capsys.readouterr()
+    assert cli.main(["token", "list"]) == 0 and "屏\t李敏\tack,poll,read\t可用" in capsys.readouterr().out
+
+
 def test_a_made_up_password_is_printed_once_and_works(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from agents.store.engine import open_store
 
