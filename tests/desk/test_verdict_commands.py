@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from agents import cli
 from agents.desk import reads, verdicts
 from agents.desk.commands import Order, Refused
+from agents.desk.rule_figures import KEPT, FigureCache
 from agents.desk.sender import _address, unsent
 from agents.store import rule_reads, schema
 from agents.store.engine import open_store, upgrade
@@ -44,6 +45,34 @@ def said(store: Engine) -> list[Verdict]:
 
 def rows(store: Engine, name: str) -> list[dict[str, Any]]:
     return fakes.rows(store, name)
+
+
+class StoppedClock:
+    """Real time that stands until it is moved."""
+
+    at = 0
+
+    def now(self) -> int:
+        return self.at
+
+
+def test_a_verdict_in_the_archive_shows_at_once_and_other_figures_within_ten_seconds(store: Engine) -> None:
+    clock = StoppedClock()
+    cache = FigureCache(store, clock)  # type: ignore[arg-type]
+
+    def seen() -> tuple[int, int]:
+        found = cache.of(["polling"], NOON)["polling"]
+        return found.matches.day, found.verdicts.judged
+
+    assert seen() == (1, 0)
+    fakes.put(store, scored_batch(scored_item("i2")))
+    assert seen() == (1, 0), "kept"
+    verdicts.on_event(store, order(), "relevant")
+    project(store, [Entry(each, NOON) for each in said(store)])
+    assert seen() == (2, 1)
+    fakes.put(store, scored_batch(scored_item("i3")))
+    clock.at = KEPT
+    assert seen() == (3, 1)
 
 
 def test_a_verdict_says_by_which_rules_it_was_matched_and_goes_to_the_events_topic(store: Engine) -> None:
