@@ -77,11 +77,11 @@ def condition_lines(truth: Truth, depth: int = 0) -> Iterator[tuple[int, bool, s
 
 
 def figure(name: str, value: float) -> str:
-    """`12 条`, `62%`: a factor's figure with its unit."""
+    """`12 条`, `62%`: a factor's figure with its unit, to stand after its title: `独立来源 8 个`, the noun once."""
     factor = BY_NAME[name]
     if name == "negative":
         return f"{value:.0%}"
-    return f"{value:,.2f}".rstrip("0").rstrip(".") + f" {factor.unit}"
+    return f"{value:,.2f}".rstrip("0").rstrip(".") + f" {factor.unit.removesuffix(factor.title)}"
 
 
 def factor_line(each: FactorNow) -> str:

@@ -44,7 +44,8 @@ def text_lines(found: TextExplained, book: RuleBook) -> Iterator[str]:
     if len(found.missed) > MAX_MISSED:
         yield f"\n…… 还有 {len(found.missed) - MAX_MISSED} 个主题有词出现而没有匹配，--json 全部列出"
     if not found.rules:
-        yield "\n没有一个主题的词出现在这段文字里。"
+        yield ("\n没有一个主题的词出现在这段文字里。要看某个主题为什么没有匹配，加上它的编号：--subject 编号"
+               "（编号是 subjects/*.yml 里的 id）。")
 
 
 def rule_lines(each: Explained) -> Iterator[str]:

@@ -90,7 +90,7 @@ def explain_json(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str,
     (["--text", "投票站打榜"], ["没有匹配：出现了排除词“打榜”", "✗ 排除 打榜  正文“打榜”"]),
     (["--text", "投票站比赛"], ["没有匹配：条件（match）不成立", "✗ 条件", "✓ 投票（正文）", "✗ 一个都不出现："]),
     (["--text", "投票站", "--at", "2028-01-01T00:00:00"], ["规则已于 2027-12-31 到期"]),
-    (["--text", "今天天气好"], ["没有一个主题的词出现在这段文字里", "匹配 0 个"]),
+    (["--text", "今天天气好"], ["没有一个主题的词出现在这段文字里", "--subject 编号", "匹配 0 个"]),
     (["--text", "今天天气好", "--subject", "polling"], ["✗ polling", "没有一个词出现"]),
     (["--text", "坏！去哪里投票？"], ["情感  负面", "提问  是"]),
     (["--text", "投票站", "--source", "news"], ["来源  县新闻网（其他）"]),
@@ -162,6 +162,7 @@ def test_an_event_says_every_factor_and_what_is_missing(archive: Engine, capsys:
                  "✓ 条数 4 条，要 3 条", "✗ 较大（二级响应）", "✗ 条数 4 条，要 10 条，还差 6 条", "或 3 小时内",
                  "还差 300 次", "离较大："):
         assert said in out, out
+    assert "✗ 独立来源 3 个，要 4 个，还差 1 个" in out, out
     found = explain_json(capsys, "--event", "1", "--at", at)
     ways = found["levels"][1]["ways"]
     assert [[(each["name"], each["value"], each["missing"]) for each in way["factors"]] for way in ways] == [
