@@ -22,6 +22,7 @@ from pipeline.model import (
     Tick,
     Verdict,
     WarmAlert,
+    Why,
 )
 from pipeline.rulebook.schema import Route, RouteMode, RuleBook
 
@@ -98,7 +99,7 @@ class Escalator:
         state = known.state
         if head.level and head.raises > known.head.raises:
             self._raise(head, book, state.revision + 1, out)
-        elif head.level < known.head.level and not _same_level(head, known.head):
+        elif _lower(head, known.head):
             self._fell(head, state, book, out)
         else:
             # figures only: kept for the next message, and not worth a row; after a restart the next head brings them
@@ -226,6 +227,11 @@ class Escalator:
             out.states.append(state)
 
 
-def _same_level(one: EventHead, other: EventHead) -> bool:
-    """Of the same name: rules with another number of levels gave it another rank."""
-    return one.level > 0 and one.level_name == other.level_name
+def _lower(head: EventHead, known: EventHead) -> bool:
+    """Rules with another number of levels give the same level, by its name, another rank: their decision says which
+    rank the earlier one has now."""
+    if head.level and head.level_name == known.level_name:
+        return False
+    decision = head.decision
+    by_rules = decision.why is Why.RULES and decision.at > known.decision.at
+    return decision.level < decision.previous if by_rules else head.level < known.level

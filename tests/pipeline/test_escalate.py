@@ -129,8 +129,17 @@ def test_rules_with_fewer_levels_tell_nobody_of_a_fall_that_is_none():
     desk(first)
     moved = replace(head(2, level=2, why=Why.RULES, at=NOON + MINUTE), level_name=first.level_name)
     assert desk(moved).escalations == []
-    assert [each.kind for each in desk(head(3, level=1, why=Why.RULES, at=NOON + 2 * MINUTE)).escalations] == [
+    assert [each.kind for each in desk(head(3, level=1, why=Why.LOWERED, at=NOON + 2 * MINUTE)).escalations] == [
         EscalationKind.INFORM]
+
+
+def test_rules_with_more_levels_tell_of_a_fall_to_a_higher_rank():
+    desk = Desk()
+    desk(head(level=2))
+    lower = head(2, level=3, why=Why.RULES, at=NOON + MINUTE)               # 较大 is the fourth now
+    lower = replace(lower, level_name="一般", decision=replace(lower.decision, previous=4))
+    assert [each.kind for each in desk(lower).escalations] == [EscalationKind.INFORM]
+    assert desk(replace(lower, version=3)).escalations == []
 
 
 def test_a_calm_event_ends_its_alert():
