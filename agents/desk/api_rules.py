@@ -33,6 +33,8 @@ def rules(call: Call) -> dict[str, Any]:
     table = rule_views.table(book, desk.figures, now, rule_views.today(now, desk.deps.settings.zone),
                              Wanted(status, call.query("q")), int(page))
     state = stands.state
+    if state and state.raises:
+        call.write("rules.read", state.pending)
     return {
         "in_force": stands.in_force, "since": stands.since, "book": book.hash if book else "",
         "shadow": book.shadow.hash if book and book.shadow else "", "read_at": state.read_at if state else None,

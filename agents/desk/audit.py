@@ -32,6 +32,7 @@ ACTIONS: dict[str, str] = {
     "source.read": "查看来源的条目",
     "source.poll": "立即采集",
     "source.test": "测试网址",
+    "rules.read": "查看规则变更会升级的事件",
     "rule.read": "查看规则的命中",
     "shadow.read": "查看影子事件",
     "rules.explain": "解释规则",

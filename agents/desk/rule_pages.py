@@ -27,8 +27,11 @@ def rules(visit: Visit) -> Response:
     status = visit.query("status")
     wanted = Wanted(status if status in list(Status) else "", visit.query("q"))
     today = rule_views.today(visit.now, visit.desk.deps.settings.zone)
+    stands = standing(visit.desk, book)
+    if stands.state and stands.state.raises:                       # titles of events
+        visit.write_read("rules.read", stands.state.pending)
     return visit.page(
-        "rules.html", book=book, standing=standing(visit.desk, book), books=reads.books(visit.desk.engine),
+        "rules.html", book=book, standing=stands, books=reads.books(visit.desk.engine),
         table=rule_views.table(book, visit.desk.figures, visit.now, today, wanted, visit.page_number()), wanted=wanted,
         ending=rule_views.ending(book, today), statuses=list(Status), filtered=wanted != Wanted(),
         counted=rule_views.counted(book.subjects if book else ()), shown=SHOWN, done=pages.done(visit),

@@ -36,6 +36,7 @@ async def test_the_state_the_workers_and_every_subject_with_its_figures(ruled: S
     assert found["raises"][0]["short"] == "E-0301" and found["problems"] == []
     assert {each["name"]: each["state"] for each in found["workers"]} == {
         "wx-2:871": "bad", "wx-3:990": "bad", "wx-4:12": "wait", "wx-1:2211": "good"}
+    assert ("大屏", "rules.read", seed_rules.WAITING) in ruled.audit()        # the titles of those events
     subjects = {each["id"]: each for each in found["subjects"]}
     closing = subjects["closing-time"]
     assert closing["matches"]["day"] == 4 and closing["judged"] == 8 and closing["false_positives"] == 3 / 8
@@ -143,3 +144,14 @@ async def test_before_any_book_the_answer_is_empty(tmp_path: Path) -> None:
         explained = await http.post("/api/v1/explain", json={"title": "x"})
     assert found["subjects"] == [] and found["in_force"] == "" and explained.status_code == 400
     stand.engine.dispose()
+
+
+@pytest.mark.parametrize("path, body", [
+    ("explain", b'{"event": "\\ud800"}'), ("explain", b'{"text": "a", "source": "\\ud800"}'),
+    ("rules/confirm", b'{"hash": "\\ud800", "accept": true}'),
+    ("verdicts", b'{"event": "\\ud800", "kind": "relevant"}'),
+], ids=["event", "source", "hash", "verdict"])
+async def test_half_a_character_is_a_bad_request(ruled: Stand, path: str, body: bytes) -> None:
+    async with client(ruled, "read", "ack", "admin", role=Role.ADMIN) as http:
+        answer = await http.post(f"/api/v1/{path}", content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_json")

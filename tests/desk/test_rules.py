@@ -171,6 +171,7 @@ async def test_a_change_that_waits_is_shown_with_what_it_would_raise_and_two_but
     for words in ("规则变更待确认", "5d0e9b77", ">120</strong> 个正在处置的事件", "第301件正在观察的事情",
                   "只列出前 100 个", ">确认生效</button>", ">不生效</button>", "一般 → <strong>较大</strong>"):
         assert words in shown, words
+    assert ("admin", "rules.read", seed_rules.WAITING) in ruled.audit(), "it shows titles of events"
 
 
 async def test_only_an_admin_is_asked(ruled: Stand) -> None:
