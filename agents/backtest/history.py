@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, AnyStr, BinaryIO
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -27,6 +27,8 @@ from pipeline.model import CountsBatch, Millis, RawItem
 
 PART_BYTES = 2 << 20
 """Of a file: what one process reads at a time."""
+MAX_LINE = 2 << 20
+"""Of a file: a longer line is no item, and a packed file of one endless line would fill the memory."""
 PART_ITEMS = 4_000
 PLACES = 1 << 32
 """Places of one part of the archive; counts come after its items."""
@@ -125,15 +127,24 @@ def parts_of_file(path: Path, zone: str, done: Callable[[int], None]) -> Iterato
 def _lines(path: Path, file: BinaryIO, zone: str) -> Iterator[Lines]:
     first = 1
     while body := file.read(PART_BYTES):
-        body += file.readline()
+        body += _line(path, file)
         if first == 1:
             body = body.removeprefix("\ufeff".encode())
         yield Lines(str(path), first, body, zone)
         first += body.count(b"\n")
 
 
+def _line(path: Path, file: IO[AnyStr]) -> AnyStr:
+    """The rest of a line; WenxunError when it does not end."""
+    found = file.readline(MAX_LINE)
+    if len(found) == MAX_LINE:
+        raise WenxunError(f"{path}: 有一行超过 {MAX_LINE >> 20} MiB，不是条目文件；每行写一个条目")
+    return found
+
+
 def _tables(path: Path, file: BinaryIO, zone: str) -> Iterator[Table]:
-    rows = csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+    rows = csv.reader(iter(lambda: _line(path, text), ""))
     columns = tuple(name.strip() for name in next(rows, ()))
     if not {"source", "at"} <= set(columns) or not {"title", "text"} & set(columns):
         raise WenxunError(f"{path}:1: 首行应是列名，要有 source、at 和 title（或 text），可有 url、published；"

@@ -198,6 +198,15 @@ def test_a_bad_file_says_where_and_what(folder: Path, run: Run, name: str, body:
     assert code == 1 and said in err
 
 
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.gz"])
+def test_a_small_packed_file_of_one_endless_line_is_not_unpacked_whole(folder: Path, run: Run, name: str) -> None:
+    with gzip.open(folder / name, "wb") as file:
+        file.write(b"source,at,title\n" if ".csv" in name else b"")
+        file.write(bytes([97]) * (5 << 20))
+    code, _, err = run("--items", str(folder / name), "--against", str(folder / "live"))
+    assert code == 1 and f"{name}: 有一行超过 2 MiB" in err
+
+
 def test_only_the_span_of_a_file_counts(folder: Path, run: Run) -> None:
     path = jsonl(folder / "items.jsonl", items())
     against = ("--items", str(path), "--against", str(folder / "live"), "--json")
