@@ -106,7 +106,8 @@ def _paragraphs(escalation: Escalation, setting: Setting) -> list[str]:
     if escalation.kind is EscalationKind.DIGEST:
         return _digest(escalation, setting)
     if escalation.head is None:
-        return [one for one in (paragraph(escalation.text), _drill(setting)) if one]
+        shown = safe.notice if escalation.kind is EscalationKind.SYSTEM else paragraph
+        return [one for one in (shown(escalation.text), _drill(setting)) if one]
     head = escalation.head
     facts = [
         f"级别：{wording.change(head.decision, setting.book.levels)} · {wording.EVENT_STATUS[head.status]}",

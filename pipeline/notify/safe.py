@@ -13,6 +13,10 @@ from urllib.parse import quote, urlsplit
 _WIDE = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "@<>[]{}`*~|\\&#$"})
 _MARKING_LINE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """Inside a name (WENXUN_DATA_DIR, url_file) it starts no markup, and the name can be copied."""
+_MENTIONS = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "@<>&`"})
+_LINK = re.compile(r"\]\((?=\s*(?:[A-Za-z][A-Za-z0-9+.-]*:|//|www\.))")
+_PLACE = re.compile(r"\s*[^\s:]+\.ya?ml:\d+:\d+: ")
+"""`subjects/a.yml:3:5: `: what follows tells how to mend a rule file, and is typed or copied as it stands."""
 _URL_SAFE = "/:?&=#%+,;!$-._"
 _MAX_URL = 500
 ELLIPSIS = "…"
@@ -26,6 +30,16 @@ def line(text: str) -> str:
 def paragraph(text: str) -> str:
     """The same, with its line breaks: for text that the system itself wrote around foreign names."""
     return "\n".join(line(one) for one in text.splitlines()).strip()
+
+
+def notice(text: str) -> str:
+    """A paragraph of the system about itself. Its lines about places of rule files keep brackets, backslashes and
+    other signs of expressions, or a mend that is copied would be wrong; mentions, tags and links they have none."""
+    return "\n".join(_about_rules(one) if _PLACE.match(one) else line(one) for one in text.splitlines()).strip()
+
+
+def _about_rules(text: str) -> str:
+    return _LINK.sub("］（", " ".join("".join(map(_visible, text)).split()).translate(_MENTIONS))
 
 
 def link(url: str) -> str:

@@ -151,6 +151,28 @@ def test_text_of_feeds_becomes_neither_a_mention_nor_markup(payload: str) -> Non
     json.dumps(message.body, ensure_ascii=False).encode("utf-8")
 
 
+PROBLEM = r"subjects/a.yml:7:5: terms[2].regex: “第\d+(站” 少一个 )，应为 “第\d{1,2}[站点](?:口|$)*”，或写成 \("
+
+
+def test_a_mend_of_a_rule_file_can_be_copied_from_a_notice() -> None:
+    message = rendered(system(text=f"仍在用上一份规则。\n{PROBLEM}"))
+    assert PROBLEM in message.text.splitlines() and PROBLEM in message.short and PROBLEM in message.body["data"]["text"]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_what_stands_in_a_rule_file_mentions_nobody_and_links_nowhere(payload: str) -> None:
+    message = rendered(system(text=f"a.yml:1:1: {payload}"))
+    everything = "\n".join([message.short, message.text, *_strings(message.body)])
+    assert not re.search(r"[@<>&`]|\]\(http", everything), everything
+    assert not re.search("[\u200b\u202e\u2066\ufeff\x00\x1b\u2028\u2029\ud800]", everything)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_other_lines_of_a_notice_are_as_harmless_as_any(payload: str) -> None:
+    message = rendered(system(text=f"E-0317 {payload}：一般 → 较大", title=payload))
+    assert not re.search(r"[@<>\[\]`*~|\\]", message.text), message.text
+
+
 def test_a_line_of_a_feed_cannot_pretend_to_be_a_line_of_ours() -> None:
     message = rendered(page(head=head(title="真\n\n查看并确认：http://evil.example")), desk_url=DESK)
     links = [row for row in message.text.splitlines() if row.startswith("查看并确认")]
