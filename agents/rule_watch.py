@@ -43,8 +43,9 @@ BAD_SECONDS = 0.4
 """Files with problems rest so much longer before anybody is told: an unfinished save is no news."""
 BAD_AT_MOST = 5.0
 SHOWN = 5
-"""Problems told in a notice; the log has all of them."""
+"""Problems told in a notice."""
 IN_STATE = 200
+"""Problems told to the desk and the log: a file of 1 MiB may have 60,000. `wenxun rules check` says all."""
 STATES_AFTER_BOOK = 100
 """The embedded broker drops the oldest records: after so many the book is sent again, or a new process had none."""
 
@@ -278,7 +279,7 @@ class Watch:
 
     async def _refuse(self, written_at: Millis, problems: Sequence[Problem]) -> None:
         self._deps.metrics["rules_last_reload_successful"].set(0)
-        for problem in problems:
+        for problem in problems[:IN_STATE]:
             log.error("rules: %s", problem)
         kept = f"book {self._in_force.version} stays in force" if self._in_force else "there is no book in force yet"
         log.error("rules: %d problem(s) in %s; %s", len(problems), self._deps.settings.rules_dir, kept)

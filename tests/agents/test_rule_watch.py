@@ -67,6 +67,17 @@ async def test_a_bad_file_changes_nothing_and_ops_are_told_once(rules: Path) -> 
         assert f"仍在用上一份规则（{bus.books[0].hash}）" in told.text and "levels.yml:2:1: " in told.text
 
 
+async def test_a_file_full_of_problems_does_not_fill_the_log(
+    rules: Path, caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with watching(rules) as (deps, bus):
+        await until(lambda: bus.books)
+        (rules / "roster.yml").write_text("".join(f"k{number}: 1\n" for number in range(3_000)), "utf-8")
+        await until(lambda: bus.notices)
+    assert 200 <= len([each for each in caplog.messages if "roster.yml:" in each]) <= 400
+    assert any(" 300" in each and "problem(s)" in each for each in caplog.messages)
+
+
 async def test_a_file_that_is_right_again_is_in_force_and_a_new_trouble_is_told_again(rules: Path) -> None:
     good = (rules / "levels.yml").read_text("utf-8")
     async with watching(rules) as (deps, bus):
