@@ -12,7 +12,7 @@ from pipeline.model import RawItem
 from pipeline.notify.wording import duration
 from pipeline.rulebook.factors import BY_NAME
 from pipeline.rulebook.schema import Status
-from pipeline.score.explained import Explained, Seen, Truth, Unmet
+from pipeline.score.explained import Apart, Explained, Seen, Truth, Unmet
 from pipeline.score.score import Scorer
 
 FIELD = {"title": "标题", "text": "正文"}
@@ -28,7 +28,7 @@ def misses(each: Explained) -> list[str]:
         Unmet.GROUP: f"来源分组是“{each.group}”，规则只看{_listed(each.rule.groups)}",
         Unmet.EXCLUDED: f"出现了排除词{_listed(seen.name for seen in each.excluded_by)}",
         Unmet.THRESHOLD: f"权重合计 {each.weight:g}，门槛 {each.rule.threshold:g}，还差 "
-                         f"{each.rule.threshold - each.weight:g}" if each.weight else "没有一个词出现",
+                         f"{each.rule.threshold - each.weight:g}" if each.weight else _none_occurs(each),
         Unmet.CONDITION: "条件（match）不成立",
     }
     return [said[unmet] for unmet in each.unmet]
@@ -42,6 +42,24 @@ def near_of(scorer: Scorer, item: RawItem, subject: str) -> str:
     outside = [seen.name for seen in found.terms if seen.elsewhere and not seen.occurs]
     said = "；".join(misses(found))
     return f"{said}；{_listed(outside)}只在规则不看的字段里" if outside else said
+
+
+def _none_occurs(each: Explained) -> str:
+    """Of no term that occurs: why those do not whose words are there."""
+    said = [near_miss(seen) for seen in each.terms if seen.partly]
+    return "；".join(said) or "没有一个词出现"
+
+
+def near_miss(seen: Seen) -> str:
+    """`“接送车…停开”的词都出现了，但先后不对`, or which word is missing; empty of other patterns."""
+    miss, near = seen.miss, seen.pattern.near
+    if miss is None or near is None:
+        return ""
+    if miss.missing:
+        return f"“{seen.name}”缺{_listed(dict.fromkeys(miss.missing))}"
+    said = {Apart.ORDER: "先后不对", Apart.SENTENCE: "不在同一句", Apart.FIELDS: "不在同一个字段里（标题、正文分开看）",
+            Apart.FAR: f"相隔 {miss.distance} 个字，超过 {near.within}", Apart.OVERLAP: "互相重叠，要各占一处"}
+    return f"“{seen.name}”的词都出现了，但{'，'.join(said[each] for each in miss.why)}"
 
 
 def kind_of(seen: Seen) -> str:
@@ -61,7 +79,8 @@ def condition_lines(truth: Truth, depth: int = 0) -> Iterator[tuple[int, bool, s
     """(depth, whether it is true, what it says) of a condition and of all below it, as it is written."""
     if truth.seen is not None:
         where = "、".join(dict.fromkeys(FIELD.get(place.field, place.field) for place in truth.seen.places))
-        yield depth, truth.value, f"{truth.seen.name}（{where}）" if where else truth.seen.name
+        note = where or (near_miss(truth.seen) if truth.seen.partly else "")
+        yield depth, truth.value, f"{truth.seen.name}（{note}）" if note else truth.seen.name
         return
     parts = [(name, below, holds) for name, below, holds in (
         ("全部出现：", truth.all, all(each.value for each in truth.all)),

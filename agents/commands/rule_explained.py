@@ -58,7 +58,9 @@ def rule_lines(each: Explained) -> Iterator[str]:
     for seen in each.terms:
         if seen.occurs or seen.elsewhere:
             yield f"    {_YES if seen.occurs else _NO} {_pattern(seen)}  {seen.weight:g}  {_where(seen)}"
-    silent = [seen for seen in each.terms if not seen.occurs and not seen.elsewhere]
+        elif seen.partly:
+            yield f"    {_NO} {_pattern(seen)}  {seen.weight:g}  {plain(words.near_miss(seen))}：{_words(seen)}"
+    silent = [seen for seen in each.terms if not seen.occurs and not seen.elsewhere and not seen.partly]
     if silent:
         yield f"    没有出现：{plain(_some(seen.name for seen in silent))}"
     if each.condition is not None:
@@ -127,6 +129,14 @@ def _pattern(seen: Seen) -> str:
     return seen.name if kind == "词" else f"{seen.name}（{kind}）"
 
 
+def _words(seen: Seen) -> str:
+    """Of words that do not stand near each other: where those are that occur, by their first characters' numbers."""
+    found = dict(seen.miss.words) if seen.miss is not None else {}
+    return "；".join(f"{plain(word)} 在{words.FIELD[place.field]}第 {place.start + 1} 字"
+                    f"{f' 等 {len(places)} 处' if len(places) > 1 else ''}"
+                    for word, places in found.items() for place in places[:1])
+
+
 def _where(seen: Seen) -> str:
     """Where it occurs: the field and what stands there, each once."""
     places = seen.places or seen.elsewhere
@@ -155,7 +165,15 @@ def text_as_json(found: TextExplained) -> dict[str, Any]:
 
 def _seen(seen: Seen) -> dict[str, Any]:
     return {"name": seen.name, "weight": seen.weight, "places": [msgspec.to_builtins(each) for each in seen.places],
-            "elsewhere": [msgspec.to_builtins(each) for each in seen.elsewhere]}
+            "elsewhere": [msgspec.to_builtins(each) for each in seen.elsewhere],
+            "near": _near(seen)}
+
+
+def _near(seen: Seen) -> dict[str, Any] | None:
+    if seen.miss is None:
+        return None
+    return {"said": words.near_miss(seen), "why": list(seen.miss.why), "missing": list(seen.miss.missing),
+            "distance": seen.miss.distance, "words": msgspec.to_builtins(seen.miss.words)}
 
 
 def _condition(each: Explained) -> list[dict[str, Any]]:

@@ -37,6 +37,8 @@ class Line:
     occurs: bool
     texts: tuple[str, ...]
     elsewhere: bool
+    miss: str = ""
+    """Of words that should stand near each other, when some of them occur: what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def rule_view(found: Explained, book: RuleBook | None) -> RuleView:
 def _line(seen: Seen, lists: dict[str, WordList]) -> Line:
     texts = tuple(dict.fromkeys(place.text for place in seen.places))
     return Line(rule_words.pattern(seen.pattern, lists), seen.weight, seen.occurs, texts[:6],
-                bool(seen.elsewhere) and not seen.occurs)
+                bool(seen.elsewhere) and not seen.occurs, explain_words.near_miss(seen) if seen.partly else "")
 
 
 def _checks(truth: Truth, lists: dict[str, WordList], depth: int = 0, *, wanted: bool = True,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from itertools import islice
 
 from pipeline.rulebook.schema import Condition, Pattern, Status, Subject, Term
-from pipeline.score.explained import MAX_PLACES, Explained, Place, Seen, Truth, Unmet
-from pipeline.score.fields import Fields
+from pipeline.score.explained import MAX_PLACES, Explained, NearMiss, Place, Seen, Truth, Unmet
+from pipeline.score.fields import TEXT, TITLE, Fields
 from pipeline.score.index import ROUNDING, Index, Sight
+from pipeline.score.near_miss import apart
 from pipeline.score.patterns import field_of
 
 
@@ -38,12 +39,29 @@ class _Looking:
     def seen(self, pattern: Pattern) -> Seen:
         slot = self._index.slot(pattern, self._rule.fold)
         wanted = field_of(pattern, self._rule)
-        places = [Place(field, start, end, self._fields.original(field)[start:end])
-                  for field, start, end in self._sight.places(slot)]
+        places = self._places(slot)
         within = [each for each in places if wanted is not None and wanted in ("", each.field)]
         beside = [each for each in places if each not in within]
         return Seen(pattern, tuple(islice(within, MAX_PLACES)), tuple(islice(beside, MAX_PLACES)),
-                    pattern.weight if isinstance(pattern, Term) else None)
+                    pattern.weight if isinstance(pattern, Term) else None,
+                    None if within or wanted is None else self._near_miss(pattern, wanted))
+
+    def _places(self, slot: int) -> list[Place]:
+        return [Place(field, start, end, self._fields.original(field)[start:end])
+                for field, start, end in self._sight.places(slot)]
+
+    def _near_miss(self, pattern: Pattern, wanted: str) -> NearMiss | None:
+        """wanted: the field that the pattern looks at, empty for both."""
+        if (near := pattern.near) is None:
+            return None
+        slots = [self._index.slot(Pattern(text=word, word=pattern.word), self._rule.fold) for word in near.words]
+        found = {slot: tuple(islice((each for each in self._places(slot) if wanted in ("", each.field)), MAX_PLACES))
+                 for slot in slots}
+        words = tuple((word, found[slot]) for word, slot in zip(near.words, slots, strict=True))
+        if not all(found.values()):
+            return NearMiss(words)
+        fields = [field == TITLE for field in (TITLE, TEXT) if wanted in ("", field)]
+        return NearMiss(words, *apart(near, slots, self._sight.found, self._sight.spelled(slots[0]), fields))
 
     def truth(self, condition: Condition) -> Truth:
         if condition.pattern is not None:

@@ -27,6 +27,16 @@ class Unmet(StrEnum):
     CONDITION = "condition"          # `match` is not true
 
 
+class Apart(StrEnum):
+    """What keeps words that all occur from standing near each other."""
+
+    ORDER = "order"                  # not in the order in which they are written
+    SENTENCE = "sentence"            # never in one sentence
+    FAR = "far"                      # more characters apart than `within`
+    FIELDS = "fields"                # never all in one field
+    OVERLAP = "overlap"              # one inside another, or a word that is asked for twice is there once
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """[start, end) of the original `title` or `text`, in characters, and what stands there."""
@@ -38,9 +48,26 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class NearMiss:
+    """Of a `near` that does not occur: each of its words with its places where the pattern looks, and what is wrong.
+
+    why: empty when a word is missing. distance: characters between the first and the last word, where they are too far.
+    """
+
+    words: tuple[tuple[str, tuple[Place, ...]], ...]
+    why: tuple[Apart, ...] = ()
+    distance: int = 0
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(word for word, places in self.words if not places)
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """A pattern and where it occurs. weight: of a term, whether it occurs or not; None of other patterns.
 
+    miss: of a `near` that does not occur where it looks.
     elsewhere: occurrences in a field that the subject's scope or the pattern leaves out; they count for nothing.
     """
 
@@ -48,6 +75,12 @@ class Seen:
     places: tuple[Place, ...]
     elsewhere: tuple[Place, ...] = ()
     weight: float | None = None
+    miss: NearMiss | None = None
+
+    @property
+    def partly(self) -> bool:
+        """Whether it does not occur while words of it do."""
+        return self.miss is not None and any(places for _, places in self.miss.words)
 
     @property
     def name(self) -> str:

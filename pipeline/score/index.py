@@ -62,6 +62,10 @@ class Sight:
         cut = self._spelled[self._index.scanner_of[slot]].cut
         return any((start < cut) is (field == TITLE) for start, _ in spots)
 
+    def spelled(self, slot: int) -> Spelled:
+        """The texts in the spelling that the slot is looked for in. Something occurs in them."""
+        return self._spelled[self._index.scanner_of[slot]]
+
     def places(self, slot: int, field: str = "") -> Iterator[tuple[str, int, int]]:
         """Field and place in the original of each occurrence, in their order; in one field if one is given."""
         if slot not in self.found:
@@ -97,7 +101,7 @@ class Index:
         self._scanners: dict[Spelling, tuple[int, Scanner]] = {}
         self.scanner_of: list[int] = []
         self.uses: list[list[Use]] = []
-        self.near: set[int] = set()
+        self.near: dict[int, tuple[int, ...]] = {}         # slot -> slots of its words
         for number, subject in enumerate(subjects):
             self._add(number, subject)
         self._all = [scanner for _, scanner in self._scanners.values()]
@@ -125,8 +129,8 @@ class Index:
         slot = self._slots[key] = self._number(number)
         if pattern.near is not None:
             near = pattern.near
-            self.near.add(slot)
             words = tuple(self.slot(Pattern(text=word, word=pattern.word), fold) for word in near.words)
+            self.near[slot] = words
             scanner.add_near(slot, Nearness(words, near.within, near.sentence, near.ordered))
             return slot
         if pattern.regex:

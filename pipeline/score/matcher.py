@@ -78,11 +78,16 @@ class Matcher:
                 if (made := self._judged(self._rules[number], touched[number], sight, at, group)) is not None]
 
     def explain(self, fields: Fields, at: Millis, group: str = "", subjects: Collection[str] = ()) -> list[Explained]:
-        """Every subject of the book, retired ones too, of which anything occurs in the item, and those named."""
-        sight = self._whole_index.look(fields, self._words) or Sight.of_nothing(self._whole_index)
-        touched = {use.subject for slot in sight.found for use in self._whole_index.uses[slot]}
+        """Every subject of the book, retired ones too, of which anything occurs in the item, and those named.
+
+        Of words that should stand near each other all occur, also where they do not stand so."""
+        index = self._whole_index
+        sight = index.look(fields, self._words) or Sight.of_nothing(index)
+        touched = {use.subject for slot in sight.found for use in index.uses[slot]}
+        touched |= {use.subject for slot, words in index.near.items() if all(word in sight.found for word in words)
+                    for use in index.uses[slot] if use.role in _TELLING}
         zone = ZoneInfo(self._book.timezone)
-        return [explained(each, self._whole_index, sight, fields, gate_of(each, zone).unmet(at, group), group)
+        return [explained(each, index, sight, fields, gate_of(each, zone).unmet(at, group), group)
                 for number, each in enumerate(self._book.subjects) if number in touched or each.id in subjects]
 
     def _words(self) -> Segmenter:

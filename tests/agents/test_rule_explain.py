@@ -104,6 +104,23 @@ def test_a_text_is_explained(
     assert [each for each in said if each not in out] == [], out
 
 
+def test_words_that_stand_otherwise_than_a_rule_wants_are_named_with_what_is_wrong(
+        rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (rules / "subjects" / "bus.yml").write_text(
+        "id: bus\ntitle: 接送车停开\nowner: 选办\nreason: 群众要知道\nexpires: never\nthreshold: 1\n"
+        "terms:\n  - near: {words: [接送车, 停开], ordered: true, within: 5}\n", "utf-8")
+    base = ("--rules", str(rules), "--text")
+    out = explain(capsys, *base, "停开的是食堂，接送车照常")
+    assert "没有匹配：“接送车…停开”的词都出现了，但先后不对" in out
+    assert "接送车 在正文第 8 字；停开 在正文第 1 字" in out
+    assert "没有出现" not in out and "没有一个" not in out
+    assert "相隔 6 个字，超过 5" in explain(capsys, *base, "接送车因为下雪全部停开")
+    missing = explain(capsys, *base, "接送车照常", "--subject", "bus")
+    assert "没有匹配：没有一个词出现" not in missing and "“接送车…停开”缺“停开”：接送车 在正文第 1 字" in missing
+    (rule,) = explain_json(capsys, *base, "停开的是食堂，接送车照常")["rules"]
+    assert rule["terms"][0]["near"]["why"] == ["order"]
+
+
 def test_a_long_text_is_cut_and_says_how_long_it_is(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = explain(capsys, "--rules", str(rules), "--text", "前" * 700 + "投票站")
     assert "（共 703 字）" in out and "✓ 投票站" in out

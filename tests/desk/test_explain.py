@@ -16,7 +16,7 @@ from agents.desk.accounts import Role
 from agents.desk.explains import KEPT, MAX_CHARACTERS, PER_MINUTE, Explains
 from agents.desk.limits import Busy
 from agents.store import schema
-from pipeline.rulebook.schema import Active, Status
+from pipeline.rulebook.schema import Active, Near, Status, Term
 from tests import builders
 from tests.desk import seed, seed_rules
 from tests.desk.conftest import Stand, make_stand
@@ -49,6 +49,16 @@ async def test_a_text_shows_which_rules_match_where_and_why_others_do_not(ruled:
     assert "看作提问" in words or "不是提问" in words
     words = plain(excluded.text)
     assert "没有命中 投票站关门时间" in words and "来源分组是“政务”" in words and "出现了排除词“打榜”" in words
+
+
+async def test_words_that_are_not_near_each_other_say_why(tmp_path: Path) -> None:
+    words = Term(near=Near(words=("接送车", "停开"), ordered=True))
+    stand = make_stand(tmp_path, book=seed_rules.book(subjects=(
+        msgspec.structs.replace(seed.book().subjects[0], terms=(words,), match=None, threshold=1.0),)))
+    async with await stand.signed_in() as client:
+        shown = plain((await post(client, "/rules/explain", text="停开的是食堂，接送车照常")).text)
+    stand.engine.dispose()
+    assert shown.count("“接送车…停开”的词都出现了，但先后不对") == 2 and "没有出现的" not in shown
 
 
 async def test_a_rule_in_shadow_is_marked_and_a_book_beside_is_asked_by_a_box(tmp_path: Path) -> None:

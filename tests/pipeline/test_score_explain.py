@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pipeline.rulebook.schema import Active, Pattern, Status, Subject, WordList
-from pipeline.score.explained import MAX_PLACES, Explained, Place, Truth, Unmet
+from pipeline.score.explained import MAX_PLACES, Apart, Explained, Place, Truth, Unmet
 from pipeline.score.fields import Fields
 from pipeline.score.matcher import Matcher
 from pipeline.score.score import Scorer
@@ -63,6 +63,32 @@ def test_a_condition_is_a_tree_of_truths() -> None:
 
 def _shape(truth: Truth) -> object:
     return (truth.seen.name, truth.value) if truth.seen else (truth.value, [_shape(each) for each in truth.any])
+
+
+@pytest.mark.parametrize(("text", "how", "why", "distance"), [
+    ("停开的是食堂，接送车照常", {"ordered": True}, (Apart.ORDER,), 0),
+    ("接送车从下周一起一律停开", {"within": 3}, (Apart.FAR,), 7),
+    ("停开从下周一起接送车", {"within": 3, "ordered": True}, (Apart.ORDER, Apart.FAR), 5),
+    ("接送车来了。食堂停开", {}, (Apart.SENTENCE,), 0),
+    ("停开。一二三四五接送车", {"within": 2, "ordered": True}, (Apart.ORDER, Apart.SENTENCE, Apart.FAR), 6),
+])
+def test_words_that_are_not_near_each_other_say_what_is_wrong(
+        text: str, how: dict[str, object], why: tuple[Apart, ...], distance: int) -> None:
+    (found,) = explained(text, watch(near("接送车", "停开", **how)))        # not asked for by name
+    (seen,) = found.terms
+    assert seen.miss is not None and (seen.miss.why, seen.miss.distance) == (why, distance) and seen.partly
+    assert [(word, [place.text for place in places]) for word, places in seen.miss.words] == [
+        ("接送车", ["接送车"]), ("停开", ["停开"])]
+
+
+def test_words_in_two_fields_or_inside_one_another_or_missing_are_told_apart() -> None:
+    fields = one("停开", watch(near("接送车", "停开")), title="接送车").terms[0].miss
+    inside = one("投票站", watch(near("投票站", "投票"))).terms[0].miss
+    missing = one("接送车照常", watch(near("接送车", "停开")))
+    assert fields is not None and fields.why == (Apart.FIELDS,)
+    assert inside is not None and inside.why == (Apart.OVERLAP,)
+    assert missing.terms[0].miss is not None and missing.terms[0].miss.missing == ("停开",)
+    assert not explained("接送车照常", watch(near("接送车", "停开"))), "one word of two is nothing"
 
 
 def test_words_near_each_other_are_each_told() -> None:
