@@ -120,6 +120,7 @@ def _no_broker(settings: Settings, error: Exception) -> WenxunError:
 
 
 def run_history(args: argparse.Namespace) -> int:
+    from agents.rule_changes import changes
     from agents.rule_history import History
     from agents.rule_write import export
 
@@ -133,20 +134,23 @@ def run_history(args: argparse.Namespace) -> int:
         export(texts, args.to)
         print(f"规则 {found} 的 {len(texts)} 个文件已写入 {args.to}")
         return OK
-    lines = [line for line in history.lines() if line.hash.startswith(args.hash)]
-    kept = {line.hash for line in lines if history.has(line.hash)}
+    every = history.lines()
+    told = [(line, said) for line, said in zip(every, changes(history, every), strict=True)
+            if line.hash.startswith(args.hash)]
+    kept = {line.hash for line, _ in told if history.has(line.hash)}
     if args.json:
         print(json.dumps([{"at": line.at, "hash": line.hash, "what": str(line.what), "by": line.by, "note": line.note,
-                           "snapshot": line.hash in kept} for line in lines], ensure_ascii=False))
-    elif not lines:
+                           "changes": said, "snapshot": line.hash in kept} for line, said in told],
+                         ensure_ascii=False))
+    elif not told:
         print(f"{history.folder} 里还没有记录。角色 rules 每次发布规则时会写；换目录用 --data。")
     else:
-        print("\n".join(_line(line, line.hash in kept, settings) for line in lines))
+        print("\n".join(_line(line, said, line.hash in kept, settings) for line, said in told))
     return OK
 
 
-def _line(line: Line, kept: bool, settings: Settings) -> str:
-    tail = "  ".join(part for part in (line.by, line.note, "" if kept else "快照已清理") if part)
+def _line(line: Line, said: str, kept: bool, settings: Settings) -> str:
+    tail = "  ".join(part for part in (line.by, line.note, plain(said), "" if kept else "快照已清理") if part)
     return f"{_time(line.at, settings)}  {line.hash:16}  {WORDS[str(line.what)]}  {tail}".rstrip()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from agents import rule_history
 from agents.cli import main
+from agents.rule_changes import changes
 from agents.rule_files import load_book, read_dir, starter_dir
 from agents.rule_history import History, HistoryError, Line, What
 from agents.rule_write import RuleWriteError, export, replace_rules
@@ -126,11 +127,32 @@ def test_history_lists_exports_and_speaks_to_scripts(
     assert out[0].startswith("2026-11-22 12:00:00  eeeeeeeeeeeeeeee  已否决  li") and out[1].endswith(f"{hash}  生效")
     assert main(["rules", "history", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[1] == {
-        "at": NOON, "hash": hash, "what": "published", "by": "", "note": "", "snapshot": True}
+        "at": NOON, "hash": hash, "what": "published", "by": "", "note": "", "changes": "",
+        "snapshot": True}
     assert main(["rules", "history", hash[:6], "--to", str(tmp_path / "out")]) == 0
     assert load_book(tmp_path / "out", ZONE).hash == hash
     assert main(["rules", "history", hash, "--to", str(tmp_path / "out")]) == 2
     assert "不是空目录" in capsys.readouterr().err
+
+
+def test_history_says_what_each_book_changed_against_the_one_in_force(
+    history: History, capsys: pytest.CaptureFixture[str], rules: Path,
+) -> None:
+    one = {"levels.yml": "1", "subjects/a.yml": "a", "subjects/b.yml": "b"}
+    two = {"levels.yml": "2", "subjects/a.yml": "A", "subjects/c.yml": "c", "words/w.yml": "w"}
+    steps = [("1" * 16, What.PUBLISHED, one), ("2" * 16, What.PENDING, two), ("2" * 16, What.CONFIRMED, None),
+             ("3" * 16, What.PUBLISHED, {**one, "subjects/b.yml": "B"}), ("4" * 16, What.PUBLISHED, one),
+             ("5" * 16, What.PUBLISHED, one)]
+    for at, (book, what, texts) in enumerate(steps):
+        history.keep(Line(NOON + at, book, what), texts)
+    told = ["规则文件没有变，时区或程序版本变了", "主题 改动 1", "主题 改动 1", "",
+            "主题 新增 1、改动 1、删去 1；词表 新增 1；levels.yml 改动", ""]
+    assert changes(history, history.lines()) == told
+    (history.folder / f"{'3' * 16}.json.gz").unlink()
+    assert changes(history, history.lines())[1:3] == ["", ""], "nothing is made up of a snapshot that is gone"
+    assert main(["rules", "history", "2222"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("已确认") and second.endswith(f"待确认  {told[4]}")
 
 
 def test_rollback_writes_back_removes_what_was_not_there_and_can_be_undone(
