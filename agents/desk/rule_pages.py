@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import groupby
+from pathlib import Path
 
 from starlette.responses import RedirectResponse, Response
 
@@ -12,9 +14,12 @@ from agents.desk.commands import Order, Refused
 from agents.desk.rule_state import Standing
 from agents.desk.rule_views import Wanted
 from agents.desk.web import Desk, Visit
+from agents.rule_history import History
 from agents.store import readmodel
 from pipeline.collect import redact
+from pipeline.errors import WenxunError
 from pipeline.rulebook import diff as rule_diff
+from pipeline.rulebook.parse import parse_book
 from pipeline.rulebook.schema import RuleBook, Status
 
 SHOWN = 50
@@ -35,6 +40,7 @@ def rules(visit: Visit) -> Response:
         table=rule_views.table(book, visit.desk.figures, visit.now, today, wanted, visit.page_number()), wanted=wanted,
         ending=rule_views.ending(book, today), statuses=list(Status), filtered=wanted != Wanted(),
         counted=rule_views.counted(book.subjects if book else ()), shown=SHOWN, done=pages.done(visit),
+        comparable=book is not None and has_waiting(visit.desk),
         may_confirm=visit.session.role.may(Role.ADMIN), rules_dir=str(visit.desk.deps.settings.rules_dir))
 
 
@@ -43,12 +49,40 @@ def diff(visit: Visit) -> Response:
     before, after = visit.query("from"), visit.query("to")
     with visit.desk.engine.connect() as connection:
         old, new = (readmodel.book(connection, each) if each else None for each in (before, after))
+    new = new or waiting(visit.desk, after)
     if old is None or new is None:
         gone = (after if old is not None else before)[:16]
         return visit.message("没有这份规则书", f"找不到规则书“{gone}”，请从历史里选两份。", 404, "/rules")
     found = rule_diff.changes(old, new)
     folders = [(folder, list(group)) for folder, group in groupby(found, key=_folder)]
     return visit.page("rules_diff.html", before=old.hash, after=new.hash, folders=folders, shown_change=_shown)
+
+
+def has_waiting(desk: Desk) -> bool:
+    """Whether a book waits whose snapshot lies in this machine's data folder. Blocks."""
+    state = desk.deps.rules.state
+    try:
+        return state is not None and bool(state.pending) and History(desk.deps.settings.data_dir).has(state.pending)
+    except OSError:                                    # another user's folder
+        return False
+
+
+def waiting(desk: Desk, asked: str) -> RuleBook | None:
+    """The book that waits for a person, from its snapshot, as it was never in force and is in no archive; None when
+    another one is asked for, or this process cannot read it. Blocks."""
+    state, settings = desk.deps.rules.state, desk.deps.settings
+    if state is None or not asked or asked != state.pending:
+        return None
+    try:
+        return _parsed(settings.data_dir, state.pending, settings.timezone)
+    except (WenxunError, OSError):                     # another machine's folder, another user's, another version's
+        return None
+
+
+@lru_cache(maxsize=2)
+def _parsed(data_dir: Path, book_hash: str, timezone: str) -> RuleBook:
+    """Parsing a large book takes a second."""
+    return parse_book(History(data_dir).texts(book_hash), timezone)
 
 
 def _folder(change: rule_diff.Change) -> str:

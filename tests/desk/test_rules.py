@@ -13,6 +13,7 @@ from agents.desk import rule_commands, rule_state, rule_words
 from agents.desk.accounts import Role
 from agents.desk.commands import Order, Refused
 from agents.desk.sender import unsent
+from agents.rule_history import History, Line, What
 from agents.store import schema
 from pipeline import topics
 from pipeline.model import RulesAnswer, Worker
@@ -21,6 +22,7 @@ from tests.desk import seed, seed_rules
 from tests.desk.conftest import Stand, csrf_of, make_stand
 from tests.desk.seed import NOW
 from tests.desk.test_commands import post, sent
+from tests.rules.test_parse import GOOD
 
 TODAY = dt.date(2026, 11, 22)
 
@@ -251,6 +253,22 @@ async def test_two_books_are_compared_in_words_and_keys_in_addresses_stay_hidden
     assert "11111111" in history and "看两份有什么不同" in history
     assert "集会交通" in shown and "删去" in shown and "access_key=…" in shown and "geheim" not in shown
     assert "没有不同" in same and gone.status_code == 404
+
+
+async def test_a_book_that_waits_is_compared_with_the_one_in_force_where_its_snapshot_can_be_read(
+        ruled: Stand) -> None:
+    ruled.desk.deps.rules.state = seed_rules.waiting()
+    path = f"/rules/diff?from={seed_rules.book().hash}&to={seed_rules.WAITING}"
+    async with await ruled.signed_in() as client:
+        without, unknown = (await client.get("/rules")).text, await client.get(path)
+        History(ruled.desk.deps.settings.data_dir).keep(Line(NOW, seed_rules.WAITING, What.PENDING), GOOD)
+        with_it, shown = (await client.get("/rules")).text, await client.get(path)
+        ruled.desk.deps.rules.state = seed_rules.state()
+        later = await client.get(path)
+    assert "看改了什么" not in without and unknown.status_code == 404
+    assert path.replace("&", "&amp;") in with_it and "看改了什么" in with_it
+    assert shown.status_code == 200 and "集会交通" in shown.text and "删去" in shown.text
+    assert later.status_code == 404, "only what waits"
 
 
 # ---------------------------------------------------------------- words
