@@ -28,7 +28,7 @@ from agents.settings import Settings
 from agents.store.engine import open_store
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
-from pipeline.model import Counts, CountsBatch, CountsRow, DeadLetter, Escalation
+from pipeline.model import Counts, CountsBatch, CountsRow, DeadLetter, Escalation, Verdict, VerdictKind
 from tests.agents import store_fakes as fakes
 from tests.builders import NOON, book, raw_batch, raw_item, scored_batch, scored_item
 
@@ -311,6 +311,8 @@ async def test_on_a_broker_every_topic_reaches_sql_and_a_restart_adds_nothing(tm
                 await bus.send(topic, "xinwen", grown, ident="9")
             await bus.send(topics.ITEMS_SCORED, "polling", scored_batch(scored_item()), ident="2")
             await bus.send(topics.EVENTS, "e1", fakes.head(7, "a1"), ident="3")
+            verdict = Verdict(id="v1", subject="polling", kind=VerdictKind.RELEVANT, by="duty", at=NOON, event_id="e1")
+            await bus.send(topics.EVENTS, "e1", verdict, ident="v1")
             await bus.send(topics.ESCALATIONS, "e1", fakes.alert(), ident="4")
             await bus.send(topics.DELIVERIES, "e1", fakes.delivery(), ident="5")
             await bus.send(topics.RULES, "book", book(), ident="6", partition=0)

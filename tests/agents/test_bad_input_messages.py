@@ -47,7 +47,7 @@ async def test_a_rule_file_with_a_fault_is_a_notice_with_the_place_and_the_mend(
         await until(lambda: bus.books)
         (rules / name).write_text(bad, "utf-8")
         await until(lambda: bus.notices)
-        (rules / name).write_text(good.replace("fallback: leader\n", "fallback: leader-backup\n")
+        (rules / name).write_text(good.replace("fallback: leader ", "fallback: leader-backup ")
                                   .replace("hold: 30m", "hold: 31m"), "utf-8")
         await until(lambda: len(bus.books) == 2)
         assert bus.books == [load_book(starter_dir(), ZONE), load_book(rules, ZONE)], "the bad one was never in force"

@@ -32,7 +32,7 @@ from agents.tracker import Track
 from pipeline import codec, topics
 from pipeline.errors import CodecError
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import DeadLetter, Escalation, EventHead, PollRequest, ScoredBatch, SourceState, Tick
+from pipeline.model import DeadLetter, Escalation, EventHead, PollRequest, ScoredBatch, SourceState, Tick, Worker
 from pipeline.track.tracker import Tracker
 from tests.agents import store_fakes
 from tests.agents.test_archivist import FakeBus as ArchiveBus
@@ -64,6 +64,7 @@ def typed(name: str, version: bytes | None = b"1") -> list[tuple[str, Any]]:
 
 KIND = {topics.ITEMS_RAW: "items.raw", topics.ITEMS_SCORED: "items.scored", topics.EVENTS: "event.head",
         topics.ESCALATIONS: "escalation", topics.DELIVERIES: "delivery", topics.RULES: "rules",
+        topics.WORKERS: "rules.worker",
         topics.COLLECTOR_STATE: "collector.state", topics.POLLS: "poll", topics.DEAD_LETTERS: "dead"}
 POISON: dict[str, Callable[[str], Record]] = {
     "not-json": lambda kind: Record(b"{not json", typed(kind)),
@@ -209,11 +210,18 @@ def test_a_poisoned_book_changes_nothing_and_is_named(
     before, bad = deps.rules.book, poison(KIND[topics.RULES])
     bad.offset = 41
     with caplog.at_level(logging.ERROR, logger="wenxun.rules"):
-        rule_feed._take(deps, *rule_feed._last_book([bad]))
+        rule_feed._take(deps, rule_feed._last([bad]))
     assert deps.rules.book is before
     assert "topic rules" in caplog.text and "offset 41" in caplog.text
-    rule_feed._take(deps, *rule_feed._last_book([sound(topics.RULES, book(hash="new"), 42), bad]))
+    rule_feed._take(deps, rule_feed._last([sound(topics.RULES, book(hash="new"), 42), bad]))
     assert deps.rules.book.hash == "new", "the book before it is the newest that can be read"
+
+
+@every_poison
+def test_a_poisoned_word_of_a_worker_hides_no_other(poison: Callable[[str], Record]) -> None:
+    said = Worker(name="w1", roles=("score",), at=1, book="b", since=1)
+    bad = poison(KIND[topics.WORKERS])
+    assert rule_feed._workers([bad, sound(topics.WORKERS, said), bad]) == {"w1": said}
 
 
 # ---------------------------------------------------------------- collector.state: the collector's start
