@@ -6,6 +6,8 @@ By whole files, so that hundreds of snapshots are told in a second; `wenxun rule
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 
 from agents.rule_history import History, HistoryError, Line, What
 
@@ -33,6 +35,27 @@ def changes(history: History, lines: Sequence[Line]) -> list[str]:
         if line.what is What.PUBLISHED:
             before = line.hash
     return said
+
+
+def steps(data_dir: Path, books: Sequence[str]) -> list[str]:
+    """What each of these books, the latest first, changed against the next one here; empty where a snapshot of the two
+    cannot be read, and of the last. Blocks."""
+    found = [_of_snapshot(data_dir, each) for each in books]
+    return [between(old, new) if old is not None and new is not None else ""
+            for new, old in zip(found, [*found[1:], None], strict=False)]
+
+
+def _of_snapshot(data_dir: Path, book: str) -> Digests | None:
+    try:
+        return _kept(data_dir, book)
+    except (HistoryError, OSError):                        # another machine's folder, or another user's
+        return None
+
+
+@lru_cache(maxsize=32)
+def _kept(data_dir: Path, book: str) -> Digests:
+    """An open page asks again every few seconds."""
+    return {path: hash(text) for path, text in History(data_dir).texts(book).items()}
 
 
 def between(old: Digests, new: Digests) -> str:

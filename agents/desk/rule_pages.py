@@ -8,6 +8,7 @@ from pathlib import Path
 
 from starlette.responses import RedirectResponse, Response
 
+from agents import rule_changes
 from agents.desk import pages, reads, rule_commands, rule_state, rule_views
 from agents.desk.accounts import Role
 from agents.desk.commands import Order, Refused
@@ -35,8 +36,10 @@ def rules(visit: Visit) -> Response:
     stands = standing(visit.desk, book)
     if stands.state and stands.state.raises:                       # titles of events
         visit.write_read("rules.read", stands.state.pending)
+    books = reads.books(visit.desk.engine)
+    changed = rule_changes.steps(visit.desk.deps.settings.data_dir, [each for each, _ in books])
     return visit.page(
-        "rules.html", book=book, standing=stands, books=reads.books(visit.desk.engine),
+        "rules.html", book=book, standing=stands, books=books, changed=changed,
         table=rule_views.table(book, visit.desk.figures, visit.now, today, wanted, visit.page_number()), wanted=wanted,
         ending=rule_views.ending(book, today), statuses=list(Status), filtered=wanted != Wanted(),
         counted=rule_views.counted(book.subjects if book else ()), shown=SHOWN, done=pages.done(visit),

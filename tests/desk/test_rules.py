@@ -255,6 +255,16 @@ async def test_two_books_are_compared_in_words_and_keys_in_addresses_stay_hidden
     assert "没有不同" in same and gone.status_code == 404
 
 
+async def test_the_history_says_what_each_book_changed_where_snapshots_can_be_read(ruled: Stand) -> None:
+    now = msgspec.structs.replace(seed_rules.book(), hash="1" * 16)
+    seed.put_book(ruled.engine, now)
+    without = await page(ruled)
+    history = History(ruled.desk.deps.settings.data_dir)
+    history.keep(Line(NOW, seed_rules.book().hash, What.PUBLISHED), GOOD)
+    history.keep(Line(NOW + MINUTE, now.hash, What.PUBLISHED), {**GOOD, "subjects/new.yml": "id: new"})
+    assert "比下一份" not in without and (await page(ruled, role=Role.ADMIN)).count("比下一份：主题 新增 1<") == 1
+
+
 async def test_a_book_that_waits_is_compared_with_the_one_in_force_where_its_snapshot_can_be_read(
         ruled: Stand) -> None:
     ruled.desk.deps.rules.state = seed_rules.waiting()
