@@ -221,7 +221,7 @@ def test_a_poisoned_book_changes_nothing_and_is_named(
 def test_a_poisoned_word_of_a_worker_hides_no_other(poison: Callable[[str], Record]) -> None:
     said = Worker(name="w1", roles=("score",), at=1, book="b", since=1)
     bad = poison(KIND[topics.WORKERS])
-    assert rule_feed._workers([bad, sound(topics.WORKERS, said), bad]) == {"w1": said}
+    assert rule_feed._workers([bad, sound(topics.WORKERS, said, 0), bad]) == {"w1": said}
 
 
 # ---------------------------------------------------------------- collector.state: the collector's start
