@@ -100,7 +100,7 @@ class Settings:
             data_dir=Path(get["WENXUN_DATA_DIR"]),
             database_url=get["WENXUN_DATABASE_URL"],
             rules_dir=Path(get["WENXUN_RULES_DIR"]),
-            shadow_rules_dir=Path(name) if (name := get["WENXUN_SHADOW_RULES_DIR"]) else None,
+            shadow_rules_dir=_shadow(get),
             timezone=_zone(get["WENXUN_TIMEZONE"]),
             partitions=_int(get, "WENXUN_PARTITIONS", 1, 1024),
             replication=_int(get, "WENXUN_REPLICATION", 1, 9),
@@ -122,6 +122,15 @@ class Settings:
             pod_name=get["POD_NAME"],
             environ=dict(environ),
         )
+
+
+def _shadow(get: Mapping[str, str]) -> Path | None:
+    """The directory that runs in shadow; the live one beside itself would only see everything twice."""
+    name = get["WENXUN_SHADOW_RULES_DIR"]
+    if name and Path(name).resolve() == Path(get["WENXUN_RULES_DIR"]).resolve():
+        raise SettingsError(f"WENXUN_SHADOW_RULES_DIR={name!r}: is the live rule directory; expected a copy of it with "
+                            "the changes to try")
+    return Path(name) if name else None
 
 
 def _int(get: Mapping[str, str], name: str, low: int, high: int) -> int:

@@ -78,8 +78,16 @@ def confirm(call: Call) -> dict[str, Any]:
 
 def explain(call: Call) -> dict[str, Any]:
     """Why. Body: {"title", "text", "source", "shadow": true for the book in shadow}, or {"event": number or id}."""
-    if call.body.get("event"):
-        return _explain_event(call, text(call, "event"))
+    try:
+        if call.body.get("event"):
+            with call.desk.explains.hold(call.token.account):
+                return _explain_event(call, text(call, "event"))
+        return _explain_text(call)
+    except Busy as busy:
+        raise Problem(429, "busy", str(busy)) from None
+
+
+def _explain_text(call: Call) -> dict[str, Any]:
     desk, book = call.desk, call.desk.book()
     beside = call.body.get("shadow", False)
     if not isinstance(beside, bool):
@@ -89,11 +97,8 @@ def explain(call: Call) -> dict[str, Any]:
     wrong = explain_pages.refusal(book, asked)
     if wrong or book is None:
         raise Problem(400, "bad_text", wrong)
-    try:
-        found = desk.explains.text(call.token.account, explain_pages.judging_book(book, beside),
-                                   explain_pages.raw(asked, desk.deps.clock.now()))
-    except Busy as busy:
-        raise Problem(429, "busy", str(busy)) from None
+    found = desk.explains.text(call.token.account, explain_pages.judging_book(book, beside),
+                               explain_pages.raw(asked, desk.deps.clock.now()))
     call.write("rules.explain", "文字")
     return _shown(explain_pages.shown(found, book))
 

@@ -243,6 +243,14 @@ def as_raw(item: ItemView) -> RawItem:
 
 def _event(visit: Visit, ref: str) -> Response:
     """An event as it stands now under the present book; `at=decision`: as it was judged last, under that book."""
+    try:
+        with visit.desk.explains.hold(visit.session.account):
+            return _event_shown(visit, ref)
+    except Busy as busy:
+        return visit.message("请稍等", str(busy), 429, f"/events/{ref}")
+
+
+def _event_shown(visit: Visit, ref: str) -> Response:
     book = visit.desk.book()
     with visit.desk.engine.connect() as connection:
         head = readmodel.head(connection, ref)

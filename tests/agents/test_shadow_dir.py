@@ -18,6 +18,7 @@ from agents.deps import Deps
 from agents.rule_files import load_book, read_dir, starter_dir
 from agents.rule_watch import Watch, made, watched
 from agents.settings import Settings
+from pipeline.errors import SettingsError
 from pipeline.model import RulesState
 from pipeline.rulebook.schema import RuleBook
 from tests.agents.test_rule_watch import ZONE, FakeBus, deps_for, running, until
@@ -122,3 +123,11 @@ def test_replay_tells_of_shadow_rules_only_when_asked(rules: Path, capsys: pytes
     assert ["S-0" in each for each in said] == [False, True, False, False] and "（影子，不发送）" in said[1]
     assert ["~kites" in each for each in said] == [False, False, False, True]
     assert set(said[0].splitlines()[:-1]) < set(said[1].splitlines()) and "E-0" in said[0]
+
+
+def test_the_live_directory_cannot_run_in_shadow_beside_itself(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "rules")
+    live = {"WENXUN_RULES_DIR": str(tmp_path / "rules")}
+    with pytest.raises(SettingsError, match="WENXUN_SHADOW_RULES_DIR"):
+        Settings.from_env({**live, "WENXUN_SHADOW_RULES_DIR": str(tmp_path / "link")})
+    assert Settings.from_env({**live, "WENXUN_SHADOW_RULES_DIR": str(tmp_path / "next")}).shadow_rules_dir is not None

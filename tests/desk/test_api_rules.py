@@ -125,6 +125,7 @@ async def test_a_program_that_asks_without_end_is_slowed(ruled: Stand) -> None:
         codes = [(await http.post("/api/v1/explain", json={"title": "投票站"})).status_code
                  for _ in range(PER_MINUTE + 1)]
         last = await http.post("/api/v1/explain", json={"title": "投票站"})
+        assert (await http.post("/api/v1/explain", json={"event": "E-0402"})).status_code == 429
     assert codes[:PER_MINUTE] == [200] * PER_MINUTE and last.json()["error"]["code"] == "busy"
     assert last.status_code == 429
 

@@ -183,6 +183,8 @@ async def test_nobody_asks_more_often_than_allowed(ruled: Stand) -> None:
     async with await ruled.signed_in() as client, await ruled.signed_in("王强") as other:
         codes = [(await post(client, "/rules/explain", title="投票站")).status_code for _ in range(PER_MINUTE + 1)]
         assert codes == [200] * PER_MINUTE + [429]
+        seed.put_event(ruled.engine, seed.head(402, 1, subject="*", key="*/3"))
+        assert (await client.get("/rules/explain?event=E-0402")).status_code == 429, "events cost as much"
         assert (await post(other, "/rules/explain", title="投票站")).status_code == 200, "another account may"
         ruled.desk.explains.brakes.real = Clock(seed.NOW + 60_000, 0, 0.0)
         assert (await post(client, "/rules/explain", title="投票站")).status_code == 200
