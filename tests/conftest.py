@@ -33,8 +33,12 @@ FIRST = (
 """Where the longest waits are: begun first, so that two workers end at about the same time."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `-n 2 --dist loadgroup`: a file is one worker's, and so are all tests of the real Kafka."""
+    """For `-n 2 --dist loadgroup`: a file is one worker's, and so are all tests of the real Kafka.
+
+    First, because xdist reads the groups in the same hook: after it they count for nothing.
+    """
     for item in items:
         file = item.nodeid.split("::")[0]
         item.add_marker(pytest.mark.xdist_group("kafka" if file.startswith(FIRST[0]) else file))
