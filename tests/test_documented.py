@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,6 +77,32 @@ def _plain(text: str | None) -> str:
 
 def test_the_reference_is_current() -> None:
     assert REFERENCE.read_text("utf-8") == reference(), "run: python -m tests.test_documented"
+
+
+NAMED = re.compile(r"wenxun ((?:[a-z-]+ ?)+)")
+PLACES = ("agents/**/*.py", "agents/**/*.html", "pipeline/**/*.py", "docs/*.md", "rules/**/*.yml", "rules/README.md",
+          "README*.md")
+"""Where messages, pages and texts tell a reader what to run."""
+
+
+def unknown_word(top: argparse.ArgumentParser, words: list[str]) -> str:
+    """The first word after `wenxun` that names no command, empty if all do; what follows a command is not looked at."""
+    for word in words:
+        below = next((each.choices for each in top._actions if isinstance(each, argparse._SubParsersAction)), None)
+        if below is None:
+            return ""
+        if word not in below:
+            return word
+        top = below[word]
+    return ""
+
+
+def test_a_command_that_anybody_is_told_to_run_exists() -> None:
+    top = parser()
+    told = [(path.relative_to(ROOT).as_posix(), found[0].strip(), unknown_word(top, found[1].split()))
+            for place in PLACES for path in ROOT.glob(place) for found in NAMED.finditer(path.read_text("utf-8"))]
+    assert len(told) > 100
+    assert [each for each in told if each[2]] == []
 
 
 def test_every_command_and_setting_says_what_it_is_for() -> None:
