@@ -13,7 +13,7 @@ from agents.demo.book import write_rules
 from agents.demo.phone import Phone
 from agents.demo.scenario import Scenario
 from agents.demo.sites import base_url
-from agents.demo.web import HOST, free_port, listen, port_of
+from agents.demo.web import HOST, listen, port_of, reserve
 from agents.embedded import PARTITIONS
 from agents.settings import Settings
 from pipeline.model import Millis
@@ -31,7 +31,7 @@ DESK_PORT, METRICS_PORT, PHONE_PORT = 8000, 8001, 8010
 
 @dataclass(frozen=True, slots=True)
 class Props:
-    """factor: milliseconds of the demo per real one. Sockets listen already."""
+    """factor: milliseconds of the demo per real one. Sockets listen already; `held` keeps the child's ports for it."""
 
     scenario: Scenario
     folder: Path
@@ -39,6 +39,7 @@ class Props:
     factor: float
     sites: Mapping[str, socket.socket]
     phone_socket: socket.socket
+    held: tuple[socket.socket, ...]
     phone: Phone
     book: RuleBook
     settings: Settings
@@ -46,6 +47,10 @@ class Props:
     @property
     def ports(self) -> dict[str, int]:
         return {name: port_of(sock) for name, sock in self.sites.items()}
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        return (*self.sites.values(), self.phone_socket, *self.held)
 
     @property
     def desk_url(self) -> str:
@@ -62,22 +67,23 @@ def prepare(scenario: Scenario, folder: Path, broker: str, speed: float, environ
     clock = Clock(scenario.opens, 0, factor, scenario.closes + EXTRA_TIME, str(folder / "clock"))
     sites = {site.id: listen() for site in scenario.sites}
     ports = {name: port_of(sock) for name, sock in sites.items()}
-    phone_socket = listen(free_port(PHONE_PORT))
+    phone_socket = reserve(PHONE_PORT)
+    phone_socket.listen(128)
+    held = reserve(DESK_PORT), reserve(METRICS_PORT)
     key = secrets.token_urlsafe(24)
     minutes = max(4, round(LEAST_POLL_SECONDS * factor / 60))
     book = write_rules(folder / "rules", scenario, ports, port_of(phone_socket), key, minutes)
     phone = Phone.of(book, key.encode(), clock.now)
     allowed = [*ports.values(), port_of(phone_socket)]
-    settings = Settings.from_env(child_environ(environ, folder, broker, clock, allowed))
-    return Props(scenario, folder, clock, factor, sites, phone_socket, phone, book, settings)
+    settings = Settings.from_env(child_environ(environ, folder, broker, clock, allowed, *map(port_of, held)))
+    return Props(scenario, folder, clock, factor, sites, phone_socket, held, phone, book, settings)
 
 
 def child_environ(
-    environ: Mapping[str, str], folder: Path, broker: str, clock: Clock, allowed: list[int]
+    environ: Mapping[str, str], folder: Path, broker: str, clock: Clock, allowed: list[int], desk: int, metrics: int
 ) -> dict[str, str]:
     """What `wenxun up` would give its child, with the demo's clock and its own loopback ports; nothing of the
     visitor's own installation gets in."""
-    desk, metrics = free_port(DESK_PORT), free_port(METRICS_PORT)
     kept = {name: value for name, value in environ.items() if not name.startswith(("WENXUN_", "KAFKA_", "POD_"))}
     return {
         **kept, "KAFKA_BOOTSTRAP_SERVERS": broker, "WENXUN_EMBEDDED": "1", "WENXUN_PARTITIONS": str(PARTITIONS),

@@ -37,14 +37,20 @@ def port_of(sock: socket.socket) -> int:
     return int(sock.getsockname()[1])
 
 
-def free_port(preferred: int) -> int:
-    """The preferred port if it is free, else one the system chooses. For a server in another process."""
+def reserve(preferred: int) -> socket.socket:
+    """A bound socket that does not listen, on the preferred port if it is free, else on one the system chooses.
+
+    For a server in another process: while it is held that process can listen on the port, and no other reserve gets it.
+    """
     for port in (preferred, 0):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            with listen(port) as sock:
-                return port_of(sock)
+            sock.bind((HOST, port))
         except OSError:
+            sock.close()
             continue
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)   # now the server may bind it too
+        return sock
     raise OSError("no free loopback port")
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import time
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from agents.demo.phone import TOLERANCE_SECONDS, Phone, signed
 from agents.demo.scenario import Part, load
 from agents.demo.sites import Sites, base_url, feed_path
-from agents.demo.web import free_port, listen, port_of, serving
+from agents.demo.web import listen, port_of, reserve, serving
 from pipeline.rulebook.schema import MINUTE
 
 KEY = b"k" * 24
@@ -132,5 +133,13 @@ async def test_a_post_has_a_page_from_the_moment_it_is_published() -> None:
 
 
 def test_a_taken_port_gives_way_to_a_free_one() -> None:
-    with listen() as taken:
-        assert free_port(port_of(taken)) not in (0, port_of(taken))
+    with listen() as taken, reserve(port_of(taken)) as other:
+        assert port_of(other) not in (0, port_of(taken))
+
+
+def test_a_reserved_port_is_for_the_server_it_is_held_for_and_for_no_other_demo() -> None:
+    with reserve(0) as held:
+        with reserve(port_of(held)) as other:
+            assert port_of(other) != port_of(held)
+        with listen(port_of(held)) as server, socket.create_connection(server.getsockname()):
+            pass

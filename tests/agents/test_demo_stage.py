@@ -34,7 +34,7 @@ OWN = {"WENXUN_DATABASE_URL": "postgresql://mine", "KAFKA_BOOTSTRAP_SERVERS": "m
 def props(tmp_path: Path) -> Any:
     made = prepare(DAY, tmp_path, "127.0.0.1:1", 1.0, OWN)
     yield made
-    for sock in (*made.sites.values(), made.phone_socket):
+    for sock in made.sockets:
         sock.close()
 
 
@@ -60,7 +60,7 @@ def test_polls_stay_half_a_real_second_apart_at_any_speed(tmp_path: Path) -> Non
     for speed in (1.0, 4.0):
         (tmp_path / str(speed)).mkdir()
         made = prepare(DAY, tmp_path / str(speed), "127.0.0.1:1", speed, {})
-        for sock in (*made.sites.values(), made.phone_socket):
+        for sock in made.sockets:
             sock.close()
         assert {round(source.interval / made.factor / 1000, 1) for source in made.book.sources} <= {0.5, 0.6}
 
