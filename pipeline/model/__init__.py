@@ -5,14 +5,23 @@ Fields are only ever added, with a default. `extra` carries the members of a new
 
 from pipeline.model.alerts import (
     Ack,
+    Act,
+    ActKind,
     AlertState,
     AlertStatus,
+    Comment,
     Delivery,
     DeliveryStatus,
     Escalation,
     EscalationKind,
+    EventClock,
+    EventClocks,
+    HandOver,
+    Heartbeat,
     Receiver,
+    Silence,
     Snooze,
+    Statement,
     WarmAlert,
 )
 from pipeline.model.base import (
@@ -37,11 +46,13 @@ from pipeline.model.events import (
     Why,
 )
 from pipeline.model.items import (
+    DRILL,
     OPEN_SUBJECT,
     SHADOW,
     Counts,
     CountsBatch,
     CountsRow,
+    DrillMark,
     Polarity,
     PollRequest,
     RawBatch,
@@ -55,6 +66,17 @@ from pipeline.model.items import (
 from pipeline.model.rules import Raise, RulesAnswer, RulesState, Worker
 
 __all__ = [
+    "Statement",
+    "Silence",
+    "Heartbeat",
+    "HandOver",
+    "EventClocks",
+    "EventClock",
+    "DrillMark",
+    "DRILL",
+    "Comment",
+    "ActKind",
+    "Act",
     "Ack",
     "AlertState",
     "AlertStatus",

@@ -18,6 +18,7 @@ class Ack(Record, frozen=True):
     by: str
     at: Millis
     note: str = ""
+    via: str = ""
 
 
 class Snooze(Record, frozen=True):
@@ -28,6 +29,121 @@ class Snooze(Record, frozen=True):
     by: str
     at: Millis
     until: Millis
+    via: str = ""
+
+
+class HandOver(Record, frozen=True):
+    """A person hands an alert to another duty role or team, who is paged and has to answer. Topic events."""
+    id: str
+    event_id: str
+    alert_id: str
+    by: str
+    at: Millis
+    to: str
+    note: str = ""
+    via: str = ""
+
+
+class Comment(Record, frozen=True):
+    """What a person notes on an event: part of its timeline. Topic events, key event id."""
+    id: str
+    event_id: str
+    by: str
+    at: Millis
+    text: str
+    via: str = ""
+
+
+class Statement(Record, frozen=True):
+    """The office's own word on an event, confirmed by a person: stops the clocks it names. Topic events, key event id.
+
+    clocks: ids of levels.yml; empty: the first of them. item_id: of an official item that was proposed. published_at:
+    when it was said. rejected: a person says that a proposed item is none.
+    """
+    id: str
+    event_id: str
+    by: str
+    at: Millis
+    title: str
+    published_at: Millis
+    text: str = ""
+    url: str = ""
+    source_name: str = ""
+    item_id: str = ""
+    clocks: tuple[str, ...] = ()
+    rejected: bool = False
+    via: str = ""
+
+
+class Silence(Record, frozen=True):
+    """Pages that match are not sent until `ends_at`; recorded with `suppressed_by`, and sent then if still unanswered.
+
+    To every partition of topic events; the record with the greatest `at` of an id counts. Matchers that are empty fit
+    everything; one at least is not empty. expired_at: a person ended it early.
+    """
+    id: str
+    by: str
+    at: Millis
+    owner: str
+    reason: str
+    starts_at: Millis
+    ends_at: Millis
+    event_id: str = ""
+    subjects: tuple[str, ...] = ()
+    levels: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    expired_at: Millis | None = None
+
+
+class ActKind(StrEnum):
+    ACK = "ack"
+    SNOOZE = "snooze"
+    HAND_OVER = "hand_over"
+    COMMENT = "comment"
+    STATEMENT = "statement"
+
+
+class Act(msgspec.Struct, frozen=True):
+    """What a person did about an event, for the next one who is told. text: of the note, short."""
+    kind: ActKind
+    by: str
+    at: Millis
+    text: str = ""
+
+
+class EventClock(msgspec.Struct, frozen=True):
+    """A response clock of an event. id, name: of levels.yml. warned: the greatest percentage that was told.
+
+    stopped_why: `statement` or `closed`; ref: the statement's id or the reason. stopped_at may be after due_at.
+    """
+    id: str
+    name: str
+    started_at: Millis
+    due_at: Millis
+    warned: int = 0
+    stopped_at: Millis | None = None
+    stopped_by: str = ""
+    stopped_why: str = ""
+    ref: str = ""
+
+
+class EventClocks(Record, frozen=True):
+    """The response clocks of an event, and its confirmed statements. Topic escalations, key event id; the greatest
+    revision counts. started_why: `level` or `urgent`."""
+    event_id: str
+    revision: int
+    clocks: tuple[EventClock, ...]
+    started_why: str = "level"
+    statements: tuple[Statement, ...] = ()
+
+
+class Heartbeat(Record, frozen=True):
+    """A record that goes through every stage, on one partition of each topic: items.raw, items.scored, events,
+    escalations. partition: of items.raw, where it began."""
+    id: str
+    at: Millis
+    partition: int
 
 
 class AlertStatus(StrEnum):
@@ -36,6 +152,7 @@ class AlertStatus(StrEnum):
     ACKED = "acked"
     SNOOZED = "snoozed"
     EXHAUSTED = "exhausted"          # everybody was told, nobody answered; the chain repeats
+    EXPIRED = "expired"              # nobody answered until the route's `until`
     ENDED = "ended"                  # the event fell to no level or was closed
 
 
@@ -44,6 +161,7 @@ class AlertState(Record, frozen=True):
 
     alert_id: hash of event id, level and raise: a higher level is a new alert that needs a new ack.
     step: index of the next step to run. due_at: when, None if nothing is due. escalation_id: the last message.
+    held_by: why the due step waits: `silence:ID` or `quiet`. handed_to: who it was handed to, until somebody acks.
     """
 
     event_id: str
@@ -63,23 +181,28 @@ class AlertState(Record, frozen=True):
     acked_at: Millis | None = None
     snoozed_until: Millis | None = None
     book: str = ""
+    held_by: str = ""
+    handed_to: str = ""
 
 
 class WarmAlert(Record, frozen=True):
     """An alert as the archive knew it, with its event, for an escalator that starts with empty tables.
 
-    lost: its last message is not in deliver's ledger.
+    lost: its last message is not in deliver's ledger. acts: the last few.
     """
 
     state: AlertState
     head: EventHead
     lost: bool = True
+    acts: tuple[Act, ...] = ()
+    clocks: EventClocks | None = None
 
 
 class EscalationKind(StrEnum):
     PAGE = "page"                    # somebody must answer
     DIGEST = "digest"                # collected, in working hours
     INFORM = "inform"                # a level fell or the event ended: no answer needed
+    CLOCK = "clock"                  # a response clock is half over, nearly over, over
     SYSTEM = "system"                # 系统 notice to the ops team
     TEST = "test"
 
@@ -95,7 +218,10 @@ class Escalation(Record, frozen=True):
 
     tell: teams or people of roster.yml; notify/route.py finds who of them is on duty at `at`.
     why: a sentence in Chinese. SYSTEM and TEST carry title and text, the rest the event's head (DIGEST: `digest`).
-    shadow: what a shadow rule would have told; recorded, never sent.
+    shadow: what a shadow rule would have told; recorded, never sent. suppressed_by: a silence or quiet hours held it
+    back; recorded, never sent (what is due then is another record). channels: of the step, in order, the first that
+    works; empty: all of each person. lead: who leads the response. clocks: as they stood; clock: the id that a CLOCK is
+    about, percent: how much of it is over. acts: what people did so far.
     """
 
     id: str
@@ -115,12 +241,25 @@ class Escalation(Record, frozen=True):
     text: str = ""
     book: str = ""
     shadow: bool = False
+    suppressed_by: str = ""
+    channels: tuple[str, ...] = ()
+    lead: str = ""
+    clocks: tuple[EventClock, ...] = ()
+    clock: str = ""
+    percent: int = 0
+    acts: tuple[Act, ...] = ()
 
     @property
     def unsendable(self) -> bool:
-        """Whether any of it comes from a shadow rule: the last guard before a message does not trust `shadow` alone."""
+        """Whether it is only recorded: held back, or any of it from a shadow rule. The last guard before a message does
+        not trust `shadow` alone."""
         about = (self.head, *self.digest)
-        return self.shadow or any(head is not None and head.shadow for head in about)
+        return bool(self.suppressed_by) or self.shadow or any(head is not None and head.shadow for head in about)
+
+    @property
+    def drill(self) -> bool:
+        """Whether it is about a drill: its message says 演练 in front."""
+        return any(head is not None and head.drill for head in (self.head, *self.digest))
 
 
 class DeliveryStatus(StrEnum):

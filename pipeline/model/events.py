@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from pipeline.model.base import Millis, Record
-from pipeline.model.items import SHADOW, CountsRow, Span
+from pipeline.model.items import DRILL, SHADOW, CountsRow, Span
 
 FINAL_REASONS = ("不相关", "重复")
 """An event closed with a reason that begins so does not come back when new items join it."""
@@ -84,7 +84,7 @@ class MemberRow(msgspec.Struct, frozen=True, array_like=True):
     """An item's part of an event, at most 200 bytes encoded: what the tracker's tables hold per item.
 
     at: event time. origin: a long one is its hash. flags: MUTE, NEGATIVE … of track/cluster.py, as bits.
-    group: of its source, as 16 bits of a hash; 0 unknown (rows of before there were groups).
+    group, region: of its source, as 16 bits of a hash; 0 unknown (rows of before there were any).
     """
     item_id: str
     at: Millis
@@ -92,6 +92,7 @@ class MemberRow(msgspec.Struct, frozen=True, array_like=True):
     flags: int
     terms: tuple[tuple[int, int], ...]
     group: int = 0
+    region: int = 0
 
 
 class EventHead(Record, frozen=True):
@@ -103,6 +104,8 @@ class EventHead(Record, frozen=True):
     thresholds that its level was last judged by; empty without a level.
     floor_at: members up to here do not count any more (a person closed the event). muted: closed for good.
     growth: comments, forwards and likes that were added to its items since their first sight.
+    groups, regions: of its sources, for routes. urgent_at: when the first urgent report came.
+    statements: official items that joined it: proposals, until a person confirms one (alerts.Statement).
     joined: members that the record behind this head touched, repeats included; not part of the state.
     """
 
@@ -137,7 +140,15 @@ class EventHead(Record, frozen=True):
     floor_at: Millis = 0
     muted: bool = False
     ladder: str = ""
+    groups: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    urgent_at: Millis | None = None
     joined: tuple[MemberRow, ...] = ()
+
+    @property
+    def drill(self) -> bool:
+        """Whether it is of a drill: told to people as 演练, and left out of every figure."""
+        return self.subject.startswith(DRILL)
 
     @property
     def shadow(self) -> bool:
@@ -146,8 +157,9 @@ class EventHead(Record, frozen=True):
 
     @property
     def short(self) -> str:
-        """E-0317 (S-0317 of a shadow rule), or an empty string before the first level."""
-        return f"{'S' if self.shadow else 'E'}-{self.number:04d}" if self.number else ""
+        """E-0317 (S-0317 of a shadow rule, D-0317 of a drill), or an empty string before the first level."""
+        kind = "S" if self.shadow else "D" if self.drill else "E"
+        return f"{kind}-{self.number:04d}" if self.number else ""
 
 
 class Tick(Record, frozen=True):

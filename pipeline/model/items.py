@@ -14,6 +14,19 @@ OPEN_SUBJECT = "*"
 SHADOW = "~"
 """Before a subject's id: the subject as a shadow rule sees it. What it decides is recorded and shown, never sent."""
 
+DRILL = "!"
+"""Before a subject's id: the subject as a drill's items match it. They meet no other items; figures leave them out."""
+
+
+class DrillMark(msgspec.Struct, frozen=True):
+    """Of an item that a drill made up: the run, and the source that it plays."""
+    run: str
+    source_name: str
+    origin: str
+    group: str = "其他"
+    region: str = ""
+    official: bool = False
+
 
 class Counts(msgspec.Struct, frozen=True, array_like=True):
     """What a feed says people did with an entry, each a total; None where the feed does not say.
@@ -32,7 +45,7 @@ class RawItem(Record, frozen=True):
     id: 20 hex digits, stable over polls and edits. revision: 16 hex digits of the content.
     html: the entry's markup by a strict allow-list, where it says more than paragraphs do; never trusted as such.
     counts: as first seen, or at this edit; counts_since: as in CountsBatch, of an edit.
-    ref: the number of a report's ticket. urgent: the reporter asks for an answer at once.
+    ref: the number of a report's ticket. urgent: the reporter asks for an answer at once. drill: of a drill's item.
     """
 
     id: str
@@ -50,6 +63,7 @@ class RawItem(Record, frozen=True):
     ref: str = ""
     urgent: bool = False
     counts_since: Millis | None = None
+    drill: DrillMark | None = None
 
 
 class CountsRow(msgspec.Struct, frozen=True, array_like=True):
@@ -152,14 +166,15 @@ class Sentiment(msgspec.Struct, frozen=True):
 class ScoredItem(Record, frozen=True):
     """An item seen as one subject.
 
-    origin: who publishes it (two feeds of one site share one origin); sources are counted by it. group: of its source.
-    terms: up to 16 (32-bit term hash, weight 1..255), heaviest first: what similarity is computed from.
+    origin: who publishes it (two feeds of one site share one origin); sources are counted by it. group, region: of its
+    source. terms: up to 16 (32-bit term hash, weight 1..255), heaviest first: what similarity is computed from.
     """
 
     item: RawItem
     origin: str
     source_name: str = ""
     group: str = ""
+    region: str = ""
     official: bool = False
     weight: float = 0.0
     spans: tuple[Span, ...] = ()

@@ -6,8 +6,9 @@ One module per group of files: layout_subjects, layout_levels, …; what holds b
 from __future__ import annotations
 
 from pipeline.rulebook.kinds import Kind
+from pipeline.rulebook.layout_channels import CHANNELS
 from pipeline.rulebook.layout_levels import LEVELS
-from pipeline.rulebook.layout_people import CHANNELS, ROSTER, ROUTES
+from pipeline.rulebook.layout_people import ROSTER, ROUTES
 from pipeline.rulebook.layout_sentiment import SENTIMENT
 from pipeline.rulebook.layout_sources import SOURCES
 from pipeline.rulebook.layout_subjects import DEFINITIONS, SUBJECT, WORDS

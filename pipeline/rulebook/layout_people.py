@@ -1,4 +1,4 @@
-"""Fields of roster.yml, channels.yml and routes.yml."""
+"""Fields of roster.yml and routes.yml."""
 
 from __future__ import annotations
 
@@ -7,12 +7,8 @@ import msgspec
 from pipeline.rulebook import checks_people as own
 from pipeline.rulebook import schema
 from pipeline.rulebook.kinds import Choice, Many, Ref, ident, length, text, whole
-from pipeline.rulebook.layout_base import FILE, HOST, HOURS, MAIL, TIME, URL
+from pipeline.rulebook.layout_base import HOURS, MAIL, TIME
 from pipeline.rulebook.objects import Field, Record
-
-
-class Channels(msgspec.Struct):
-    channels: tuple[schema.Channel, ...]
 
 
 class Routes(msgspec.Struct):
@@ -44,20 +40,6 @@ ROSTER = Record(schema.Roster, {
     "ops": Field(Ref(("team",)), "收系统通知的班组，默认 ops"),
 }, own.roster)
 
-CHANNEL = Record(schema.Channel, {
-    "id": Field(ident("channel"), "通道编号", True),
-    "type": Field(Choice.of(schema.ChannelType), "webhook、smtp 或 console", True),
-    "url": Field(URL, "webhook 地址，不含密钥时才可以直接写"),
-    "url_file": Field(FILE, "存有 webhook 地址的文件"),
-    "secret_file": Field(FILE, "存有 webhook 签名密钥的文件"),
-    "host": Field(HOST, "SMTP 服务器"),
-    "port": Field(whole(1, 65535, 587), "SMTP 端口；默认 587，tls 为 tls 时 465，为 none 时 25"),
-    "tls": Field(Choice(("starttls", "tls", "none")), "SMTP 加密方式"),
-    "username": Field(text("wenxun@example.org"), "SMTP 用户名"),
-    "password_file": Field(FILE, "存有 SMTP 口令的文件"),
-    "sender": Field(MAIL, "发件人地址"),
-}, own.channel)
-
 STEP = Record(schema.Step, {
     "tell": Field(Many(Ref(("receiver",)), 1), "通知哪些班组或人员", True),
     "after": Field(length("0s", "7d", "5m"), "告警后多久"),
@@ -73,7 +55,5 @@ ROUTE = Record(schema.Route, {
     "hours": Field(HOURS, "汇总只在这个时段发"),
     "every": Field(length("1m", "7d", "1h"), "多久汇总一次"),
 }, own.route)
-
-CHANNELS = Record(Channels, {"channels": Field(Many(CHANNEL, 1), "通知通道", True)})
 
 ROUTES = Record(Routes, {"routes": Field(Many(ROUTE, 1), "路由，自上而下取第一条适用的", True)})

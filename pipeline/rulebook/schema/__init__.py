@@ -6,8 +6,28 @@ One RuleBook is published whole on topic `rules`; `hash` names it in every decis
 
 from pipeline.rulebook.schema.base import DAY, HOUR, MINUTE, Rule
 from pipeline.rulebook.schema.book import RuleBook
-from pipeline.rulebook.schema.levels import EventRules, Level, LevelOverride, Levels, Threshold
-from pipeline.rulebook.schema.people import Channel, ChannelType, Person, Roster, Route, RouteMode, Shift, Step, Team
+from pipeline.rulebook.schema.channels import Channel, ChannelType, Heartbeat
+from pipeline.rulebook.schema.levels import (
+    ClockWarning,
+    EventRules,
+    Level,
+    LevelOverride,
+    Levels,
+    ResponseClock,
+    Threshold,
+)
+from pipeline.rulebook.schema.people import (
+    Calendar,
+    Override,
+    Person,
+    Quiet,
+    Roster,
+    Route,
+    RouteMode,
+    Shift,
+    Step,
+    Team,
+)
 from pipeline.rulebook.schema.sentiment import SentimentEngine, SentimentRules
 from pipeline.rulebook.schema.sources import INTAKE, RSSHUB, JsonList, Source, SourceFormat, SourceKind, on_instance
 from pipeline.rulebook.schema.subjects import (
@@ -24,8 +44,9 @@ from pipeline.rulebook.schema.subjects import (
 )
 
 __all__ = [
-    "Active", "Channel", "ChannelType", "Condition", "DAY", "EventRules", "Fold", "HOUR", "INTAKE", "JsonList",
-    "Level", "LevelOverride", "Levels", "MINUTE", "NEVER", "Near", "Pattern", "Person", "RSSHUB", "Roster", "Route",
-    "RouteMode", "Rule", "RuleBook", "SentimentEngine", "SentimentRules", "Shift", "Source", "SourceFormat",
-    "SourceKind", "Status", "Step", "Subject", "Team", "Term", "Threshold", "WordList", "on_instance",
+    "Active", "Calendar", "Channel", "ChannelType", "ClockWarning", "Condition", "DAY", "EventRules", "Fold", "HOUR",
+    "Heartbeat", "INTAKE", "JsonList", "Level", "LevelOverride", "Levels", "MINUTE", "NEVER", "Near", "Override",
+    "Pattern", "Person", "Quiet", "RSSHUB", "ResponseClock", "Roster", "Route", "RouteMode", "Rule", "RuleBook",
+    "SentimentEngine", "SentimentRules", "Shift", "Source", "SourceFormat", "SourceKind", "Status", "Step", "Subject",
+    "Team", "Term", "Threshold", "WordList", "on_instance",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pipeline.rulebook.schema.base import Rule
+from pipeline.rulebook.schema.channels import Channel, Heartbeat
 from pipeline.rulebook.schema.levels import Levels
-from pipeline.rulebook.schema.people import Channel, Roster, Route
+from pipeline.rulebook.schema.people import Quiet, Roster, Route
 from pipeline.rulebook.schema.sentiment import SentimentRules
 from pipeline.rulebook.schema.sources import INTAKE, RSSHUB, Source
 from pipeline.rulebook.schema.subjects import Subject, WordList
@@ -13,6 +14,7 @@ from pipeline.rulebook.schema.subjects import Subject, WordList
 class RuleBook(Rule, frozen=True):
     """All rule files, checked as a whole. hash: 16 hex digits of the content without `shadow`; made by parse.py.
 
+    budget: name of a level -> alerts a day from which ops is told that there are too many.
     shadow: a second book that runs beside this one on the same items; nothing it decides is ever sent.
     """
 
@@ -24,6 +26,9 @@ class RuleBook(Rule, frozen=True):
     channels: tuple[Channel, ...]
     routes: tuple[Route, ...]
     lists: tuple[WordList, ...] = ()
+    quiet: tuple[Quiet, ...] = ()
+    budget: dict[str, int] = {}
+    heartbeat: Heartbeat | None = None
     timezone: str = "Asia/Shanghai"
     rsshub: str = RSSHUB
     hash: str = ""

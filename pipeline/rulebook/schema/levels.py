@@ -74,6 +74,28 @@ class EventRules(Rule, frozen=True):
     confirm_above: int = 10
 
 
+class ClockWarning(Rule, frozen=True):
+    """at: per cent of the time that has passed. tell: teams or people; empty: whoever the alert told so far."""
+
+    at: int
+    tell: tuple[str, ...] = ()
+
+
+class ResponseClock(Rule, frozen=True):
+    """How soon something is owed, from first detection on: the first authoritative answer, a briefing, the reply.
+
+    start_level: name of the level from which it runs (an urgent report starts it at once). within: ms; levels: other
+    lengths for some levels, the shortest that the event ever had counts.
+    """
+
+    id: str
+    name: str
+    within: int
+    start_level: str
+    levels: dict[str, int] = {}
+    warnings: tuple[ClockWarning, ...] = (ClockWarning(at=50), ClockWarning(at=80), ClockWarning(at=100))
+
+
 class Levels(Rule, frozen=True):
     """windows: names for lengths, as thresholds were written with; the thresholds have the lengths."""
 
@@ -81,6 +103,7 @@ class Levels(Rule, frozen=True):
     overrides: tuple[LevelOverride, ...] = ()
     events: EventRules = EventRules()
     windows: dict[str, int] = {}
+    clocks: tuple[ResponseClock, ...] = ()
 
     def thresholds(self) -> Iterator[Threshold]:
         """Every one that is written."""

@@ -52,7 +52,8 @@ class Source(Rule, frozen=True):
     """A public feed, or a desk where people file reports (kind `intake`, without url).
 
     origin: who publishes it, by default the URL's host without `www.` (of a RSSHub route its first part); sources count
-    by origin. route: `rsshub:/…` as it was written, url is then the address on the book's instance.
+    by origin. region: a tag for routes. route: `rsshub:/…` as it was written, url is then the address on the book's
+    instance.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Source(Rule, frozen=True):
     kind: SourceKind = SourceKind.FEED
     format: SourceFormat = SourceFormat.AUTO
     group: str = "其他"
+    region: str = ""
     origin: str = ""
     official: bool = False
     interval: int = 5 * MINUTE

@@ -90,7 +90,8 @@ class Subject(Rule, frozen=True):
     (if there are terms) and nothing of `exclude` occurs.
 
     expires: the last day, or `never`. scope: the fields that are looked at. groups: source groups whose items count;
-    empty: all. impact: how much is at stake, 1 to 5, a factor of levels.yml.
+    empty: all. impact: how much is at stake, 1 to 5, a factor of levels.yml. team: whose it is, for routes; a team of
+    roster.yml.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Subject(Rule, frozen=True):
     active: Active | None = None
     fold: Fold = Fold()
     impact: int = 1
+    team: str = ""
 
 
 class WordList(Rule, frozen=True):
