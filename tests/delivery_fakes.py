@@ -197,7 +197,7 @@ def trusting() -> ssl.SSLContext:
 
 def store(path: Path) -> Engine:
     engine = open_store(f"sqlite:///{path / 'outbox.db'}")
-    metadata.create_all(engine, tables=[outbox])
+    metadata.create_all(engine)
     return engine
 
 

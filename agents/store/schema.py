@@ -245,7 +245,32 @@ outbox = Table(                                                  # the ledger: o
     Column("error", Text, nullable=False, default=""),
     Column("confirmed_at", BigInteger),
     Column("reported", Boolean, nullable=False, default=False),  # its end is on topic deliveries
+    Column("escalation_id", String(20), nullable=False, server_default=""),
+    Column("event_id", String(20), nullable=False, server_default=""),
+    Column("alert_id", String(20), nullable=False, server_default=""),
+    Column("kind", String(8), nullable=False, server_default=""),
+    Column("level", Integer, nullable=False, server_default="0"),
+    Column("drill", Boolean, nullable=False, server_default=false()),
+    Column("suppressed_by", Text, nullable=False, server_default=""),       # why it never went out
+    Column("next_channels", Text, nullable=False, server_default=""),       # JSON list: where it goes if this fails
     Index("outbox_due", "status", "next_try_at"),
+    Index("outbox_by_channel", "channel", "status", "next_try_at"),
+    Index("outbox_by_alert", "event_id", "status"),
+    Index("outbox_by_escalation", "escalation_id"),
+    Index("outbox_by_time", "decided_at"),
+)
+
+channel_state = Table(                                           # what all deliver processes share of a channel
+    "channel_state", metadata,
+    Column("channel", String(64), primary_key=True),
+    Column("version", BigInteger, nullable=False, server_default="0"),      # compare-and-set
+    Column("failures", Integer, nullable=False, server_default="0"),        # in a row
+    Column("opened", Integer, nullable=False, server_default="0"),          # how often in a row the breaker opened
+    Column("open_until", BigInteger, nullable=False, server_default="0"),   # real time; 0: the breaker is closed
+    Column("trial_until", BigInteger, nullable=False, server_default="0"),  # real time; who tries it has it until then
+    Column("tokens", Float, nullable=False, server_default="0"),
+    Column("refilled_at", BigInteger, nullable=False, server_default="0"),  # real time
+    Column("error", Text, nullable=False, server_default=""),               # the last one
 )
 
 # ---------------------------------------------------------------- written by desk

@@ -24,6 +24,8 @@ from agents.store import readmodel, schema
 from pipeline.errors import SettingsError
 from pipeline.model import SourceState
 
+HEAD = max(path.name for path in (store.MIGRATIONS / "versions").glob("0*.py"))[:4]
+
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
@@ -47,10 +49,10 @@ def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
 def test_an_upgrade_needs_no_ini_file_and_may_be_repeated(url: str, tmp_path: Path,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert store.current(url) == ("", "0004")
+    assert store.current(url) == ("", HEAD)
     store.upgrade(url)
     store.upgrade(url)
-    assert store.current(url) == ("0004", "0004")
+    assert store.current(url) == (HEAD, HEAD)
     store.require_current(url)
 
 
@@ -69,7 +71,7 @@ def test_processes_that_start_at_once_upgrade_one_after_the_other(url: str) -> N
     for thread in threads:
         thread.join()
     assert failed == []
-    assert store.current(url)[0] == "0004"
+    assert store.current(url)[0] == HEAD
 
 
 def test_tables_that_are_not_upgraded_name_the_command(url: str) -> None:
@@ -146,7 +148,7 @@ async def test_a_start_waits_for_a_store_that_cannot_be_written_yet(
 
     monkeypatch.setattr(store, "upgrade", full_twice)
     engine = await store.ready_store(url, retry_seconds=[0])
-    assert len(tries) == 3 and store.current(url)[0] == "0004"
+    assert len(tries) == 3 and store.current(url)[0] == HEAD
     assert caplog.text.count("disk is full") == 2
     engine.dispose()
 
@@ -190,7 +192,7 @@ def test_migrations_after_the_first_can_be_taken_back_and_made_again(url: str) -
             config = store._config(connection)
             (command.downgrade if target == "0001" else command.upgrade)(config, target)
     engine.dispose()
-    assert store.current(url) == ("0004", "0004")
+    assert store.current(url) == (HEAD, HEAD)
 
 
 def test_the_second_migration_can_be_said_in_postgresql() -> None:
@@ -231,6 +233,34 @@ def test_the_fourth_migration_can_be_said_in_postgresql() -> None:
                  "ALTER TABLE scored ALTER COLUMN subject TYPE VARCHAR(65)",
                  "ALTER TABLE events ALTER COLUMN subject TYPE VARCHAR(65)",
                  'UPDATE escalations SET "first" = true'):
+        assert line in said.getvalue()
+
+
+def test_the_fifth_migration_fills_what_messages_are_about(url: str) -> None:
+    engine = store.open_store(url)
+    with engine.begin() as connection:
+        command.upgrade(store._config(connection), "0004")
+        row = text("INSERT INTO outbox (id, escalation, person, channel, status, attempts, decided_at, next_try_at, "
+                   "lease_until, error, reported) VALUES (:id, :text, 'a', 'c', 'pending', 0, 5, 5, 0, '', FALSE)")
+        for ident, kept in (("d1", '{"id":"e","kind":"page","event_id":"v","alert_id":"l","level":3}'),
+                            ("d2", "no json"), ("d3", '{"id":"s","kind":"system"}')):
+            connection.execute(row, {"id": ident, "text": kept})
+    engine.dispose()
+    engine = opened(url)
+    with engine.connect() as connection:
+        found = connection.execute(text(
+            "SELECT escalation_id, event_id, alert_id, kind, level, next_channels FROM outbox ORDER BY id")).all()
+    engine.dispose()
+    assert [tuple(row) for row in found] == [("e", "v", "l", "page", 3, ""), ("", "", "", "", 0, ""),
+                                             ("s", "", "", "system", 0, "")]
+
+
+def test_the_fifth_migration_can_be_said_in_postgresql() -> None:
+    said = io.StringIO()
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": said})
+    with Operations.context(context):
+        importlib.import_module("agents.store.migrations.versions.0005_outbox_account").upgrade()
+    for line in ("ALTER TABLE outbox ADD COLUMN level INTEGER DEFAULT '0' NOT NULL", "CREATE TABLE channel_state"):
         assert line in said.getvalue()
 
 
