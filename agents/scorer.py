@@ -12,7 +12,7 @@ from agents.deps import Deps
 from agents.stream import Out, consume
 from pipeline import codec, topics
 from pipeline.ids import digest
-from pipeline.model import OPEN_SUBJECT, CountsBatch, RawBatch, RawItem, ScoredBatch, ScoredItem
+from pipeline.model import OPEN_SUBJECT, CountsBatch, Heartbeat, RawBatch, RawItem, ScoredBatch, ScoredItem
 from pipeline.rulebook.schema import RuleBook
 from pipeline.score.pair import ScorerPair
 
@@ -72,16 +72,18 @@ async def _build(book: RuleBook) -> tuple[ScorerPair, str]:
 
 
 class Score:
-    """The agent's body: a raw batch in, a scored batch per key out; counts go on as they are."""
+    """The agent's body: a raw batch in, a scored batch per key out; counts and heartbeats go on as they are."""
 
     def __init__(self, deps: Deps, out: Out) -> None:
         self._deps, self._out = deps, out
         self._scorers = ScorerOfBook(deps)
         self._said = ""
 
-    async def __call__(self, record: RawBatch | CountsBatch, partition: int) -> None:
+    async def __call__(self, record: RawBatch | CountsBatch | Heartbeat, partition: int) -> None:
         if isinstance(record, CountsBatch):
             return await self._pass_on(record)
+        if isinstance(record, Heartbeat):
+            return await self._beat(record, partition)
         if not isinstance(record, RawBatch):
             raise TypeError(f"{topics.ITEMS_RAW} holds no {type(record).__name__}")
         scorer = await self._scorers.get()
@@ -100,6 +102,11 @@ class Score:
         ident = digest("counts", counts.source_id, counts.at, counts.items[0].item_id if counts.items else "")
         for each in range(topics.partitions_of(topics.ITEMS_SCORED, self._deps.settings.partitions)):
             await self._out.post(topics.ITEMS_SCORED, counts.source_id, counts, ident=ident, partition=each)
+
+    async def _beat(self, beat: Heartbeat, partition: int) -> None:
+        """On, while there is a scorer to score with."""
+        await self._scorers.get()
+        await self._out.post(topics.ITEMS_SCORED, "heartbeat", beat, ident=beat.id, partition=partition)
 
     def _mind(self, scorer: ScorerPair) -> None:
         """An error of the shadow side stops nothing; it is said when it is another one."""

@@ -9,13 +9,13 @@ from agents.deps import Deps
 from agents.stream import Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
-from pipeline.model import Close, CountsBatch, EventHead, ScoredBatch, Tick, WarmEvent, Why
+from pipeline.model import Close, CountsBatch, EventHead, Heartbeat, ScoredBatch, Tick, WarmEvent, Why
 from pipeline.track.pair import TrackerPair
 
 log = logging.getLogger("wenxun.tracker")
 
 ROLE = "track"
-INPUTS = (ScoredBatch, CountsBatch, Tick, Close, WarmEvent)
+INPUTS = (ScoredBatch, CountsBatch, Tick, Close, WarmEvent, Heartbeat)
 
 
 class Track:
@@ -28,6 +28,10 @@ class Track:
     async def __call__(self, record: Any, partition: int) -> None:
         if not isinstance(record, INPUTS):
             raise TypeError(f"{topics.ITEMS_SCORED} holds no {type(record).__name__}")
+        if isinstance(record, Heartbeat):
+            self._states.of(partition)                          # on, while the partition's state can be had
+            await self._out.post(topics.EVENTS, "heartbeat", record, ident=record.id, partition=partition)
+            return
         outcome = self._states.of(partition).handle(record, self._deps.rules.book)
         self._table.apply(partition, outcome.puts)
         for head in outcome.heads:

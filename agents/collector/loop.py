@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agents.collector.alarms import Alarms
+from agents.collector.beat import Beat
 from agents.collector.poll import Poller
 from agents.collector.turns import Turns
 from agents.deps import Deps
@@ -43,8 +44,12 @@ class _Work:
 class Collector:
     """Polls what it was given with `take`, until `give_up`. states: what is known of sources of these partitions."""
 
-    def __init__(self, deps: Deps, poller: Poller, alarms: Alarms, *, send_seconds: float = SEND_SECONDS) -> None:
+    def __init__(
+        self, deps: Deps, poller: Poller, alarms: Alarms, beat: Beat | None = None, *,
+        send_seconds: float = SEND_SECONDS,
+    ) -> None:
         self._deps, self._poller, self._alarms, self._send_seconds = deps, poller, alarms, send_seconds
+        self._beat = beat
         self.states: dict[str, SourceState] = {}
         self._partitions = topics.partitions_of(topics.POLLS, deps.settings.partitions)
         self._owned: set[int] = set()
@@ -64,9 +69,13 @@ class Collector:
                 self._adopt(self._deps.rules.book)
                 self._start_due()
                 await self._alarms.tell(self._deps.clock.now())
+                if self._beat is not None:
+                    self._beat.tell(self._owned)
                 await self._pause()
                 self._finish()
         finally:
+            if self._beat is not None:
+                await self._beat.stop()
             tasks = [work.task for work in self._polling.values()]
             for task in tasks:
                 task.cancel()

@@ -12,6 +12,7 @@ from agents.bus import Bus
 from agents.collector.alarms import Alarms
 from agents.collector.assignment import Assignment
 from agents.collector.backpressure import Gate, MeasuredGate, OpenGate, Unread
+from agents.collector.beat import Beat
 from agents.collector.loop import Collector
 from agents.collector.poll import Poller
 from agents.collector.publish import Publisher
@@ -32,7 +33,7 @@ async def serve(deps: Deps) -> None:
         gate = await _gate(deps, stack)
         await deps.rules.ready()
         poller = Poller(deps, Fetcher(client), parser, Publisher(bus, gate, deps.metrics), gate)
-        collector = Collector(deps, poller, Alarms(deps, bus))
+        collector = Collector(deps, poller, Alarms(deps, bus), Beat(deps, bus))
         await together(collector.run(), feel(deps.metrics["feed_loop_lag_seconds"].set),
                        Assignment(deps, bus, collector).run())
 

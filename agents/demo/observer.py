@@ -17,7 +17,7 @@ from agents import bus
 from agents.settings import Settings
 from pipeline import codec, topics
 from pipeline.errors import CodecError, SettingsError
-from pipeline.model import Tick
+from pipeline.model import Heartbeat, Tick
 from pipeline.rulebook.schema import RuleBook
 
 RECORDED = (topics.ITEMS_RAW, topics.ITEMS_SCORED, topics.EVENTS, topics.ESCALATIONS)
@@ -59,7 +59,7 @@ class Recording:
     def add(self, seen: Seen) -> None:
         if isinstance(seen.record, RuleBook):
             self._begin(seen.record)
-        if seen.topic not in RECORDED or seen.record is None:
+        if seen.topic not in RECORDED or seen.record is None or isinstance(seen.record, Heartbeat):
             return
         line = msgspec.json.encode({
             "topic": seen.topic, "partition": seen.partition, "offset": seen.offset, "key": seen.key,

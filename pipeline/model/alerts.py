@@ -140,7 +140,7 @@ class EventClocks(Record, frozen=True):
 
 class Heartbeat(Record, frozen=True):
     """A record that goes through every stage, on one partition of each topic: items.raw, items.scored, events,
-    escalations. partition: of items.raw, where it began."""
+    escalations. partition: of items.raw, where it began. at: real time, for it is about processes."""
     id: str
     at: Millis
     partition: int
