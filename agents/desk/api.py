@@ -26,7 +26,7 @@ def events(call: Call) -> dict[str, Any]:
         status, int(level), call.query("subject"), call.query("q"), shadow=call.query("shadow") in ("1", "true"))
     found = reads.list_events(call.desk.engine, wanted, int(page))
     call.write_read("events")
-    return {"total": found.total, "page": found.page, "pages": found.pages,
+    return {"total": found.paging.total, "page": found.paging.page, "pages": found.paging.pages,
             "events": [_summary(card.head, card.alert) for card in found.cards]}
 
 
@@ -49,7 +49,7 @@ def event(call: Call) -> dict[str, Any]:
         "pending": [{"id": one.command.id, "by": one.command.by, "sent": one.sent} for one in found.event.pending],
         "items": [plain(one.scored) if one.scored else {"item": {"id": one.item_id}, "expired": one.expired}
                   for one in found.members],
-        "page": found.page, "pages": found.pages,
+        "page": found.paging.page, "pages": found.paging.pages,
     }
 
 

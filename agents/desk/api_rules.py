@@ -42,7 +42,7 @@ def rules(call: Call) -> dict[str, Any]:
         "raise_count": state.raise_count if state else 0,
         "raises": plain(state.raises) if state else [],
         "workers": [{**plain(each.worker), "state": each.tone, "text": each.word} for each in stands.workers],
-        "total": table.total, "page": table.page, "pages": table.pages,
+        "total": table.paging.total, "page": table.paging.page, "pages": table.paging.pages,
         "subjects": [_row(row) for row in table.rows]}
 
 

@@ -26,7 +26,7 @@ def sources(call: Call) -> dict[str, Any]:
         found = [each for each in survey.views if wanted.fits(each)]
         return {"total": len(found), "sources": [_source(each) for each in found]}
     some = listed(survey, wanted, int(page))
-    return {"total": some.total, "page": some.page, "pages": some.pages, "page_size": PAGE,
+    return {"total": some.paging.total, "page": some.paging.page, "pages": some.paging.pages, "page_size": PAGE,
             "sources": [_source(each) for each in some.views]}
 
 

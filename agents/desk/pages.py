@@ -62,7 +62,8 @@ def event(visit: Visit) -> Response:
     if head.short and ref != head.short and not visit.polling:
         query = f"?{visit.request.url.query}" if visit.request.url.query else ""
         return RedirectResponse(f"/events/{head.short}{query}", 307)
-    visit.write_read("event.read", head.short or head.id, "" if found.page == 1 else f"第 {found.page} 页")
+    page = found.paging.page
+    visit.write_read("event.read", head.short or head.id, "" if page == 1 else f"第 {page} 页")
     return visit.page(
         "event.html", found=found, event=found.event, head=head, alert=found.event.alert, reasons=REASONS,
         can_act=visit.can_act, done=done(visit), origins=_origins(found.times),

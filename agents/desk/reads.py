@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, RowMapping, func, or_, select
 
 from agents.desk.commands import poll_ident, read_command
+from agents.desk.paging import Page
 from agents.store import readmodel, schema
 from agents.store.readmodel import EventCard
 from pipeline import codec
@@ -90,14 +91,9 @@ class EventPage:
     event: DeskEvent
     view: readmodel.EventView
     members: list[readmodel.Member]
-    member_count: int
-    page: int
+    paging: Page
     times: list[tuple[Millis, str]]
     counts: Mapping[str, readmodel.CountsNow] = field(default_factory=dict)
-
-    @property
-    def pages(self) -> int:
-        return page_count(self.member_count, ITEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +111,7 @@ class EventFilter:
 @dataclass(frozen=True, slots=True)
 class EventList:
     cards: list[EventCard]
-    total: int
-    page: int
-
-    @property
-    def pages(self) -> int:
-        return page_count(self.total)
+    paging: Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +149,12 @@ def event_page(engine: Engine, ref: str, real: Millis, number: int = 1) -> Event
         table = schema.members
         count = connection.execute(
             select(func.count()).select_from(table).where(table.c.event_id == view.head.id)).scalar() or 0
-        number = min(max(1, number), page_count(count, ITEMS))
+        page = Page.of(count, number, ITEMS)
         found = readmodel.members(
-            connection, view.head.id, subject=view.head.subject, limit=ITEMS, offset=(number - 1) * ITEMS)
+            connection, view.head.id, subject=view.head.subject, limit=ITEMS, offset=page.start)
         card = EventCard(view.head, view.alert, view.expired)
         event, = _desk_events(connection, [card], real)
-        return EventPage(event, view, found, count, number, _member_times(connection, view.head.id),
+        return EventPage(event, view, found, page, _member_times(connection, view.head.id),
                          readmodel.counts_of(connection, [each.item_id for each in found]))
 
 
@@ -178,11 +169,11 @@ def list_events(engine: Engine, wanted: EventFilter, number: int = 1) -> EventLi
     where = _conditions(wanted)
     with engine.connect() as connection:
         total = connection.execute(select(func.count()).select_from(table).where(*where)).scalar() or 0
-        number = min(max(1, number), page_count(total))
+        page = Page.of(total, number, PAGE)
         ids = connection.execute(
             select(table.c.id).where(*where).order_by(table.c.last_item_at.desc(), table.c.id)
-            .limit(PAGE).offset((number - 1) * PAGE)).scalars().all()
-        return EventList(readmodel.cards(connection, ids), total, number)
+            .limit(PAGE).offset(page.start)).scalars().all()
+        return EventList(readmodel.cards(connection, ids), page)
 
 
 def _conditions(wanted: EventFilter) -> list[Any]:
@@ -356,7 +347,3 @@ def _under_way(command: EventCommand, card: EventCard) -> bool:
     if alert is None or alert.alert_id != command.alert_id or alert.status in (AlertStatus.ACKED, AlertStatus.ENDED):
         return False
     return not (isinstance(command, Snooze) and (alert.snoozed_until or 0) >= command.until)
-
-
-def page_count(total: int, size: int = PAGE) -> int:
-    return max(1, -(-total // size))

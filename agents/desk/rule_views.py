@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from agents.desk import rule_words
-from agents.desk.reads import page_count
+from agents.desk.paging import Page
 from agents.desk.rule_figures import FigureCache
 from agents.desk.rule_words import Expiry, Node, Said
 from agents.store.rule_reads import RuleFigures
@@ -52,12 +52,7 @@ class Table:
     """A page of the subjects that fit a filter: those that expire first, then live, shadow, retired."""
 
     rows: tuple[Row, ...]
-    total: int
-    page: int
-
-    @property
-    def pages(self) -> int:
-        return page_count(self.total, PAGE)
+    paging: Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +79,10 @@ def table(book: RuleBook | None, figures: FigureCache, now: Millis, today: dt.da
     found = [(each, rule_words.expiry(each, today)) for each in (book.subjects if book else ()) if wanted.fits(each)]
     found.sort(key=lambda one: (
         _FIRST[one[1].tone] if one[0].status is not Status.RETIRED else 3, _ORDER[one[0].status], one[0].title))
-    number = min(max(1, number), page_count(len(found), PAGE))
-    some = found[(number - 1) * PAGE:number * PAGE]
+    page = Page.of(len(found), number, PAGE)
+    some = found[page.rows]
     known = figures.of((key_of(each) for each, _ in some), now)
-    return Table(tuple(Row(each, until, known[key_of(each)]) for each, until in some), len(found), number)
+    return Table(tuple(Row(each, until, known[key_of(each)]) for each, until in some), page)
 
 
 def ending(book: RuleBook | None, today: dt.date) -> list[tuple[Subject, Expiry]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 
 from agents.clock import Clock
-from agents.desk.reads import page_count
+from agents.desk.paging import Page
 from agents.settings import Settings
 from agents.store import readmodel
 from pipeline.collect.health import Coverage, Health, HealthState, coverage_of, health
@@ -105,18 +105,13 @@ class Listed:
     """A page of the sources that fit a filter."""
 
     views: tuple[View, ...]
-    total: int
-    page: int
-
-    @property
-    def pages(self) -> int:
-        return page_count(self.total, PAGE)
+    paging: Page
 
 
 def listed(survey: Survey, wanted: Wanted, number: int) -> Listed:
     found = [each for each in survey.views if wanted.fits(each)]
-    number = min(max(1, number), page_count(len(found), PAGE))
-    return Listed(tuple(found[(number - 1) * PAGE:number * PAGE]), len(found), number)
+    page = Page.of(len(found), number, PAGE)
+    return Listed(tuple(found[page.rows]), page)
 
 
 def survey(engine: Engine, book: RuleBook | None, settings: Settings, now: Millis) -> Survey:
