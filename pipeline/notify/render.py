@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.model import Escalation, EscalationKind, EventHead, Excerpt
 from pipeline.notify import safe, wording
+from pipeline.notify.card import Card, CardExcerpt
 from pipeline.notify.safe import line, link, paragraph, shorten
 from pipeline.rulebook.schema import RuleBook
 from pipeline.times import rfc3339
@@ -25,12 +26,28 @@ BODY_VERSION = 1
 
 
 class Message(msgspec.Struct, frozen=True):
-    """subject: one line. short: at most the asked bytes of UTF-8. text: all of it, lines. body: for JSON."""
+    """subject: one line. short: at most the asked bytes of UTF-8. text: all of it, lines. body: for JSON. card: for
+    chat programs. fields: for the places of templates, `number level title why link clock` and `text`, a sentence to
+    read out; each one line, all keys always there."""
 
     subject: str
     short: str
     text: str
     body: dict[str, Any]
+    card: Card
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a message says beside the escalation. link: where it is answered (signed), empty: none.
+
+    usual: items an hour that the subject has, over the last 7 days; now_items: those of the last hour. None: not known.
+    """
+
+    link: str = ""
+    usual: float | None = None
+    now_items: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +72,43 @@ class Setting:
         return f"{self.desk_url}/events/{event_id}" if self.desk_url else ""
 
 
-def render(escalation: Escalation, setting: Setting) -> Message:
-    """The message. Pure: the same escalation and setting give the same bytes."""
+def render(escalation: Escalation, setting: Setting, facts: Facts = Facts()) -> Message:
+    """The message. Pure: the same escalation, setting and facts give the same bytes."""
     subject = _marks(escalation, setting) + _headline(escalation, setting)
     paragraphs = _paragraphs(escalation, setting)
-    where = setting.event_link(escalation.event_id) if escalation.head else setting.desk_url
+    where = facts.link or (setting.event_link(escalation.event_id) if escalation.head else setting.desk_url)
     tail = [f"查看并确认：{where}" if escalation.kind is EscalationKind.PAGE else f"查看：{where}"] if where else []
     text = "\n\n".join([subject, *paragraphs, *tail])
     return Message(
         subject=shorten(subject, 200), text=text,
         short=_short([subject, _gist(escalation, setting), *paragraphs[1:]], tail, setting.short_bytes),
-        body=_body(escalation, setting, subject, text))
+        body=_body(escalation, setting, subject, text), card=_card(escalation, setting, subject, where),
+        fields=_fields(escalation, setting, subject, where))
+
+
+def _card(escalation: Escalation, setting: Setting, subject: str, where: str) -> Card:
+    head, ladder = escalation.head, setting.book.levels.ladder
+    known = 0 < escalation.level <= len(ladder)
+    lines = [row.partition("：") for row in (_paragraphs(escalation, setting) or [""])[0].splitlines()]
+    quoted = tuple(
+        CardExcerpt(shorten(line(one.title), 80), shorten(line(one.text), 80), line(one.source_name),
+                    wording.short_moment(one.at, setting.zone), link(one.url))
+        for one in (head.excerpts[:EXCERPTS] if head else ()))
+    return Card(
+        title=shorten(subject, 200), level=line(escalation.level_name),
+        color=ladder[escalation.level - 1].color if known else "#888888", drill=escalation.drill,
+        lines=tuple((label, text) if text else ("", label) for label, _, text in lines if label), excerpts=quoted,
+        link=where, link_text="查看并确认" if escalation.kind is EscalationKind.PAGE else "查看",
+        mention=shorten(subject, 200))
+
+
+def _fields(escalation: Escalation, setting: Setting, subject: str, where: str) -> dict[str, str]:
+    head = escalation.head
+    return {
+        "number": head.short if head else "", "level": line(escalation.level_name),
+        "title": shorten(line(head.title if head else escalation.title or escalation.why), 80),
+        "why": line(wording.escalation_why(escalation, setting.book.levels)), "link": where, "clock": "",
+        "text": shorten(subject, 200)}
 
 
 def as_html(text: str) -> str:

@@ -37,7 +37,8 @@ ALERT_STATUS: dict[AlertStatus, str] = {
     AlertStatus.NOTIFIED: "已通知，待确认",
     AlertStatus.ACKED: "已确认",
     AlertStatus.SNOOZED: "暂缓提醒",
-    AlertStatus.EXHAUSTED: "已全部通知，无人确认",
+    AlertStatus.EXHAUSTED: "无人应答",
+    AlertStatus.EXPIRED: "已过期，无人应答",
     AlertStatus.ENDED: "已结束",
 }
 DELIVERY_STATUS: dict[DeliveryStatus, str] = {
@@ -50,6 +51,7 @@ KIND: dict[EscalationKind, str] = {
     EscalationKind.PAGE: "告警",
     EscalationKind.DIGEST: "汇总",
     EscalationKind.INFORM: "通报",
+    EscalationKind.CLOCK: "时限",
     EscalationKind.SYSTEM: "系统",
     EscalationKind.TEST: "测试",
 }
@@ -57,6 +59,10 @@ ESCALATION_WHY: dict[str, str] = {
     "raised": "级别上升，首次通知",
     "next": "前一位未按时确认，通知下一位",
     "unanswered": "整轮无人确认，重新通知",
+    "handed": "他人转交，请确认",
+    "exhausted": "已全部通知，无人应答",
+    "expired": "到最后期限仍无人应答，不再提醒",
+    "clock": "回应时限提醒",
     "digest": "定时汇总",
 }
 """The reasons that escalate/policy.py gives; a level's own reason (`Why`) is said by `why`."""

@@ -124,3 +124,8 @@ def test_every_status_has_a_word() -> None:
     assert set(wording.DELIVERY_STATUS) == set(DeliveryStatus)
     assert set(wording.KIND) == set(EscalationKind)
     assert set(wording.POLARITY) == set(Polarity)
+
+
+def test_nobody_answered_is_said_in_the_words_of_the_plans() -> None:
+    assert wording.ALERT_STATUS[AlertStatus.EXHAUSTED] == "无人应答"
+    assert "无人应答" in wording.ALERT_STATUS[AlertStatus.EXPIRED]
