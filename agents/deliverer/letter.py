@@ -12,12 +12,22 @@ from pipeline.rulebook.schema import Channel, Person
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """id: the delivery id, the same at every attempt: receivers can drop repeats by it."""
+    """id: the same at every attempt (of one message to one receiver, the delivery id): receivers drop repeats by it.
+
+    people: all whom one message of a group channel mentions; `person` is the first of them. bundle: it lists several
+    messages that the channel's rate held up; `escalation` is then the most urgent of them.
+    """
 
     id: str
     person: Person
     escalation: Escalation
     message: Message
+    people: tuple[Person, ...] = ()
+    bundle: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.people:
+            object.__setattr__(self, "people", (self.person,))
 
 
 @dataclass(frozen=True, slots=True)
