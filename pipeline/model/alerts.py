@@ -208,9 +208,13 @@ class EscalationKind(StrEnum):
 
 
 class Receiver(msgspec.Struct, frozen=True):
-    """Who is told by which channel. person and channel are ids of roster.yml and channels.yml."""
+    """Who is told by which channel. person and channel are ids of roster.yml and channels.yml.
+
+    alternatives: channels to try in this order when that one does not work.
+    """
     person: str
     channel: str
+    alternatives: tuple[str, ...] = ()
 
 
 class Escalation(Record, frozen=True):

@@ -429,7 +429,7 @@ def test_the_same_threshold_with_spread_is_reached_through_sentiment():
 
 def test_a_subject_is_never_asked_who_wrote_an_item():
     """No factor knows an author: all that a member's row keeps is listed here."""
-    assert MemberRow.__struct_fields__ == ("item_id", "at", "origin", "flags", "terms", "group")
+    assert MemberRow.__struct_fields__ == ("item_id", "at", "origin", "flags", "terms", "group", "region")
     assert "author" not in {*Subject.__struct_fields__, *Threshold.__struct_fields__}
 
 
