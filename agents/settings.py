@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -35,7 +36,13 @@ TABLE: tuple[Setting, ...] = (
     Setting("WENXUN_CREATE_TOPICS", "true", "create missing topics at start; false: only verify them"),
     Setting("WENXUN_DESK_BIND", "127.0.0.1:8000", "address of the web desk and the API"),
     Setting("WENXUN_METRICS_BIND", "127.0.0.1:8001", "address of /metrics, /livez and /readyz"),
-    Setting("WENXUN_EXTERNAL_URL", "", "how on-call reaches the desk; messages carry links only when it is set"),
+    Setting("WENXUN_EXTERNAL_URL", "",
+            "how on-call reaches the desk; messages carry links only when it is set and no loopback address"),
+    Setting("WENXUN_LINK_KEY_FILE", "",
+            "key that signs the links in messages, one for deliver and desk; default: link.key in the data folder, made "
+            "by whoever needs it first"),
+    Setting("WENXUN_LINK_LOOPBACK", "false",
+            "demo and tests: true lets messages carry links to a loopback address, which only this machine can open"),
     Setting("WENXUN_CONTACT", "", "contact in the User-Agent of feed requests: an e-mail address or a URL"),
     Setting("WENXUN_FEED_ALLOW_PRIVATE_CIDRS", "",
             "private networks or host:port that outbound calls may reach, comma-separated"),
@@ -69,6 +76,8 @@ class Settings:
     desk_bind: tuple[str, int] = ("127.0.0.1", 8000)
     metrics_bind: tuple[str, int] = ("127.0.0.1", 8001)
     external_url: str = ""
+    link_key_file: Path | None = None
+    link_loopback: bool = False
     contact: str = ""
     allow_private: tuple[str, ...] = ()
     feed_proxy: tuple[str, int] | None = None
@@ -91,6 +100,15 @@ class Settings:
     def store_url(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'wenxun.db'}"
 
+    @property
+    def link_url(self) -> str:
+        """What links in messages begin with; empty when nobody else could open them."""
+        return self.external_url if self.link_loopback or not _is_loopback(self.external_url) else ""
+
+    @property
+    def link_key_path(self) -> Path:
+        return self.link_key_file or self.data_dir / "link.key"
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Settings from a mapping such as os.environ; SettingsError names the variable."""
@@ -108,6 +126,8 @@ class Settings:
             desk_bind=_address(get, "WENXUN_DESK_BIND"),
             metrics_bind=_address(get, "WENXUN_METRICS_BIND"),
             external_url=get["WENXUN_EXTERNAL_URL"].rstrip("/"),
+            link_key_file=Path(name) if (name := get["WENXUN_LINK_KEY_FILE"]) else None,
+            link_loopback=_bool(get, "WENXUN_LINK_LOOPBACK"),
             contact=get["WENXUN_CONTACT"],
             allow_private=_list(get["WENXUN_FEED_ALLOW_PRIVATE_CIDRS"]),
             feed_proxy=_proxy(get[PROXY]),
@@ -166,6 +186,19 @@ def _address(get: Mapping[str, str], name: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or int(port) > 65535:
         raise SettingsError(f"{name}={get[name]!r}: expected host:port, for example 127.0.0.1:8000")
     return host, int(port)
+
+
+def _is_loopback(url: str) -> bool:
+    """Whether a URL leads to whoever opens it, and not to the desk."""
+    try:
+        host = (urlsplit(url).hostname or "").rstrip(".")
+        return host == "localhost" or host.endswith(".localhost") or _own(ip_address(host))
+    except ValueError:                                # a name, or no URL at all
+        return False
+
+
+def _own(address: IPv4Address | IPv6Address) -> bool:
+    return address.is_loopback or address.is_unspecified
 
 
 def _zone(name: str) -> str:

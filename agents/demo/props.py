@@ -90,6 +90,7 @@ def child_environ(
         "WENXUN_CREATE_TOPICS": "false", "WENXUN_DATA_DIR": str(folder), "WENXUN_RULES_DIR": str(folder / "rules"),
         "WENXUN_TIMEZONE": "Asia/Shanghai", "WENXUN_DESK_BIND": f"{HOST}:{desk}",
         "WENXUN_METRICS_BIND": f"{HOST}:{metrics}", "WENXUN_EXTERNAL_URL": base_url(desk),
+        "WENXUN_LINK_LOOPBACK": "true",
         "WENXUN_CONTACT": "demo@yunxi.example",
         "WENXUN_FEED_ALLOW_PRIVATE_CIDRS": ",".join(f"{HOST}:{port}" for port in allowed),
         "WENXUN_ADMIN_PASSWORD_FILE": str(folder / "admin-password"), "WENXUN_TICK_SECONDS": f"{TICK_SECONDS:g}",
