@@ -39,7 +39,7 @@ TABLE: tuple[Setting, ...] = (
     Setting("WENXUN_EXTERNAL_URL", "",
             "how on-call reaches the desk; messages carry links only when it is set and no loopback address"),
     Setting("WENXUN_LINK_KEY_FILE", "",
-            "key that signs the links in messages, one for deliver and desk; default: link.key in the data folder, made "
+            "key that signs links in messages, one for deliver and desk; default: link.key in the data folder, made "
             "by whoever needs it first"),
     Setting("WENXUN_LINK_LOOPBACK", "false",
             "demo and tests: true lets messages carry links to a loopback address, which only this machine can open"),
