@@ -29,8 +29,9 @@ FOLDERS: dict[str, Kind] = {"subjects": SUBJECT, "words": WORDS}
 """Folders in which each rule has a file of its own."""
 
 DEFINES = {
-    "sources.yml": ("source", "group"), "levels.yml": ("level",), "roster.yml": ("person", "team", "receiver"),
-    "channels.yml": ("channel",), "routes.yml": ("route",), "subjects": ("subject",), "words": ("list",),
+    "sources.yml": ("source", "group", "region"), "levels.yml": ("level", "clock"),
+    "roster.yml": ("person", "team", "receiver"), "channels.yml": ("channel",), "routes.yml": ("route",),
+    "subjects": ("subject",), "words": ("list",),
 }
 """Which names a file or a folder's files define: when it cannot be read, references to them are not judged."""
 

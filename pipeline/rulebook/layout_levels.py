@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from pipeline.rulebook import checks_clocks as clocks
 from pipeline.rulebook import checks_levels as own
 from pipeline.rulebook import schema
 from pipeline.rulebook.factors import FACTORS, written
@@ -17,6 +18,7 @@ from pipeline.rulebook.kinds import (
     Ref,
     Schema,
     Table,
+    ident,
     length,
     nearest,
     number,
@@ -26,7 +28,7 @@ from pipeline.rulebook.kinds import (
     whole,
 )
 from pipeline.rulebook.layout_base import COLOR
-from pipeline.rulebook.objects import Field, Record
+from pipeline.rulebook.objects import Field, Place, Record
 from pipeline.rulebook.yaml_marks import Mapping, Node, Scalar, Sequence
 
 LENGTH = length("1m", "30d", "2h")
@@ -119,6 +121,18 @@ EVENTS = Record(schema.EventRules, {
     "confirm_above": Field(whole(0, 1_000_000, 10), "改规则会使多于这么多个事件升级时，先等人确认"),
 })
 
+CLOCK = Record(schema.ResponseClock, {
+    "id": Field(ident("clock"), "时钟编号", True),
+    "name": Field(text("首次权威回应", 20), "时钟名称，出现在告警和页面里", True),
+    "within": Field(LENGTH, "从首次发现起多久之内", True),
+    "start_level": Field(Ref(("level",)), "到哪一级才开始计时（从首次发现算起）；加急的人工上报立即开始", True),
+    "levels": Field(Table(Ref(("level",)), LENGTH), "个别级别的时限，取事件到过的级别里最短的"),
+    "warnings": Field(Many(Record(schema.ClockWarning, {
+        "at": Field(whole(1, 100, 80), "时限过了百分之几时提醒", True),
+        "tell": Field(Many(Ref(("receiver",)), 1), "提醒哪些班组或人员；不写则提醒已通知过的人"),
+    }), 0, 9), "提醒，默认 50、80、100"),
+}, clocks.clock)
+
 
 class _Levels:
     """The file. `windows` is read first, wherever it stands, so that thresholds can use its names."""
@@ -130,7 +144,8 @@ class _Levels:
             "ladder": Field(Many(LEVEL, 1, 9), "级别，从低到高", True),
             "overrides": Field(Many(OVERRIDE), "个别主题另用的阈值，按 leave_ratio 离开"),
             "events": Field(EVENTS, "条目怎样归成事件"),
-        }, own.levels)
+            "clocks": Field(Many(CLOCK, 0, 9), "回应时钟：多久之内要有权威回应、发布、答复"),
+        }, _whole)
 
     def read(self, node: Node, path: str, reading: Reading) -> Any:
         entries = node.entries if isinstance(node, Mapping) else ()
@@ -143,6 +158,11 @@ class _Levels:
 
     def schema(self) -> Schema:
         return self.kind.schema()
+
+
+def _whole(value: schema.Levels, path: str, place: Place) -> None:
+    own.levels(value, path, place)
+    clocks.lengths(value, path, place)
 
 
 LEVELS = _Levels()

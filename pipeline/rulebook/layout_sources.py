@@ -47,6 +47,7 @@ SOURCE = Record(schema.Source, {
     "full_text": Field(FLAG, "true 时再读条目所链接的网页，取全文（遵守 robots.txt）"),
     "respect_robots": Field(FLAG, "false 只在对方书面同意后使用：不看 robots.txt"),
     "group": Field(text("新闻网站", 40), "分组：规则的 groups 和级别的 groups 看它，页面也按它列"),
+    "region": Field(text("石桥镇", 40), "地区标签：路由的 regions 看它"),
     "origin": Field(text("news.example.org"), "发布者；同属一家的几个订阅写成一样，只算一个独立来源。默认是主机名"),
     "official": Field(FLAG, "本单位的权威发布渠道：它的条目是回应，不计入热度"),
     "interval": Field(length("1s", "7d", "5m"), "多久采集一次"),

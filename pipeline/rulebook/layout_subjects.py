@@ -71,6 +71,7 @@ SUBJECT = Record(schema.Subject, {
     "active": Field(ACTIVE, "只在这些日子和时段匹配"),
     "fold": Field(FOLD, "哪些写法算一样；默认全开"),
     "impact": Field(whole(1, 5, 3), "事关多大，1 到 5，默认 1；级别阈值可以用它"),
+    "team": Field(Ref(("team",)), "归哪个班组（roster.yml 里的 teams）：路由的 teams 看它"),
 }, own.subject, any_of=("terms", "match"))
 
 WORDS = Record(schema.WordList, {

@@ -19,7 +19,7 @@ from pipeline.rulebook.yaml_marks import Mark, compose
 
 SPACES = {
     "source": "来源", "subject": "主题", "level": "级别", "person": "人员", "team": "班组", "receiver": "班组或人员",
-    "channel": "通道", "list": "词表", "group": "来源分组",
+    "channel": "通道", "list": "词表", "group": "来源分组", "region": "地区标签",
 }
 _KNOWN = (*layout.FILES, *(f"{name}/*.yml" for name in layout.FOLDERS), "tests/*.test.yml")
 _AVAILABLE = f"可用的文件：{'、'.join(_KNOWN)}"
@@ -55,12 +55,13 @@ def parse_with_places(files: Mapping[str, str], timezone: str,
 
 
 def _name_groups(values: Mapping[str, Any], reading: Reading) -> None:
-    """Groups are not defined anywhere: those that a source names exist, and those that need no source."""
-    groups = reading.names.setdefault("group", {})
+    """Groups and regions are not defined anywhere: those that a source names exist, and groups that need no source."""
     sources = values.get("sources.yml", BAD)
-    named = [each.group for each in sources.sources] if sources is not BAD else []
-    for name in (schema.INTAKE.group, _OTHER, *named):
-        groups.setdefault(name, Mark("sources.yml", 1, 1))
+    written = sources.sources if sources is not BAD else ()
+    for name in (schema.INTAKE.group, _OTHER, *(each.group for each in written)):
+        reading.names.setdefault("group", {}).setdefault(name, Mark("sources.yml", 1, 1))
+    for name in (each.region for each in written if each.region):
+        reading.names.setdefault("region", {}).setdefault(name, Mark("sources.yml", 1, 1))
 
 
 def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any], set[str]]:
@@ -81,7 +82,7 @@ def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any
         if problems or path in reading.lost:
             broken.update(layout.defines(path))
         elif values.get(path) is BAD and path == "sources.yml":
-            broken.add("group")                  # these are no names of their own: they are told by whole sources
+            broken.update(("group", "region"))   # these are no names of their own: they are told by whole sources
     _require_files({*files, *unread}, reading, broken)
     return values, broken
 
@@ -160,6 +161,9 @@ def _book(values: Mapping[str, Any], lists: tuple[schema.WordList, ...], timezon
         roster=values["roster.yml"],
         channels=tuple(_channel(each) for each in values["channels.yml"].channels),
         routes=values["routes.yml"].routes,
+        quiet=values["routes.yml"].quiet,
+        budget=values["routes.yml"].budget,
+        heartbeat=getattr(values["channels.yml"], "heartbeat", None),
         lists=lists,
         timezone=timezone,
         rsshub=values["sources.yml"].rsshub,
