@@ -44,6 +44,7 @@ items = Table(
     Column("ref", String(64), nullable=False, server_default=""),   # of a report: the ticket's number
     Column("urgent", Boolean, nullable=False, server_default=false()),
     Column("expired", Boolean, nullable=False, default=False),   # text dropped after the retention time
+    Column("drill", Boolean, nullable=False, server_default=false()),    # made up by a drill: in no figure
     Index("items_by_source", "source_id", "seen_at"),
     Index("items_by_time", "first_seen_at"),
     Index("items_to_expire", "expired", "seen_at"),
@@ -107,6 +108,7 @@ events = Table(
     Column("head", Text, nullable=False),                        # EventHead as JSON, without `joined`
     Column("expired", Boolean, nullable=False, default=False),   # texts dropped after the retention time
     Column("shadow", Boolean, nullable=False, server_default=false()),   # of a shadow rule: no list has it unasked
+    Column("drill", Boolean, nullable=False, server_default=false()),    # of a drill: no list or figure has it unasked
     Index("events_by_number", "number"),
     Index("events_by_subject", "subject", "opened_at", "number"),
     Index("events_by_status", "status", "level"),
@@ -154,6 +156,8 @@ escalations = Table(
     Column("detail", Text, nullable=False),                      # Escalation as JSON
     Column("shadow", Boolean, nullable=False, server_default=false()),   # recorded, never sent
     Column("first", Boolean, nullable=False, server_default=false()),    # the first page of its alert, no later step
+    Column("drill", Boolean, nullable=False, server_default=false()),
+    Column("suppressed_by", Text, nullable=False, server_default=""),    # recorded, never sent: `silence:ID` or `quiet`
     Index("escalations_by_event", "event_id", "at"),
     Index("escalations_by_time", "at"),
 )
@@ -218,6 +222,50 @@ verdicts = Table(                                                # of an event o
     Index("verdicts_by_subject", "subject", "at"),
 )
 
+clocks = Table(                                                  # the response clocks of an event
+    "clocks", metadata,
+    Column("event_id", String(20), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("open", Boolean, nullable=False),                     # one at least is not stopped
+    Column("next_due_at", BigInteger),                           # of those that are not stopped
+    Column("state", Text, nullable=False),                       # EventClocks as JSON; texts of statements are theirs
+    Index("clocks_open", "open", "next_due_at"),
+)
+
+statements = Table(                                              # the office's own words on an event
+    "statements", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("event_id", String(20), nullable=False),
+    Column("at", BigInteger, nullable=False),                    # when a person confirmed, or rejected, it
+    Column("by", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("clocks", Text, nullable=False),                      # ids, space-separated; empty: the first one
+    Column("rejected", Boolean, nullable=False),
+    Column("item_id", String(20), nullable=False),               # of a proposed item; its words expire as items do
+    Column("detail", Text, nullable=False),                      # Statement as JSON; emptied with the words
+    Index("statements_by_event", "event_id", "at"),
+    Index("statements_to_expire", "item_id", "at"),
+)
+
+silences = Table(                                                # the record with the greatest `at` counts
+    "silences", metadata,
+    Column("id", String(20), primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("expired_at", BigInteger),                            # a person ended it early
+    Column("record", Text, nullable=False),                      # Silence as JSON
+    Index("silences_by_end", "ends_at"),
+)
+
+heartbeats = Table(                                              # the last one of each end of the chain; real time
+    "heartbeats", metadata,
+    Column("stage", String(16), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),                    # when the collector sent it
+    Column("seen_at", BigInteger, nullable=False),
+)
+
 dead_letters = Table(
     "dead_letters", metadata,
     Column("id", String(20), primary_key=True),
@@ -250,6 +298,7 @@ outbox = Table(                                                  # the ledger: o
     Column("alert_id", String(20), nullable=False, server_default=""),
     Column("kind", String(8), nullable=False, server_default=""),
     Column("level", Integer, nullable=False, server_default="0"),
+    Column("place", BigInteger, nullable=False, server_default="-1"),   # its escalation's offset on its partition
     Column("drill", Boolean, nullable=False, server_default=false()),
     Column("suppressed_by", Text, nullable=False, server_default=""),       # why it never went out
     Column("next_channels", Text, nullable=False, server_default=""),       # JSON list: where it goes if this fails

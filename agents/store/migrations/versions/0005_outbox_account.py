@@ -28,6 +28,7 @@ def upgrade() -> None:
     for name, kind in _TEXTS:
         op.add_column('outbox', sa.Column(name, kind, server_default='', nullable=False))
     op.add_column('outbox', sa.Column('level', sa.Integer(), server_default='0', nullable=False))
+    op.add_column('outbox', sa.Column('place', sa.BigInteger(), server_default='-1', nullable=False))
     op.add_column('outbox', sa.Column('drill', sa.Boolean(), server_default=sa.false(), nullable=False))
     if not op.get_context().as_sql:
         _fill(op.get_bind())
@@ -51,7 +52,7 @@ def downgrade() -> None:
     op.drop_table('channel_state')
     for name, _ in _INDEXES:
         op.drop_index(name, table_name='outbox')
-    for name in ('drill', 'level', *(name for name, _ in _TEXTS)):
+    for name in ('drill', 'place', 'level', *(name for name, _ in _TEXTS)):
         op.drop_column('outbox', name)
 
 
