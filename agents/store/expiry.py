@@ -34,6 +34,7 @@ def expire(engine: Engine, before: Millis) -> Counter[str]:
                                    detail="", expired=True),
         "revisions": lambda c: _blank(c, schema.revisions, _old_revision(before), title="", text=""),
         "events": lambda c: _events(c, before),
+        "statements": lambda c: _blank(c, schema.statements, _quoted(before), title="", url="", detail=""),
         "escalations": lambda c: _blank_old(c, schema.escalations, before),
         "dead_letters": lambda c: _blank_old(c, schema.dead_letters, before),
         "outbox": lambda c: _sent(c, before),
@@ -96,6 +97,12 @@ def _unexpired(table: Table, old: ColumnElement[bool]) -> ColumnElement[bool]:
 def _old_revision(before: Millis) -> ColumnElement[bool]:
     table = schema.revisions
     return (table.c.seen_at < before) & or_(table.c.title != "", table.c.text != "")
+
+
+def _quoted(before: Millis) -> ColumnElement[bool]:
+    """Statements that were made of an item have its words. What a person wrote as the office's own word stays."""
+    table = schema.statements
+    return (table.c.at < before) & (table.c.item_id != "") & (table.c.detail != "")
 
 
 def _sent(connection: Connection, before: Millis) -> int:

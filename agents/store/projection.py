@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import replace as replaced
 from sqlalchemy import Connection, Engine, Table, delete, select, tuple_
 
-from agents.store import lines, schema
+from agents.store import lines, people, schema
 from agents.store.upsert import Row, chunks, insert_once, keep_greatest, keep_newest, newest, ranked, replace
 from pipeline import model
 from pipeline.rulebook.schema import RuleBook
@@ -52,7 +52,7 @@ class Batch:
         self.rows: defaultdict[str, list[Row]] = defaultdict(list)
 
     def take(self, entry: Entry) -> None:
-        """Kinds that are no news to the archive (ticks, warm-up) are passed over."""
+        """Kinds that are no news to the archive (ticks, heartbeats, warm-up) are passed over."""
         match entry.record:
             case model.RawBatch() as raw:
                 self.raw.extend(raw.items)
@@ -65,8 +65,17 @@ class Batch:
                 self.rows["scored"].extend(_scored(item, scored) for item in scored.items)
             case model.EventHead() as head:
                 self._head(head)
-            case model.Ack() | model.Snooze() | model.Close() as command:
+            case model.Ack() | model.Snooze() | model.Close() | model.HandOver() | model.Comment() as command:
                 self.rows["timeline"].append(lines.of_command(command))
+            case model.Statement() as said:
+                self.rows["statements"].append(people.statement(said))
+                self.rows["timeline"].append(lines.of_statement(said))
+            case model.Silence() as silence:
+                self.rows["silences"].append(people.silence(silence))
+                self.rows["timeline"].extend(lines.of_silence(silence))
+            case model.EventClocks() as clocks:
+                self.rows["clocks"].append(people.clocks(clocks))
+                self.rows["timeline"].extend(lines.of_clocks(clocks))
             case model.Verdict() as verdict:
                 self.rows["verdicts"].append(_verdict(verdict))
                 self.rows["timeline"].extend(lines.of_verdict(verdict))
@@ -133,6 +142,8 @@ _NEWEST = {
     "events": _Rule(schema.events, ("version",)),
     "members": _Rule(schema.members, ("version", "row")),
     "alerts": _Rule(schema.alerts, ("event_version", "revision")),
+    "clocks": _Rule(schema.clocks, ("revision",)),
+    "silences": _Rule(schema.silences, ("at", "ends_at")),
     "deliveries": _Rule(schema.deliveries, ("status", "attempts", "at"), _DELIVERY_RANK),
     "sources": _Rule(schema.sources, ("polled_at", "next_poll_at")),
 }
@@ -142,6 +153,7 @@ _ONCE: dict[str, tuple[Table, tuple[str, ...]]] = {
     "escalations": (schema.escalations, ()),
     "dead_letters": (schema.dead_letters, ()),
     "verdicts": (schema.verdicts, ()),
+    "statements": (schema.statements, ()),
 }
 
 
@@ -203,7 +215,8 @@ def _item(item: model.RawItem) -> Row:
     return {"id": item.id, "source_id": item.source_id, "revision": item.revision, "title": item.title,
             "text": item.text, "url": item.url, "published_at": item.published_at,
             "first_seen_at": item.first_seen_at, "seen_at": item.first_seen_at, "revised_at": None,
-            "backfill": item.backfill, "html": item.html, "ref": item.ref, "urgent": item.urgent, "expired": False}
+            "backfill": item.backfill, "html": item.html, "ref": item.ref, "urgent": item.urgent, "expired": False,
+            "drill": item.drill is not None}
 
 
 def _counts(item_id: str, at: model.Millis, counts: model.Counts, since: model.Millis | None) -> Row:
@@ -225,7 +238,8 @@ def _event(head: model.EventHead) -> Row:
             "level": head.level, "level_name": head.level_name, "peak": head.peak, "version": head.version,
             "title": head.title, "items": head.items, "sources": head.sources, "opened_at": head.opened_at,
             "last_item_at": head.last_item_at, "changed_at": head.changed_at,
-            "head": _json(msgspec.structs.replace(head, joined=())), "expired": False, "shadow": head.shadow}
+            "head": _json(msgspec.structs.replace(head, joined=())), "expired": False, "shadow": head.shadow,
+            "drill": head.drill}
 
 
 def _alert(state: model.AlertState) -> Row:
@@ -234,9 +248,11 @@ def _alert(state: model.AlertState) -> Row:
 
 
 def _escalation(decided: model.Escalation) -> Row:
-    first = decided.kind is model.EscalationKind.PAGE and not decided.step and not decided.repeat
+    first = (decided.kind is model.EscalationKind.PAGE and not decided.step and not decided.repeat
+             and not decided.suppressed_by)             # what held it back is no page: that comes when it ends
     return {"id": decided.id, "event_id": decided.event_id, "kind": str(decided.kind), "at": decided.at,
-            "detail": _json(decided), "shadow": decided.shadow, "first": first}
+            "detail": _json(decided), "shadow": decided.shadow, "first": first, "drill": decided.drill,
+            "suppressed_by": decided.suppressed_by}
 
 
 def _book(book: RuleBook, live: model.Millis = 0, shadow: model.Millis = 0) -> Row:

@@ -27,11 +27,19 @@ class Kind(StrEnum):
     OPENED = "opened"                # number, subject
     LEVEL = "level"                  # a LevelDecision
     STATUS = "status"                # status (calm, open again, closed), by, reason
-    STATEMENT = "statement"          # item_id, source_name: the office answered
+    STATEMENT = "statement"          # item_id, source_name: an official item joined, a proposal
+    ANSWERED = "answered"            # a Statement that a person confirmed, without the words of an item
+    REJECTED = "rejected"            # the same, of a proposal that is no statement
     ACK = "ack"                      # an Ack
     SNOOZE = "snooze"                # a Snooze
+    HAND_OVER = "hand_over"          # a HandOver
+    COMMENT = "comment"              # a Comment
     CLOSE = "close"                  # a Close
-    ESCALATION = "escalation"        # id, kind, why, level, level_name, step, repeat, tell
+    ESCALATION = "escalation"        # id, kind, why, level, level_name, step, repeat, tell; of a clock: clock, percent
+    SUPPRESSED = "suppressed"        # the same and suppressed_by: it was held back
+    SILENCE = "silence"              # a Silence of this event alone; expired_at: a person ended it
+    CLOCK_STARTED = "clock_started"  # id, name, why (level, urgent)
+    CLOCK_STOPPED = "clock_stopped"  # id, name, by, why (statement, closed), ref, late (by how many ms)
     VERDICT = "verdict"              # a Verdict
     DELIVERY = "delivery"            # id, escalation_id, person, channel, status, attempts, error
 
@@ -185,7 +193,7 @@ class ItemView:
 
     html is markup by the allow-list, empty where it says no more than text. revisions: earlier contents, newest first.
     counts: its series, oldest first, the newest 500. scored: subject -> the item as that subject sees it, with its
-    spans; of the content of `item.revision` there, which may be an earlier one for a moment.
+    spans; of the content of `item.revision` there, which may be an earlier one for a moment. drill: made up by one.
     """
 
     id: str
@@ -207,6 +215,7 @@ class ItemView:
     counts: tuple[CountsRow, ...]
     events: tuple[ItemEvent, ...]
     scored: dict[str, ScoredItem]
+    drill: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from tests import messages
 from tests.builders import NOON
 
 ARCHIVED = ("items", "revisions", "scored", "events", "members", "timeline", "alerts", "escalations", "deliveries",
-            "sources", "books", "dead_letters", "counts", "verdicts")
+            "sources", "books", "dead_letters", "counts", "verdicts", "clocks", "statements", "silences")
 
 
 @cache
@@ -71,6 +71,33 @@ def delivery(ident: str = "d1", **changes: Any) -> model.Delivery:
         "id": ident, "escalation_id": "esc1", "event_id": "e1", "person": "duty-a", "channel": "console",
         "status": model.DeliveryStatus.CONFIRMED, "attempts": 1, "at": NOON + 5, "decided_at": NOON, **changes}
     return model.Delivery(**values)
+
+
+def clock(ident: str = "answer", **changes: Any) -> model.EventClock:
+    """A response clock of five hours that began at NOON."""
+    values: dict[str, Any] = {"id": ident, "name": "首次权威回应", "started_at": NOON, "due_at": NOON + 5 * 3_600_000,
+                              **changes}
+    return model.EventClock(**values)
+
+
+def clocks(revision: int, *parts: model.EventClock | model.Statement, event_id: str = "e1") -> model.EventClocks:
+    running = tuple(each for each in parts if isinstance(each, model.EventClock))
+    said = tuple(each for each in parts if isinstance(each, model.Statement))
+    return model.EventClocks(event_id=event_id, revision=revision, clocks=running, statements=said)
+
+
+def statement(ident: str = "st1", **changes: Any) -> model.Statement:
+    values: dict[str, Any] = {
+        "id": ident, "event_id": "e1", "by": "wang", "at": NOON + 9, "title": "关于投票时间的说明",
+        "published_at": NOON + 8, "text": "各投票站均开放至晚上八点", "url": "http://gonggao.example/88", **changes}
+    return model.Statement(**values)
+
+
+def silence(ident: str = "si1", **changes: Any) -> model.Silence:
+    values: dict[str, Any] = {
+        "id": ident, "by": "wang", "at": NOON, "owner": "wang", "reason": "演练期间", "starts_at": NOON,
+        "ends_at": NOON + 3_600_000, **changes}
+    return model.Silence(**values)
 
 
 def source_state(source_id: str = "xinwen", **changes: Any) -> model.SourceState:

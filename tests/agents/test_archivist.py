@@ -313,7 +313,11 @@ async def test_on_a_broker_every_topic_reaches_sql_and_a_restart_adds_nothing(tm
             await bus.send(topics.EVENTS, "e1", fakes.head(7, "a1"), ident="3")
             verdict = Verdict(id="v1", subject="polling", kind=VerdictKind.RELEVANT, by="duty", at=NOON, event_id="e1")
             await bus.send(topics.EVENTS, "e1", verdict, ident="v1")
+            await bus.send(topics.EVENTS, "e1", fakes.statement(), ident="st1")
+            for partition in range(2):
+                await bus.send(topics.EVENTS, "si1", fakes.silence(), ident=f"si1-{partition}", partition=partition)
             await bus.send(topics.ESCALATIONS, "e1", fakes.alert(), ident="4")
+            await bus.send(topics.ESCALATIONS, "e1", fakes.clocks(1, fakes.clock()), ident="4c")
             await bus.send(topics.DELIVERIES, "e1", fakes.delivery(), ident="5")
             await bus.send(topics.RULES, "book", book(), ident="6", partition=0)
             await bus.send(topics.COLLECTOR_STATE, "xinwen", fakes.source_state(), ident="7")

@@ -19,12 +19,14 @@ from pipeline.model import (
     Ack,
     AlertStatus,
     Close,
+    Comment,
     Counts,
     CountsBatch,
     CountsRow,
     DeliveryStatus,
     EscalationKind,
     EventStatus,
+    HandOver,
     Snooze,
     Tick,
     Verdict,
@@ -227,7 +229,22 @@ def everything() -> list[Any]:
     grown = [CountsBatch(source_id="xinwen", at=NOON + at, items=tuple(
         CountsRow(f"a{n}", NOON + at, Counts(comments=at, views=9 * at)) for n in range(6))) for at in (7, 8)]
     return [*raw, *grown, *scored, *heads, *states, *sent, *polls, messages.page(), messages.system(), fakes.dead(),
-            book(), Ack(id="c1", event_id="e1", alert_id="al1", by="wang", at=NOON), *in_shadow()]
+            book(), Ack(id="c1", event_id="e1", alert_id="al1", by="wang", at=NOON), *in_shadow(), *of_people()]
+
+
+def of_people() -> list[Any]:
+    """What people did about events: clocks that ran and stopped, statements, a silence that was ended, a hand-over."""
+    said = fakes.statement()
+    clock = fakes.clock()
+    stopped = replace(clock, warned=50, stopped_at=NOON + 9, stopped_by="wang", stopped_why="statement", ref=said.id)
+    clocks = [fakes.clocks(1, clock), fakes.clocks(2, replace(clock, warned=50)), fakes.clocks(3, stopped, said)]
+    silence = fakes.silence(event_id="e1")
+    return [*clocks, said, fakes.statement("st2", item_id="a1"), fakes.statement("st3", item_id="a2", rejected=True),
+            silence, replace(silence, at=NOON + 5, expired_at=NOON + 5),
+            HandOver(id="h1", event_id="e1", alert_id="al1", by="wang", at=NOON, to="leaders"),
+            Comment(id="n1", event_id="e1", by="wang", at=NOON, text="已电话联系"),
+            replace(messages.page("held", at=NOON + 4), suppressed_by="silence:si1"),
+            replace(messages.page("clk", at=NOON + 4), kind=EscalationKind.CLOCK, clock="answer", percent=50)]
 
 
 def in_shadow() -> list[Any]:
