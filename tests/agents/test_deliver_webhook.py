@@ -9,8 +9,9 @@ import pytest
 
 from agents import outbound
 from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Sent
+from agents.deliverer.post import judge, wait_of
 from agents.deliverer.secrets import SecretError, Secrets
-from agents.deliverer.webhook import Webhook, judge, signature, signing_key, wait_of
+from agents.deliverer.webhook import Webhook, signature, signing_key
 from agents.settings import Settings
 from pipeline.model import Escalation
 from pipeline.notify.render import Setting, render
