@@ -163,7 +163,7 @@ def _book(values: Mapping[str, Any], lists: tuple[schema.WordList, ...], timezon
         routes=values["routes.yml"].routes,
         quiet=values["routes.yml"].quiet,
         budget=values["routes.yml"].budget,
-        heartbeat=getattr(values["channels.yml"], "heartbeat", None),
+        heartbeat=values["channels.yml"].heartbeat,
         lists=lists,
         timezone=timezone,
         rsshub=values["sources.yml"].rsshub,

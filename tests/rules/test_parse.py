@@ -169,7 +169,8 @@ def test_every_field_of_every_rule_can_be_written() -> None:
     written[schema.Source].add("route")                 # not written as such: what `url: rsshub:/…` said
     for rule in (schema.Source, schema.Subject, schema.Term, schema.SentimentRules, schema.Threshold, schema.Level,
                  schema.LevelOverride, schema.EventRules, schema.Levels, schema.Person, schema.Shift, schema.Team,
-                 schema.Roster, schema.Channel, schema.Step, schema.Route, schema.JsonList, schema.Pattern, schema.Near,
+                 schema.Roster, schema.Channel, schema.Heartbeat, schema.Step,
+                 schema.Route, schema.JsonList, schema.Pattern, schema.Near,
                  schema.Active, schema.Fold, schema.WordList, schema.Override, schema.Quiet, schema.ResponseClock,
                  schema.ClockWarning):
         assert written[rule] == set(rule.__struct_fields__), rule.__name__

@@ -27,11 +27,12 @@ class ChannelType(StrEnum):
 class Channel(Rule, frozen=True):
     """An endpoint. Secrets are read from files, relative to the rule directory, by the deliverer alone.
 
-    rate: calls per minute at most, 0 for the type's own (wecom-bot and dingtalk-bot 18, feishu-bot 90). For gateways:
-    key_file holds the access key id, secret_file its secret; app, sign, template and caller are what the provider calls
-    them; params: what fills the template's places, in order, from `number level title why link clock`. corp, agent: of
-    a WeCom app. method, headers, body, expect: of `http`; body is a template with `{number} {level} …`, expect a
-    JMESPath that must be true of a JSON answer. resend: of alertmanager, ms.
+    url: of wecom-app and the gateways, only where it is not the provider's own. rate: calls per minute at most, 0 for
+    the type's own (wecom-bot and dingtalk-bot 18, feishu-bot 90). For gateways: key_file holds the access key id,
+    secret_file its secret; app, sign, template and caller are what the provider calls them; params: what fills the
+    template's places, in order, of PARAMS; `code=number` where the provider's places have names. corp, agent: of a
+    WeCom app. method, headers, body, expect: of `http`; its url, headers and body are templates with the places of
+    PLACES in braces, expect a JMESPath that must be true of a JSON answer. resend: of alertmanager, ms.
     """
 
     id: str
@@ -63,9 +64,22 @@ class Channel(Rule, frozen=True):
 
     @property
     def group(self) -> bool:
-        """Whether one message is read by many: its link names nobody."""
+        """Whether one message is read by many: its link names nobody. `http` is, unless its template names a person."""
+        if self.type is ChannelType.HTTP:
+            written = "".join((self.url, self.body, *self.headers.values()))
+            return not any(f"{{{name}}}" in written for name in PERSONAL)
         return self.type in (ChannelType.WECOM_BOT, ChannelType.DINGTALK_BOT, ChannelType.FEISHU_BOT,
-                             ChannelType.CONSOLE, ChannelType.WEBHOOK, ChannelType.APPRISE, ChannelType.HTTP)
+                             ChannelType.CONSOLE, ChannelType.WEBHOOK, ChannelType.APPRISE, ChannelType.ALERTMANAGER)
+
+
+PARAMS = ("number", "level", "title", "why", "clock", "text")
+"""What may fill a place of an SMS or voice template. No link: providers refuse messages with one in a place."""
+
+PERSONAL = ("person", "name", "mobile", "mail")
+
+PLACES = (*PARAMS, *PERSONAL, "link", "id", "drill", "secret")
+"""What may stand in braces in the templates of an `http` channel. id: of the delivery, the same at every attempt;
+person, name, mobile, mail: of the receiver; drill: 演练, or empty; secret: the text of secret_file."""
 
 
 class Heartbeat(Rule, frozen=True):
