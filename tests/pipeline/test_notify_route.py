@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from pipeline.model import Receiver
-from pipeline.notify.route import covers, receivers
+from pipeline.notify.route import receivers
+from pipeline.rulebook.duty import covers
 from pipeline.rulebook.schema import Person, Roster, Shift, Team
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
