@@ -12,6 +12,8 @@ from pipeline.rulebook.schema import DAY, Calendar, Override, Roster, Shift, Tea
 from pipeline.rulebook.workdays import workday
 
 ONE_DAY = dt.timedelta(days=1)
+_MONDAY = "2026-01-05"
+"""Where a rotation begins that came without its `since`; the parser asks for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def turn(shift: Shift, day: dt.date) -> int:
 
     A turn in which the shift never starts (a weekend, a week of holidays) is passed over: nobody's turn is lost by it.
     """
-    since, length = dt.date.fromisoformat(shift.since), max(1, shift.rotate // DAY)
+    since, length = dt.date.fromisoformat(shift.since or _MONDAY), max(1, shift.rotate // DAY)
     wanted = (day - since).days // length
     if shift.calendar is None and (length >= 7 or len(set(shift.days)) == 7):
         return wanted
