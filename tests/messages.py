@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.model import (
+    Act,
+    ActKind,
     Escalation,
     EscalationKind,
+    EventClock,
     EventHead,
     EventStatus,
     Evidence,
@@ -56,3 +59,14 @@ def system(ident: str = "sys1", **changes: Any) -> Escalation:
         "id": ident, "kind": EscalationKind.SYSTEM, "at": NOON, "why": "来源中断", "tell": ("ops",),
         "title": "来源 新闻网 中断", "text": "已 3 次未能读取", **changes}
     return Escalation(**values)
+
+
+def clock(ident: str = "answer", **changes: Any) -> EventClock:
+    """A response clock that began an hour ago and has four to go."""
+    values: dict[str, Any] = {"id": ident, "name": "首次权威回应", "started_at": NOON - HOUR,
+                              "due_at": NOON + 4 * HOUR, **changes}
+    return EventClock(**values)
+
+
+def act(kind: ActKind = ActKind.ACK, minutes_ago: int = 10, by: str = "王某", text: str = "已电话核实") -> Act:
+    return Act(kind, by, NOON - minutes_ago * MINUTE, text)

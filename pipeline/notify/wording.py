@@ -10,6 +10,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pipeline.model import (
+    ActKind,
     AlertStatus,
     DeliveryStatus,
     Escalation,
@@ -66,6 +67,11 @@ ESCALATION_WHY: dict[str, str] = {
     "digest": "定时汇总",
 }
 """The reasons that escalate/policy.py gives; a level's own reason (`Why`) is said by `why`."""
+MARK: dict[str, str] = {
+    "handed": "转交", "unanswered": "无人应答", "exhausted": "无人应答", "expired": "无人应答，已过期"}
+"""Of these reasons, what stands in front of the message."""
+ENDED_WHY = frozenset({"expired"})
+"""Reasons that end an alert without a change of the event."""
 POLARITY: dict[Polarity, str] = {
     Polarity.NEGATIVE: "负面",
     Polarity.NEUTRAL: "中性",
@@ -226,15 +232,23 @@ _SENTENCES: dict[Why, Callable[[LevelDecision, Levels], str]] = {
 
 def escalation_why(escalation: Escalation, levels: Levels) -> str:
     """Why this message is sent, for a timeline."""
-    if escalation.kind is EscalationKind.INFORM and escalation.head:
+    if escalation.kind is EscalationKind.INFORM and escalation.head and escalation.why not in ENDED_WHY:
         return why_of(escalation.head, levels)
     return ESCALATION_WHY.get(escalation.why, escalation.why)
 
 
 def step(escalation: Escalation) -> str:
     """Which call this is and what came before it: `第 2 次通知，前一位未确认`; empty where nobody has to answer."""
+    if escalation.why in ENDED_WHY:
+        return "到最后期限仍无人应答，不再提醒；事件仍在，请到值班台处理"
     if escalation.kind is not EscalationKind.PAGE:
         return ""
+    if escalation.why == "handed":
+        given = [each for each in escalation.acts if each.kind is ActKind.HAND_OVER]
+        by = max(given, key=lambda each: each.at).by if given else "他人"
+        return f"{by} 转交给您，请确认"
+    if escalation.why == "exhausted":
+        return "已通知全部人员，无人应答，请马上处理"
     if escalation.repeat:
         where = f"（本轮第 {escalation.step + 1} 次）" if escalation.step else ""
         return f"第 {escalation.repeat + 1} 轮通知{where}，此前无人确认"

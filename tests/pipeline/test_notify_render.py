@@ -2,37 +2,54 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from pipeline.model import EscalationKind, EventStatus, Span, Why
+from pipeline.model import Act, ActKind, Escalation, EscalationKind, EventStatus, Span, Why
 from pipeline.notify import safe
-from pipeline.notify.render import Message, Setting, as_html, render
+from pipeline.notify.digest import render_bundle
+from pipeline.notify.render import Facts, Message, Setting, as_html, render
 from tests.builders import NOON, book
-from tests.messages import decision, excerpt, head, page, system
+from tests.messages import HOUR, MINUTE, act, clock, decision, excerpt, head, page, system
 
 DESK = "https://desk.example"
+NONE = Facts()
 
 
-def rendered(escalation: object, **changes: object) -> Message:
-    return render(escalation, Setting(**{"book": book(), "zone": ZoneInfo("Asia/Shanghai"), **changes}))  # type: ignore[arg-type]
+def rendered(escalation: Escalation, facts: Facts = NONE, **changes: Any) -> Message:
+    return render(escalation, Setting(**{"book": book(), "zone": ZoneInfo("Asia/Shanghai"), **changes}), facts)
 
 
-def test_a_page_says_what_why_and_who_was_told_before() -> None:
-    message = rendered(page(step=1), desk_url=DESK)
+def test_a_page_says_all_that_on_call_needs_in_the_order_they_need_it() -> None:
+    told = page(step=1, lead="leaders", clocks=(clock(),), acts=(act(),), head=head(statements=(
+        excerpt("s1", title="投票站开到晚八点", text="", source_name="区政府", official=True),)))
+    message = rendered(told, Facts(link="https://desk.example/a/TOKEN", usual=2.2, now_items=17), desk_url=DESK)
     assert message.subject == "【较大】E-0317 投票站三点关门的说法"
     assert message.text == """\
 【较大】E-0317 投票站三点关门的说法
 
-级别：一般 → 较大 · 处置中
-话题：投票时间地点
+概况：7 个独立来源的 23 条内容在说「投票站三点关门的说法」，负面 9 条，提问 4 条
+级别：一般 → 较大（二级响应） · 处置中
 原因：2 小时内 12 条、5 个独立来源，达到较大（10 条、4 个来源）
-命中：投票站
-数据：23 条、7 个独立来源，负面 9 条，提问 4 条，首条 11-22 10:00，最新 11-22 12:00
+对比：平时每小时约 2 条，近 1 小时 17 条
+时限：首次权威回应 还剩 4 小时（16:00 到期）
 通知：第 2 次通知，前一位未确认
+进展：王某 11:50 确认：已电话核实
+牵头：领导小组
+命中：投票站
+来源：新闻网等 7 个独立来源
+话题：投票时间地点
+时间：首条 11-22 10:00，最新 11-22 12:00
+
+疑似官方信息，待确认：
+1. 「投票站开到晚八点」
+   区政府 · 11-22 12:00 · http://xinwen.example/s1
 
 摘录：
 1. 「投票站几点关门」 有人说下午三点截止
@@ -42,7 +59,95 @@ def test_a_page_says_what_why_and_who_was_told_before() -> None:
 3. 「投票站几点关门」 有人说下午三点截止
    新闻网 · 11-22 12:00 · http://xinwen.example/a3
 
-查看并确认：https://desk.example/events/e1"""
+查看并确认：https://desk.example/a/TOKEN"""
+
+
+def test_the_card_and_the_fields_say_the_same() -> None:
+    told = page(clocks=(clock(),), lead="leaders")
+    message = rendered(told, Facts(link="https://desk.example/a/TOKEN"), desk_url=DESK)
+    card = message.card
+    assert (card.title, card.level, card.color, card.drill) == (message.subject, "较大", "#888888", False)
+    assert all(f"{label}：{text}" in message.text for label, text in card.lines) and len(card.lines) >= 9
+    assert [one.url for one in card.excerpts] == [f"http://xinwen.example/a{n}" for n in (1, 2, 3)]
+    assert (card.link, card.link_text) == ("https://desk.example/a/TOKEN", "查看并确认")
+    assert card.mention == ("【较大】E-0317 投票站三点关门的说法。首次权威回应 还剩 4 小时（16:00 到期）。"
+                            "第 1 次通知，请确认")
+    assert message.fields == {
+        "number": "E-0317", "level": "较大", "title": "投票站三点关门的说法", "link": "https://desk.example/a/TOKEN",
+        "why": "2 小时内 12 条、5 个独立来源，达到较大（10 条、4 个来源）", "clock": "首次权威回应还剩 4 小时",
+        "text": "较大告警E-0317。投票站三点关门的说法。2 小时内 12 条、5 个独立来源，达到较大（10 条、4 个来源）。"
+                "首次权威回应还剩 4 小时。第 1 次通知，请确认"}
+
+
+def test_the_three_excerpts_are_of_as_many_sources_as_there_are() -> None:
+    names = ("新闻网", "新闻网", "本地论坛", "新闻网", "广播")
+    quoted = head(excerpts=tuple(excerpt(f"a{n}", source_name=name) for n, name in enumerate(names, 1)))
+    assert [one.url[-2:] for one in rendered(page(head=quoted)).card.excerpts] == ["a1", "a3", "a5"]
+    assert "来源：新闻网、本地论坛、广播等 7 个独立来源" in rendered(page(head=quoted)).text
+
+
+def test_a_clock_message_begins_with_what_is_left() -> None:
+    late = clock(due_at=NOON - 40 * MINUTE, warned=100)
+    other = clock("brief", name="新闻发布", due_at=NOON + 20 * HOUR)
+    message = rendered(page(kind=EscalationKind.CLOCK, why="clock", clock="answer", percent=100, clocks=(other, late)))
+    assert message.subject == "【较大】【时限】E-0317 首次权威回应已超时 40 分钟：投票站三点关门的说法"
+    assert "时限：首次权威回应 已超时 40 分钟（11:20 到期）；新闻发布 还剩 20 小时（11-23 08:00 到期）" in message.text
+    assert "通知：" not in message.text and message.fields["clock"] == "首次权威回应已超时 40 分钟"
+
+
+def test_a_hand_over_says_who_handed_it() -> None:
+    handed = page(why="handed", acts=(act(ActKind.HAND_OVER, text="转给领导小组"),))
+    message = rendered(handed)
+    assert message.subject.startswith("【较大】【转交】E-0317") and "通知：王某 转交给您，请确认" in message.text
+    assert "进展：王某 11:50 转交：转给领导小组" in message.text and message.card.link_text == "查看并确认"
+
+
+@pytest.mark.parametrize(("why", "kind", "mark", "said"), [
+    ("unanswered", EscalationKind.PAGE, "【较大】【无人应答】", "第 2 轮通知，此前无人确认"),
+    ("exhausted", EscalationKind.PAGE, "【较大】【无人应答】", "已通知全部人员，无人应答"),
+    ("expired", EscalationKind.INFORM, "【较大】【无人应答，已过期】", "到最后期限仍无人应答")])
+def test_that_nobody_answered_stands_in_front(why: str, kind: EscalationKind, mark: str, said: str) -> None:
+    message = rendered(page(why=why, kind=kind, repeat=1))
+    assert message.subject.startswith(f"{mark}E-0317") and said in message.text and said in message.card.mention
+
+
+def test_only_what_a_person_confirmed_is_the_offices_word() -> None:
+    maybe = tuple(excerpt(f"s{n}", title=title, official=True) for n, title in enumerate(("开到晚八点", "排队说明")))
+    stated = act(ActKind.STATEMENT, by="李敏", text="开到晚八点")
+    message = rendered(page(head=head(statements=maybe), acts=(stated,)))
+    assert "官方回应：\n1. 开到晚八点（李敏 11:50 确认）\n\n疑似官方信息，待确认：\n1. 「排队说明」" in message.text
+    assert ("官方回应", "开到晚八点（李敏 11:50 确认）") in message.card.lines
+    assert [text for label, text in message.card.lines if label == "疑似官方信息，待确认"] == ["「排队说明」新闻网"]
+
+
+def test_only_the_last_acts_are_told() -> None:
+    done = tuple(act(ActKind.COMMENT, minutes_ago=10 * n, text=f"第{n}件") for n in range(1, 6))
+    text = rendered(page(acts=done)).text
+    assert "进展：王某 11:30 备注：第3件；王某 11:40 备注：第2件；王某 11:50 备注：第1件" in text
+
+
+DRILL = head(subject="!polling", number=3)
+
+
+@pytest.mark.parametrize("told", [
+    page(head=DRILL), page(kind=EscalationKind.CLOCK, why="clock", clock="answer", clocks=(clock(),), head=DRILL),
+    page(kind=EscalationKind.INFORM, level=1, head=DRILL), page(kind=EscalationKind.DIGEST, head=None, digest=(DRILL,)),
+    page(why="handed", head=DRILL)], ids=lambda one: f"{one.kind}-{one.why}")
+@pytest.mark.parametrize("banner", ["", "演示"])
+def test_a_drill_says_so_in_front_of_everything(told: Escalation, banner: str) -> None:
+    message = rendered(told, banner=banner)
+    for text in (message.subject, message.text, message.short, message.card.title, message.card.mention,
+                 message.body["data"]["subject"], message.body["data"]["text"]):
+        assert text.startswith("【演练】"), text
+    assert message.card.drill and message.card.lines[0][1].startswith("这是演练") and "不是真实事件" in message.text
+    assert message.body["data"]["drill"].startswith("演练")
+    assert all(text.startswith("演练") for name, text in message.fields.items() if text and name != "link")
+    assert "话题：投票时间地点" in message.text or told.kind is EscalationKind.DIGEST
+
+
+def test_what_is_usual_is_left_out_when_nobody_knows_it() -> None:
+    assert "对比：" not in rendered(page()).text
+    assert "对比：近 1 小时 0 条" in rendered(page(), Facts(now_items=0)).text
 
 
 def test_without_an_external_url_there_is_no_link() -> None:
@@ -50,9 +155,9 @@ def test_without_an_external_url_there_is_no_link() -> None:
     assert "查看" not in message.text and message.body["data"]["event"]["url"] == ""
 
 
-def test_a_drill_is_marked_first_and_last() -> None:
+def test_a_demonstration_is_marked_first_and_last() -> None:
     message = rendered(page(), banner="演示")
-    assert message.subject.startswith("【演示】【较大】")
+    assert message.subject.startswith("【演示】【较大】") and not message.card.drill
     assert "这是演示，不是真实事件。" in message.text and message.body["data"]["drill"] == "演示"
 
 
@@ -88,15 +193,12 @@ def test_a_digest_lists_its_events_highest_level_first() -> None:
     assert f"{DESK}/events/e2" in message.text and len(message.body["data"]["events"]) == 3
 
 
-def test_a_long_digest_says_how_many_it_left_out() -> None:
+def test_a_long_digest_lists_the_numbers_that_have_no_room() -> None:
     events = tuple(head(f"e{n}", number=n) for n in range(1, 31))
-    assert "另有 10 个事件" in rendered(page(kind=EscalationKind.DIGEST, head=None, digest=events)).text
-
-
-def test_official_statements_are_shown_apart_from_what_the_public_says() -> None:
-    answered = head(statements=(excerpt("s1", title="投票站开到晚八点", source_name="区政府", official=True),))
-    text = rendered(page(head=answered)).text
-    assert text.index("摘录：") < text.index("官方回应：\n1. 「投票站开到晚八点」")
+    message = rendered(page(kind=EscalationKind.DIGEST, head=None, digest=events))
+    assert "另有 10 个事件" in message.text
+    assert {*re.findall(r"E-\d{4}", message.text)} == {each.short for each in events}
+    assert all("\n" not in text for _, text in message.card.lines)
 
 
 @given(st.integers(0, 400), st.text(max_size=200))
@@ -133,22 +235,40 @@ PAYLOADS = (
 )
 
 
-def poisoned(payload: str) -> object:
+def poisoned(payload: str) -> Escalation:
     bad = excerpt(title=payload, text=payload, source_name=payload, url=f"http://x.example/{payload}",
                   spans=(Span("r", payload, "title", 0, 1),))
-    return page(level_name=payload, head=head(
+    return page(level_name=payload, lead=payload, clocks=(clock(payload, name=payload, stopped_by=payload),),
+                acts=tuple(Act(kind, payload, NOON, payload) for kind in ActKind), head=head(
         title=payload, subject=payload, level_name=payload, excerpts=(bad,), statements=(bad,),
         decision=decision(Why.CLOSED), closed_by=payload, closed_reason=payload))
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_text_of_feeds_becomes_neither_a_mention_nor_markup(payload: str) -> None:
-    message = rendered(poisoned(payload), banner=payload)
-    everything = "\n".join([message.subject, message.short, message.text, *_strings(message.body)])
+    bad = poisoned(payload)
+    for kind in EscalationKind:
+        _is_harmless(rendered(replace(bad, kind=kind), banner=payload))
+    _is_harmless(rendered(replace(bad, kind=EscalationKind.DIGEST, head=None, digest=(bad.head,))))
+    setting = Setting(book(), ZoneInfo("Asia/Shanghai"), banner=payload)
+    for bundle in render_bundle([bad, system(title=payload, text=payload)], setting):
+        _is_harmless(bundle.message)
+
+
+@given(st.text(max_size=60))
+def test_no_text_at_all_becomes_a_mention_or_markup(payload: str) -> None:
+    _is_harmless(rendered(poisoned(payload)))
+
+
+def _is_harmless(message: Message) -> None:
+    built = msgspec.to_builtins(message)
+    everything = "\n".join(_strings(built))
     assert not re.search(r"[@<>\[\]`*~|\\]", everything), everything
     assert not re.search("[\u200b\u202e\u2066\ufeff\x00\x1b\u2028\u2029\ud800]", everything)
-    assert "\n" not in message.subject and "\r" not in message.text
-    json.dumps(message.body, ensure_ascii=False).encode("utf-8")
+    single = (message.subject, *message.fields.values(), *_strings(built["card"]))
+    assert not any("\n" in one or "\r" in one for one in single) and "\r" not in message.text
+    assert len(message.card.mention) <= 200 and len(message.fields["text"]) <= 200
+    json.dumps(built, ensure_ascii=False).encode("utf-8")
 
 
 PROBLEM = r"subjects/a.yml:7:5: terms[2].regex: “第\d+(站” 少一个 )，应为 “第\d{1,2}[站点](?:口|$)*”，或写成 \("
