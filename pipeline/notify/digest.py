@@ -73,6 +73,9 @@ class _Entry:
     def size(self) -> int:
         return len("、".join(("", *self.names)).encode())
 
+    def order(self) -> tuple[Any, ...]:
+        return self.escalation.drill, self.group, self.names, self.escalation.id
+
 
 def render_bundle(
     escalations: Sequence[Escalation], setting: Setting, facts: Facts | None = None,
@@ -82,9 +85,9 @@ def render_bundle(
     Drills are never beside what is real. The most urgent escalation of a message comes first in its `escalations`.
     """
     found: list[Bundle] = []
-    for _, some in groupby(sorted(escalations, key=lambda one: one.drill), key=lambda one: one.drill):
-        entries = sorted((_bundled(one, setting) for one in some), key=lambda each: (each.group, each.names, each.escalation.id))
-        parts = _split(entries, setting)
+    entries = sorted((_bundled(one, setting) for one in escalations), key=_Entry.order)
+    for _, some in groupby(entries, key=lambda each: each.escalation.drill):
+        parts = _split(tuple(some), setting)
         found += [_bundle(part, setting, facts or Facts(), place, len(parts)) for place, part in enumerate(parts, 1)]
     return tuple(found)
 
