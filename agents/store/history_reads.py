@@ -1,7 +1,7 @@
 """History for a backtest: what was collected in a span, with its edits and counts, as records in order of time.
 
 A long span is read in slices, by several processes: each asks for its own. Rows whose texts have expired are left out;
-`expired` says how many they are.
+`expired` says how many they are. So is what a drill made up.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def size(connection: Connection, since: Millis, until: Millis) -> tuple[int, int
     """(items first seen in the span, those of them whose texts have expired)"""
     table = schema.items
     rows = connection.execute(
-        select(table.c.expired, func.count()).where(_within(table.c.first_seen_at, since, until))
-        .group_by(table.c.expired)).all()
+        select(table.c.expired, func.count())
+        .where(_within(table.c.first_seen_at, since, until), table.c.drill.is_(False)).group_by(table.c.expired)).all()
     counts = {bool(expired): int(count) for expired, count in rows}
     return sum(counts.values()), counts.get(True, 0)
 
@@ -59,8 +59,9 @@ def size(connection: Connection, since: Millis, until: Millis) -> tuple[int, int
 def contents(connection: Connection, part: Slice) -> Iterator[RawItem]:
     """Items as they were first seen and, of edited ones, every content up to the present one; in no order of time."""
     table = schema.items
-    whole = (table.c.expired.is_(False), table.c.revised_at.is_(None))
-    edited = (table.c.expired.is_(False), table.c.revised_at.is_not(None))
+    real = (table.c.expired.is_(False), table.c.drill.is_(False))
+    whole = (*real, table.c.revised_at.is_(None))
+    edited = (*real, table.c.revised_at.is_not(None))
     first_seen = _within(table.c.first_seen_at, part.since, part.until)
     if part.earlier:
         first_seen = (table.c.first_seen_at < part.since) & (table.c.seen_at >= part.since)
@@ -138,7 +139,8 @@ def marked_events(connection: Connection, since: Millis, until: Millis) -> list[
     said, events, members = schema.verdicts, schema.events, schema.members
     rows = connection.execute(
         select(said.c.event_id, said.c.kind, events.c.subject, events.c.title)
-        .join(events, events.c.id == said.c.event_id).where(events.c.opened_at < until, events.c.last_item_at >= since)
+        .join(events, events.c.id == said.c.event_id)
+        .where(events.c.opened_at < until, events.c.last_item_at >= since, events.c.drill.is_(False))
         .order_by(said.c.at, said.c.id)).all()
     last = {row.event_id: row for row in rows}
     found = []

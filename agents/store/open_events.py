@@ -22,10 +22,10 @@ def open_events(
     connection: Connection, now: Millis, levels: Levels, worth: Callable[[EventHead], bool] = lambda head: True,
 ) -> Iterator[WarmEvent]:
     """Open events, and watched ones and those that only rules ended, which may become some; highest level first. What
-    runs in shadow is left out, and whatever is not worth reading its rows for."""
+    runs in shadow or in a drill is left out, and whatever is not worth reading its rows for."""
     since = now - max([levels.events.join_within, *(each.reach for each in levels.thresholds())])
     heads = [head for head in warm.events(connection, now, levels.events)
-             if concerns(head) and not head.shadow and worth(head)]
+             if concerns(head) and not (head.shadow or head.drill) and worth(head)]
     for some in chunks(heads):
         yield from _whole(connection, some, since)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from agents.store.upsert import Row
 from pipeline import codec
-from pipeline.model import EventClock, EventClocks, Millis, Silence, Statement
+from pipeline.model import EventClocks, Millis, Silence, Statement
 
 
 def clocks(state: EventClocks) -> Row:
@@ -30,10 +30,6 @@ def silence(record: Silence) -> Row:
 
 def without_words(said: Statement) -> Statement:
     return msgspec.structs.replace(said, title="", text="", url="")
-
-
-def running(clock: EventClock) -> bool:
-    return clock.stopped_at is None
 
 
 def over_at(record: Silence) -> Millis:

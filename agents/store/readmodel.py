@@ -10,10 +10,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, and_, func, select
+from sqlalchemy import Connection, RowMapping, Select, and_, exists, false, func, select
 
-from agents.store import schema
+from agents.store import people_reads, schema
 from agents.store.item_reads import counts_of, item
+from agents.store.people_reads import (
+    acts,
+    clocks_of,
+    last_acks,
+    proposals,
+    running_clocks,
+    silence,
+    silences,
+    statements,
+    told,
+)
 from agents.store.rows import (
     AuditRow,
     Counts,
@@ -27,8 +38,11 @@ from agents.store.rows import (
     Kind,
     Line,
     Member,
+    Recipient,
     Revision,
+    RunningClock,
     SourceRow,
+    StatementRow,
 )
 from pipeline import codec
 from pipeline.model import (
@@ -47,34 +61,37 @@ from pipeline.model import (
 from pipeline.rulebook.schema import RuleBook
 
 __all__ = ["AuditRow", "Counts", "CountsNow", "DeadRow", "DeliveryRow", "EventCard", "EventView", "ItemEvent",
-           "ItemView", "Kind", "Line", "Member", "Revision", "SourceRow", "counts_of", "item"]
-"""The rows, for callers that need their names; the questions are below."""
+           "ItemView", "Kind", "Line", "Member", "Recipient", "Revision", "RunningClock", "SourceRow", "StatementRow",
+           "acts", "clocks_of", "counts_of", "item", "last_acks", "proposals", "running_clocks", "silence", "silences",
+           "statements", "told"]
+"""The rows, for callers that need their names, and questions of item_reads.py and people_reads.py; the others are
+below."""
 
 EXPIRED_TITLE = "（文字已过保存期）"
 """What stands for an event's title when its texts were dropped."""
-_NUMBER = re.compile(r"(?:([EeSs])-?)?(\d{1,9})")
+_NUMBER = re.compile(r"(?:([EeSsDd])-?)?(\d{1,9})")
 _ID_CHUNK = 500
 
 
 # ---------------------------------------------------------------- events
 
 
-def open_events(connection: Connection, *, shadow: bool = False) -> list[EventCard]:
+def open_events(connection: Connection, *, shadow: bool = False, drill: bool = False) -> list[EventCard]:
     """Open events, highest level first, then the latest change."""
-    return events(connection, (EventStatus.OPEN,), limit=1000, by_level=True, shadow=shadow)
+    return events(connection, (EventStatus.OPEN,), limit=1000, by_level=True, shadow=shadow, drill=drill)
 
 
 def events(
     connection: Connection, statuses: Iterable[EventStatus], *, limit: int = 100, before: Millis | None = None,
-    by_level: bool = False, subject: str = "", shadow: bool = False,
+    by_level: bool = False, subject: str = "", shadow: bool = False, drill: bool = False,
 ) -> list[EventCard]:
     """Events that reached a level once, latest change first; `before` is changed_at of the last row of a page.
 
-    shadow: those of shadow rules instead of the live ones.
+    shadow, drill: those of shadow rules, or of drills, instead of the live ones.
     """
     table = schema.events
     query = _cards().where(table.c.status.in_([str(each) for each in statuses]), table.c.number > 0,
-                           table.c.shadow.is_(shadow)).limit(limit)
+                           table.c.shadow.is_(shadow), table.c.drill.is_(drill)).limit(limit)
     if before is not None:
         query = query.where(table.c.changed_at < before)
     if subject:
@@ -91,15 +108,16 @@ def cards(connection: Connection, ids: Sequence[str]) -> list[EventCard]:
 
 
 def event_id(connection: Connection, ref: str) -> str | None:
-    """The id of an event named by its number (E-0317, 317; S-0317 in shadow) or its id; the latest one if a number was
-    given twice."""
+    """The id of an event named by its number (E-0317, 317; S-0317 in shadow, D-0317 of a drill) or its id; the latest
+    one if a number was given twice."""
     table = schema.events
     found = connection.execute(select(table.c.id).where(table.c.id == ref)).scalar()
     number = _NUMBER.fullmatch(ref.strip())
     if found is None and number is not None:
+        kind = (number[1] or "e").lower()
         found = connection.execute(
             select(table.c.id).where(table.c.number == int(number[2]), table.c.number > 0,
-                                     table.c.shadow.is_((number[1] or "e").lower() == "s"))
+                                     table.c.shadow.is_(kind == "s"), table.c.drill.is_(kind == "d"))
             .order_by(table.c.opened_at.desc()).limit(1)).scalar()
     return None if found is None else str(found)
 
@@ -125,7 +143,10 @@ def event(connection: Connection, ref: str, *, members_limit: int = 200) -> Even
         members=tuple(members(connection, ident, subject=card.head.subject, limit=members_limit)),
         timeline=tuple(timeline(connection, ident)),
         escalations=tuple(escalations(connection, ident)),
-        deliveries=tuple(deliveries(connection, event=ident, limit=1000)))
+        deliveries=tuple(deliveries(connection, event=ident, limit=1000)),
+        clocks=people_reads.clocks_of(connection, [ident]).get(ident),
+        statements=tuple(people_reads.statements(connection, ident)),
+        proposals=tuple(people_reads.proposals(connection, card.head)))
 
 
 def alert(connection: Connection, ident: str) -> AlertState | None:
@@ -170,9 +191,10 @@ def escalations(connection: Connection, ident: str) -> list[Escalation]:
 
 def deliveries(
     connection: Connection, *, event: str = "", status: DeliveryStatus | None = None, channel: str = "",
-    person: str = "", before: Millis | None = None, limit: int = 100,
+    person: str = "", before: Millis | None = None, limit: int = 100, drills: bool = False,
 ) -> list[DeliveryRow]:
-    """Deliveries, latest first; empty filters let everything through."""
+    """Deliveries, latest first; empty filters let everything through. drills: those of drills too, which of one event
+    are always told."""
     table, decided, about = schema.deliveries, schema.escalations, schema.events
     query = (
         select(table, func.coalesce(decided.c.kind, "").label("kind"),
@@ -185,6 +207,8 @@ def deliveries(
     query = query.where(*(column == value for column, value in wanted.items() if value))
     if before is not None:
         query = query.where(table.c.at < before)
+    if not (drills or event):
+        query = query.where(func.coalesce(decided.c.drill, false()).is_(False))
     rows = connection.execute(query.order_by(table.c.at.desc(), table.c.id).limit(limit)).mappings()
     return [DeliveryRow(**{**row, "status": DeliveryStatus(row["status"])}) for row in rows]
 
@@ -244,21 +268,25 @@ def audit(connection: Connection, *, limit: int = 200, before: int | None = None
 
 
 def counts(connection: Connection) -> Counts:
-    """Figures for the top of a page."""
+    """Figures for the top of a page, without drills."""
     event, source, waiting = schema.events.c, schema.sources.c, schema.alerts.c
+    live = (event.shadow.is_(False), event.drill.is_(False))
     ok = and_(source.failures == 0, source.succeeded_at.is_not(None))
     open_alert = waiting.status.in_([str(AlertStatus.NOTIFIED), str(AlertStatus.EXHAUSTED)])
+    made_up = select(func.count(schema.members.c.item_id.distinct())).where(
+        schema.members.c.event_id == event.id, event.drill.is_(True))
+    drilled = exists().where(event.id == waiting.event_id, event.drill.is_(True))
 
     def ask(query: Select[Any]) -> Any:
         return connection.execute(query).scalar()
 
     return Counts(
-        items=ask(select(func.count()).select_from(schema.items)),
-        open_events=ask(select(func.count()).where(event.status == str(EventStatus.OPEN), event.shadow.is_(False))),
+        items=ask(select(func.count()).select_from(schema.items)) - ask(made_up),   # the first by an index alone
+        open_events=ask(select(func.count()).where(event.status == str(EventStatus.OPEN), *live)),
         sources=ask(select(func.count()).select_from(schema.sources)),
         sources_ok=ask(select(func.count()).where(ok)),
         last_polled_at=ask(select(func.max(source.polled_at))),
-        waiting_alerts=ask(select(func.count()).where(open_alert)),
+        waiting_alerts=ask(select(func.count()).where(open_alert, ~drilled)),
         dead_letters=ask(select(func.count()).where(schema.dead_letters.c.replayed_at.is_(None))))
 
 

@@ -12,8 +12,11 @@ from pipeline.model import (
     DeadLetter,
     DeliveryStatus,
     Escalation,
+    EventClock,
+    EventClocks,
     EventHead,
     EventStatus,
+    Excerpt,
     MemberRow,
     Millis,
     ScoredItem,
@@ -77,7 +80,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class EventView:
-    """Everything about one event. members: newest first, at most the number asked for; head.items counts all."""
+    """Everything about one event. members: newest first, at most the number asked for; head.items counts all.
+
+    statements: what people confirmed or rejected. proposals: official items of which nobody has said yet.
+    """
 
     head: EventHead
     expired: bool
@@ -86,6 +92,9 @@ class EventView:
     timeline: tuple[Line, ...]
     escalations: tuple[Escalation, ...]
     deliveries: tuple[DeliveryRow, ...]
+    clocks: EventClocks | None = None
+    statements: tuple[StatementRow, ...] = ()
+    proposals: tuple[Excerpt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,3 +235,49 @@ class CountsNow:
     counts: ItemCounts
     since: Millis
     growth: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningClock:
+    """A response clock that nobody stopped yet, with its event. title is empty past the retention time."""
+
+    event_id: str
+    number: str
+    title: str
+    level: int
+    level_name: str
+    status: EventStatus
+    clock: EventClock
+
+    def left(self, now: Millis) -> Millis:
+        """Negative when it is over."""
+        return self.clock.due_at - now
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRow:
+    """A statement on an event. expired: the words of the item that it was made of are past their retention time."""
+
+    id: str
+    event_id: str
+    at: Millis
+    by: str
+    title: str
+    url: str
+    text: str
+    source_name: str
+    published_at: Millis
+    clocks: tuple[str, ...]
+    rejected: bool
+    item_id: str
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """A person who was told of an event by a channel, and how the latest message to them stands."""
+
+    person: str
+    channel: str
+    status: DeliveryStatus
+    at: Millis

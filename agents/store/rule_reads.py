@@ -221,7 +221,7 @@ def _events(
     """Events of that side with a level, that began since, the latest first."""
     table = schema.events.c
     query = (select(*_SHOWN)
-             .where(table.shadow.is_(shadow), table.number > 0, table.opened_at >= since))
+             .where(table.shadow.is_(shadow), table.drill.is_(False), table.number > 0, table.opened_at >= since))
     found: list[Known] = []
     for some in chunks(subjects) if subjects is not None else (None,):
         asked = query if some is None else query.where(table.subject.in_(some))
@@ -238,7 +238,7 @@ def _pairs(connection: Connection, events: dict[str, Known]) -> list[Both]:
         rows = connection.execute(
             select(mine.event_id.label("own"), func.count().label("common"), *_SHOWN)
             .where(mine.event_id.in_(some), other.item_id == mine.item_id, event.id == other.event_id,
-                   event.shadow.is_(False), event.number > 0)
+                   event.shadow.is_(False), event.drill.is_(False), event.number > 0)
             .group_by(mine.event_id, *_SHOWN).order_by(func.count(), event.id))
         for row in rows.mappings():                     # the one with the most in common comes last
             own, live = events[row["own"]], _known(row, "E")
@@ -257,6 +257,6 @@ def _paged(connection: Connection, since: Millis, subjects: Sequence[str] | None
     message, event = schema.escalations.c, schema.events.c
     query = (select(event.subject, func.count())
              .where(message.at >= since, message.kind == "page", message.first.is_(True), message.shadow.is_(shadow),
-                    event.id == message.event_id).group_by(event.subject))
+                    message.drill.is_(False), event.id == message.event_id).group_by(event.subject))
     wanted = None if subjects is None else set(subjects)
     return sum(count for subject, count in connection.execute(query) if wanted is None or subject in wanted)

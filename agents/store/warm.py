@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, and_, exists, func, select, tuple_
 
-from agents.store import schema
+from agents.store import people_reads, schema
 from agents.store.item_reads import counts_of, counts_since
 from pipeline import codec
 from pipeline.collect.identity import REMEMBERED, pack_seen
@@ -17,15 +17,18 @@ from pipeline.collect.schedule import TOLD_TO_WAIT
 from pipeline.ids import digest
 from pipeline.model import (
     SHADOW,
+    Act,
     AlertState,
     AlertStatus,
     CountsRow,
     Escalation,
+    EventClocks,
     EventHead,
     EventStatus,
     MemberRow,
     Millis,
     ScoredItem,
+    Silence,
     SourceState,
 )
 from pipeline.rulebook.schema import EventRules
@@ -55,14 +58,14 @@ def events(connection: Connection, now: Millis, rules: EventRules) -> list[Event
 
 def greatest_numbers(connection: Connection, partitions: int) -> list[EventHead]:
     """The event with the greatest number of each partition: numbers go round (see pipeline/track). Of those in shadow
-    too, which have numbers of their own."""
+    and of drills too, which have numbers of their own."""
     table = schema.events.c
     slot = (table.number - 1) % partitions
     found = []
-    for shadow in (False, True):
-        greatest = select(func.max(table.number)).where(table.number > 0, table.shadow.is_(shadow)).group_by(slot)
-        rows = connection.execute(
-            select(table.head).where(table.number.in_(greatest), table.shadow.is_(shadow)).order_by(table.id))
+    for shadow, drill in ((False, False), (True, False), (False, True)):
+        kind = (table.number > 0, table.shadow.is_(shadow), table.drill.is_(drill))
+        greatest = select(func.max(table.number)).where(*kind).group_by(slot)
+        rows = connection.execute(select(table.head).where(table.number.in_(greatest), *kind).order_by(table.id))
         found += [_head(text) for text in rows.scalars()]
     return found
 
@@ -81,12 +84,34 @@ def counts(connection: Connection, item_ids: Sequence[str], since: Millis) -> li
 
 
 def alerts(connection: Connection) -> list[tuple[AlertState, EventHead]]:
-    """Alerts not ended, each with the event as the archive has it, by event id."""
-    alert, event = schema.alerts.c, schema.events.c
+    """Alerts not ended, each with the event as the archive has it, by event id; and those that are, while a response
+    clock of their event runs."""
+    alert, event, clock = schema.alerts.c, schema.events.c, schema.clocks.c
+    runs = exists().where(clock.event_id == alert.event_id, clock.open.is_(True))
     rows = connection.execute(
-        select(alert.state, event.head).where(alert.event_id == event.id, alert.status != str(AlertStatus.ENDED))
+        select(alert.state, event.head)
+        .where(alert.event_id == event.id, (alert.status != str(AlertStatus.ENDED)) | runs)
         .order_by(alert.event_id))
     return [(codec.decode_as(AlertState, state.encode()), _head(head)) for state, head in rows]
+
+
+def clocks(connection: Connection) -> dict[str, EventClocks]:
+    """Response clocks by event id: those that run, and the stopped ones of alerts that have not ended; with the words
+    of their statements."""
+    alert, clock = schema.alerts.c, schema.clocks.c
+    waits = exists().where(alert.event_id == clock.event_id, alert.status != str(AlertStatus.ENDED))
+    rows = connection.execute(select(clock.event_id).where(clock.open.is_(True) | waits)).scalars().all()
+    return people_reads.clocks_of(connection, rows)
+
+
+def silences(connection: Connection, now: Millis) -> list[Silence]:
+    """Silences that have not ended, by when they end."""
+    return people_reads.silences(connection, now)
+
+
+def acts(connection: Connection, event_ids: Sequence[str]) -> dict[str, tuple[Act, ...]]:
+    """What people did last about these events, oldest first."""
+    return people_reads.acts(connection, event_ids)
 
 
 def as_of(head: EventHead, state: AlertState) -> EventHead:
@@ -142,11 +167,13 @@ def sources(connection: Connection, now: Millis) -> Iterator[SourceState]:
 
 
 def unledgered(connection: Connection, since: Millis) -> list[Escalation]:
-    """Messages decided since then of which deliver's ledger knows nothing, in order; none of shadow rules."""
+    """Messages decided since then of which deliver's ledger knows nothing, in order; none of shadow rules, and none
+    that were held back."""
     table = schema.escalations.c
     known = ledgered(connection, since)
     rows = connection.execute(
-        select(table.detail).where(table.at >= since, table.detail != "", table.shadow.is_(False))
+        select(table.detail)
+        .where(table.at >= since, table.detail != "", table.shadow.is_(False), table.suppressed_by == "")
         .order_by(table.at, table.id))
     decided = (codec.decode_as(Escalation, text.encode()) for text in rows.scalars())
     return [each for each in decided if each.id not in known]
