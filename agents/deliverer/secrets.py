@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import WenxunError
+from pipeline.rulebook.schema import Channel
 
 MAX_BYTES = 16 * 1024
 
@@ -32,3 +33,8 @@ class Secrets:
         if not text or len(raw) > MAX_BYTES:
             raise SecretError(f"通道 {channel}：密钥文件 {path} 为空或过大")
         return text
+
+    def address(self, channel: Channel) -> tuple[str, str]:
+        """(URL, secret) of a channel that is called at one address; the secret is empty without a secret_file."""
+        url = self.read(channel.id, channel.url_file) if channel.url_file else channel.url
+        return url, self.read(channel.id, channel.secret_file) if channel.secret_file else ""

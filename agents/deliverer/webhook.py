@@ -39,8 +39,7 @@ class Webhook:
         return post.judge(answer.status, answer.headers.get("retry-after", ""), self._real())
 
     def _read(self, channel: Channel) -> tuple[str, bytes | None]:
-        url = self._secrets.read(channel.id, channel.url_file) if channel.url_file else channel.url
-        secret = self._secrets.read(channel.id, channel.secret_file) if channel.secret_file else ""
+        url, secret = self._secrets.address(channel)
         return url, signing_key(channel.id, secret) if secret else None
 
     def _headers(self, ident: str, body: bytes, key: bytes | None) -> dict[str, str]:
