@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from agents.deliverer.console import Console
+from agents.deliverer.dingtalk import DingTalk
+from agents.deliverer.feishu import Feishu
 from agents.deliverer.letter import Send
 from agents.deliverer.secrets import Secrets
 from agents.deliverer.smtp import Mail
 from agents.deliverer.webhook import Webhook
+from agents.deliverer.wecom import WecomApp, WecomBot
 from agents.settings import Settings
 from pipeline.model import Millis
 from pipeline.rulebook.schema import ChannelType
@@ -32,4 +35,8 @@ def senders(
         ChannelType.WEBHOOK: Webhook(client, secrets, real),
         ChannelType.SMTP: Mail(settings.allow_private, secrets),
         ChannelType.CONSOLE: Console(),
+        ChannelType.WECOM_BOT: WecomBot(client, secrets, real),
+        ChannelType.WECOM_APP: WecomApp(client, secrets, real),
+        ChannelType.DINGTALK_BOT: DingTalk(client, secrets, real),
+        ChannelType.FEISHU_BOT: Feishu(client, secrets, real),
     }
