@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,12 +25,13 @@ from agents.bus import Bus, consumer
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
 from agents.notices import notice
+from agents.store import heartbeats
 from agents.store.engine import ready_store
 from agents.store.expiry import expire, thin_counts
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
 from pipeline.errors import CodecError
-from pipeline.model import CountsBatch, DeadLetter, Millis, RawBatch, RawItem, ScoredBatch
+from pipeline.model import CountsBatch, DeadLetter, Heartbeat, Millis, RawBatch, RawItem, ScoredBatch
 from pipeline.rulebook.schema import DAY, HOUR
 
 log = logging.getLogger("wenxun.archive")
@@ -148,7 +150,20 @@ class Archivist:
             except Exception as error:                  # whatever bytes can do, they stop nobody else
                 refusals.append(Refusal(message, Reason.UNDECODABLE, describe(error)))
         written = self._write_or_split(decoded, refusals)
+        self._note_beats(decoded)
         return refusals, written
+
+    def _note_beats(self, decoded: Sequence[tuple[Message, Entry]]) -> None:
+        """The archive is an end of the chain too: deliver's dead-man calls stop when no beat comes here."""
+        now = time.time_ns() // 1_000_000
+        beats = [heartbeats.Seen(heartbeats.ARCHIVE, entry.record.partition, entry.record.at, now)
+                 for message, entry in decoded
+                 if message.topic == topics.ESCALATIONS and isinstance(entry.record, Heartbeat)]
+        if beats:
+            try:
+                heartbeats.note(self._engine, beats)
+            except SQLAlchemyError as error:        # the next one comes within a minute
+                log.warning("a heartbeat cannot be noted: %s", describe(error))
 
     def _write_or_split(self, decoded: Sequence[tuple[Message, Entry]], refusals: list[Refusal]) -> Counter[str]:
         """The batch whole, or else ever smaller parts of it until the one item that is at fault stands alone."""
