@@ -35,9 +35,9 @@ def needed(channel: schema.Channel) -> Iterator[tuple[str, str, str, str]]:
     if channel.type is ChannelType.HTTP:
         written = "".join((channel.url, channel.body, *channel.headers.values()))
         if "{mobile}" in written:
-            yield "mobile", f"HTTP 网关 {channel.id} ", "手机号", _SMS[3]
+            yield "mobile", f" HTTP 网关 {channel.id} ", "手机号", _SMS[3]
         if "{mail}" in written:
-            yield "mail", f"HTTP 网关 {channel.id} ", "邮箱", "补上 mail: 邮箱地址"
+            yield "mail", f" HTTP 网关 {channel.id} ", "邮箱", "补上 mail: 邮箱地址"
 
 
 def _addresses(values: Mapping[str, Any], reading: Reading) -> None:

@@ -48,9 +48,11 @@ class Mobile:
         if NUMBER.fullmatch(raw):
             return raw
         meant = mended(raw)
-        wrong = "只写数字，不留空格、横线和字母" if meant else "应为 11 位手机号，或 + 和国际区号开头的号码"
-        return reading.problem(node.mark, path, f"手机号{wrong}，现为{shown(node)}。",
-                               written(path, f'"{meant or "13800000000"}"'))
+        if not meant:
+            return reading.problem(node.mark, path, f"应为 11 位手机号，或 + 和国际区号开头的号码，现为{shown(node)}。",
+                                   "例如 mobile: \"13800000000\"")
+        wrong = "前面不写 86 或 00" if raw.isdecimal() else "中间不留空格、横线和字母"
+        return reading.problem(node.mark, path, f"手机号{wrong}，现为{shown(node)}。", written(path, f'"{meant}"'))
 
     def schema(self) -> Schema:
         return {"type": ["string", "integer"], "pattern": f"^(?:{NUMBER.pattern})$"}
