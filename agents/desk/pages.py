@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from starlette.responses import RedirectResponse, Response
 
-from agents.desk import reads, render, rule_matches
+from agents.desk import reads, render, rule_matches, silence_views
 from agents.desk.accounts import Role, accounts
 from agents.desk.commands import REASONS
+from agents.desk.describe import Names
+from agents.desk.rota import rota
 from agents.desk.web import Visit
 from agents.store import readmodel
 from pipeline.collect.privacy import mask
@@ -42,11 +44,12 @@ def duty(visit: Visit) -> Response:
     if not visit.session.role.may(Role.VIEWER):
         return RedirectResponse("/intake", 303)
     engine, book = visit.desk.engine, visit.desk.book()
-    events = reads.open_events(engine, visit.desk.real.now())
+    events, drills = (reads.open_events(engine, visit.desk.real.now(), drills=each) for each in (False, True))
     settled = reads.settled_events(engine, visit.now - DAY)
-    visit.write_read("duty.read", "duty", " ".join(one.head.short or one.head.id for one in events)[:500])
+    visit.write_read("duty.read", "duty", " ".join(one.head.short or one.head.id for one in (*events, *drills))[:500])
     return visit.page(
-        "duty.html", book=book, events=events, settled=settled, survey=visit.survey(),
+        "duty.html", book=book, events=events, drills=drills, settled=settled, survey=visit.survey(),
+        rota=rota(Names(book), visit.now, visit.desk.deps.settings.zone), no_links=no_links(visit),
         urgent=sum(one.urgent for one in events), waiting=sum(one.waits for one in events),
         can_act=visit.can_act, done=done(visit))
 
@@ -66,7 +69,8 @@ def event(visit: Visit) -> Response:
     visit.write_read("event.read", head.short or head.id, "" if page == 1 else f"第 {page} 页")
     return visit.page(
         "event.html", found=found, event=found.event, head=head, alert=found.event.alert, reasons=REASONS,
-        can_act=visit.can_act, done=done(visit), origins=_origins(found.times),
+        can_act=visit.can_act, done=done(visit), origins=_origins(found.times), no_links=no_links(visit),
+        silencing=silence_views.silencing(visit.desk.engine, head, visit.now, Names(visit.desk.book())),
         said=rule_matches.of_event(visit.desk.engine, head.id))
 
 
@@ -127,6 +131,16 @@ def levels_css(visit: Visit) -> Response:
     book = visit.desk.book()
     return Response(render.levels_css(book.levels.ladder if book else ()), media_type="text/css",
                     headers={"Cache-Control": "private, max-age=86400"})
+
+
+def no_links(visit: Visit) -> str:
+    """Why messages carry no link, for an admin; empty when they do, or somebody else asks."""
+    settings = visit.desk.deps.settings
+    if settings.link_url or not visit.session.role.may(Role.ADMIN):
+        return ""
+    if not settings.external_url:
+        return "没有设置 WENXUN_EXTERNAL_URL，收到消息的人只能自己打开值班台确认。"
+    return f"WENXUN_EXTERNAL_URL 是 {settings.external_url}，只有这台机器自己打得开。"
 
 
 def done(visit: Visit) -> str:

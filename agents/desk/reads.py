@@ -5,83 +5,25 @@ Every function blocks: from a coroutine use `asyncio.to_thread`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, RowMapping, func, or_, select
+from sqlalchemy import Connection, Engine, func, or_, select
 
+from agents.desk import alert_reads, desk_events
 from agents.desk.commands import poll_ident, read_command
+from agents.desk.desk_events import DeskEvent
 from agents.desk.paging import Page
 from agents.store import readmodel, schema
 from agents.store.readmodel import EventCard
 from pipeline import codec
-from pipeline.model import (
-    SHADOW,
-    Ack,
-    AlertState,
-    AlertStatus,
-    Close,
-    DeliveryStatus,
-    Escalation,
-    EventHead,
-    EventStatus,
-    MemberRow,
-    Millis,
-    PollRequest,
-    Snooze,
-)
+from pipeline.model import SHADOW, Escalation, EventStatus, MemberRow, Millis, PollRequest, Silence
 
 PAGE = 50
-EventCommand = Ack | Snooze | Close
 ITEMS = 20
 """Items of an event on one page."""
-
-PENDING_FOR = 10 * 60_000
-"""A command whose effect has not shown after this long (real milliseconds) is not called pending any more."""
-
-_WAITING = (AlertStatus.PENDING, AlertStatus.NOTIFIED, AlertStatus.SNOOZED, AlertStatus.EXHAUSTED)
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A decision that was accepted and has not taken effect yet. sent: the broker has it."""
-
-    command: EventCommand
-    sent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DeskEvent:
-    """An event as lists show it, with its deliveries counted by status, and what was decided and is under way."""
-
-    card: EventCard
-    deliveries: Mapping[str, int] = field(default_factory=dict)
-    pending: tuple[Pending, ...] = ()
-
-    @property
-    def head(self) -> EventHead:
-        return self.card.head
-
-    @property
-    def alert(self) -> AlertState | None:
-        return self.card.alert
-
-    @property
-    def can_ack(self) -> bool:
-        return self.alert is not None and self.alert.status in _WAITING and self.head.status is not EventStatus.CLOSED
-
-    @property
-    def waits(self) -> bool:
-        """Somebody still has to answer, and nobody is about to."""
-        return self.can_ack and not any(isinstance(one.command, Ack) for one in self.pending)
-
-    @property
-    def urgent(self) -> bool:
-        """People were told now and nobody answers: not what waits for a digest or was put off."""
-        return self.waits and self.alert is not None and self.alert.status in (
-            AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +36,13 @@ class EventPage:
     paging: Page
     times: list[tuple[Millis, str]]
     counts: Mapping[str, readmodel.CountsNow] = field(default_factory=dict)
+    silences: Mapping[str, Silence] = field(default_factory=dict)
+    """Those that lines and messages of it name."""
+
+    @property
+    def held(self) -> list[Escalation]:
+        """Messages that were held back, the latest first."""
+        return [one for one in reversed(self.view.escalations) if one.suppressed_by]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +75,11 @@ class Notice:
 # ---------------------------------------------------------------- events
 
 
-def open_events(engine: Engine, real: Millis) -> list[DeskEvent]:
-    """Open events, the highest level first; on one level those that wait for an answer first."""
+def open_events(engine: Engine, real: Millis, *, drills: bool = False) -> list[DeskEvent]:
+    """Open events, the highest level first; on one level those that wait for an answer first. drills: those of drills
+    instead."""
     with engine.connect() as connection:
-        found = _desk_events(connection, readmodel.open_events(connection), real)
+        found = desk_events.of_cards(connection, readmodel.open_events(connection, drill=drills), real)
     return sorted(found, key=lambda one: (-one.head.level, not one.urgent, not one.waits))
 
 
@@ -153,9 +103,17 @@ def event_page(engine: Engine, ref: str, real: Millis, number: int = 1) -> Event
         found = readmodel.members(
             connection, view.head.id, subject=view.head.subject, limit=ITEMS, offset=page.start)
         card = EventCard(view.head, view.alert, view.expired)
-        event, = _desk_events(connection, [card], real)
+        event, = desk_events.of_cards(connection, [card], real)
         return EventPage(event, view, found, page, _member_times(connection, view.head.id),
-                         readmodel.counts_of(connection, [each.item_id for each in found]))
+                         readmodel.counts_of(connection, [each.item_id for each in found]),
+                         alert_reads.silences(connection, _silences_named(view)))
+
+
+def _silences_named(view: readmodel.EventView) -> set[str]:
+    codes = [*(one.suppressed_by for one in view.escalations), *(one.suppressed_by for one in view.deliveries),
+             view.alert.held_by if view.alert else "",
+             *(str(line.detail.get("suppressed_by", "")) for line in view.timeline)]
+    return {code.removeprefix("silence:") for code in codes if code.startswith("silence:")}
 
 
 def event_id(engine: Engine, ref: str) -> str | None:
@@ -301,49 +259,3 @@ def unsent_count(engine: Engine) -> int:
     with engine.connect() as connection:
         waiting = select(func.count()).select_from(table).where(table.c.sent_at.is_(None))
         return connection.execute(waiting).scalar() or 0
-
-
-# ---------------------------------------------------------------- what is under way
-
-
-def _desk_events(connection: Connection, cards: Iterable[EventCard], real: Millis) -> list[DeskEvent]:
-    known = list(cards)
-    ids = [card.head.id for card in known]
-    deliveries, pending = _deliveries_by_event(connection, ids), _pending(connection, ids, real)
-    return [DeskEvent(card, deliveries.get(card.head.id, {}),
-                      tuple(one for one in pending.get(card.head.id, ()) if _under_way(one.command, card)))
-            for card in known]
-
-
-def _deliveries_by_event(connection: Connection, ids: Collection[str]) -> dict[str, dict[str, int]]:
-    table = schema.deliveries
-    found: dict[str, dict[str, int]] = {}
-    for row in connection.execute(
-            select(table.c.event_id, table.c.status, func.count().label("n"))
-            .where(table.c.event_id.in_(ids)).group_by(table.c.event_id, table.c.status)):
-        found.setdefault(row.event_id, {})[str(DeliveryStatus(row.status))] = row.n
-    return found
-
-
-def _pending(connection: Connection, ids: Collection[str], real: Millis) -> dict[str, list[Pending]]:
-    table = schema.commands
-    found: dict[str, list[Pending]] = {}
-    recent = or_(table.c.accepted_at > real - PENDING_FOR, table.c.sent_at.is_(None))
-    rows: Iterable[RowMapping] = connection.execute(
-        select(table).where(table.c.event_id.in_(ids), recent).order_by(table.c.accepted_at)).mappings()
-    for row in rows:
-        command = read_command(row["type"], row["record"])
-        if isinstance(command, EventCommand):           # a verdict changes nothing that would be waited for
-            found.setdefault(row["event_id"], []).append(Pending(command, row["sent_at"] is not None))
-    return found
-
-
-def _under_way(command: EventCommand, card: EventCard) -> bool:
-    """Whether the stream has yet to answer this command."""
-    head, alert = card.head, card.alert
-    if isinstance(command, Close):
-        # Closed since it was decided, even if the event was opened again after that.
-        return head.status is not EventStatus.CLOSED and not (head.closed_by and head.changed_at >= command.at)
-    if alert is None or alert.alert_id != command.alert_id or alert.status in (AlertStatus.ACKED, AlertStatus.ENDED):
-        return False
-    return not (isinstance(command, Snooze) and (alert.snoozed_until or 0) >= command.until)

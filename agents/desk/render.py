@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from agents.desk import audit, describe, level_words, rule_words
+from agents.desk import audit, clock_views, describe, held_words, level_words, rule_words, timeline_words
 from agents.settings import Settings
 from pipeline import explain_words
 from pipeline.collect.health import word
@@ -216,7 +216,9 @@ class Render:
             highlight=highlight, excerpt=excerpt, link=link, chart=chart, wording=wording, describe=describe,
             rule_words=rule_words, level_words=level_words, explain_words=explain_words,
             factor_title=level_words.title,
-            spark=spark, figure=figure, kind_name=kind_name,
+            spark=spark, figure=figure, kind_name=kind_name, clock_views=clock_views.views,
+            length=clock_views.length, held_why=held_words.why, pending_words=held_words.pending,
+            timeline_line=timeline_words.line,
             health_word=word, actions=audit.ACTIONS, banner=settings.banner, assets=self.assets)
 
     @cached_property

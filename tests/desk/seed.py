@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine, Table, delete, insert, update
 
-from agents.store import schema
-from agents.store.projection import _source
+from agents.store import people, schema
+from agents.store.projection import _escalation, _source
 from pipeline import codec
 from pipeline.ids import digest
 from pipeline.model import (
@@ -18,6 +18,8 @@ from pipeline.model import (
     Counts,
     Escalation,
     EscalationKind,
+    EventClock,
+    EventClocks,
     EventHead,
     EventStatus,
     Evidence,
@@ -28,8 +30,10 @@ from pipeline.model import (
     RawItem,
     ScoredItem,
     Sentiment,
+    Silence,
     SourceState,
     Span,
+    Statement,
     Why,
 )
 from pipeline.rulebook.schema import (
@@ -38,6 +42,7 @@ from pipeline.rulebook.schema import (
     Level,
     Levels,
     Person,
+    ResponseClock,
     Roster,
     RuleBook,
     Shift,
@@ -58,6 +63,9 @@ NAMES = {"luntan": "青禾论坛", "xinwen": "青禾县新闻网", "ribao": "青
 
 XSS = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
+CLOCKS = tuple(ResponseClock(id=ident, name=name, within=hours * HOUR, start_level="较大") for ident, name, hours in (
+    ("answer", "首次权威回应", 5), ("briefing", "情况报告", 24), ("reply", "答复", 48)))
+
 
 def book(**changes: Any) -> RuleBook:
     """A rule book with names, colours and sources of several groups."""
@@ -75,7 +83,8 @@ def book(**changes: Any) -> RuleBook:
     values: dict[str, Any] = {
         "sources": (source("xinwen", "青禾县新闻网", "新闻"), source("luntan", "青禾论坛", "论坛"),
                     source("ribao", "青禾日报", "新闻"), source("gonggao", "县政府公告", "政务", official=True)),
-        "levels": Levels(ladder=ladder), "roster": Roster(people=people, teams=teams, fallback="leader-a"),
+        "levels": Levels(ladder=ladder, clocks=CLOCKS),
+        "roster": Roster(people=people, teams=teams, fallback="leader-a"),
         "hash": HASH, **changes}
     return builders.book(**values)
 
@@ -118,7 +127,7 @@ def put_event(engine: Engine, one: EventHead) -> EventHead:
         "id", "number", "subject", "level", "level_name", "peak", "version", "title", "items", "sources", "opened_at",
         "last_item_at", "changed_at")}
     _put(engine, schema.events, {
-        **row, "status": str(one.status), "shadow": one.shadow, "head": codec.encode(one).decode()})
+        **row, "status": str(one.status), "shadow": one.shadow, "drill": one.drill, "head": codec.encode(one).decode()})
     return one
 
 
@@ -165,12 +174,12 @@ def put_line(engine: Engine, of: EventHead, kind: str, minutes_ago: int, detail:
 
 
 def put_delivery(engine: Engine, of: EventHead, person: str, status: str, *, minutes_ago: int = 9, error: str = "",
-                 attempts: int = 1) -> None:
+                 attempts: int = 1, channel: str = "console", suppressed_by: str = "") -> None:
     at = NOW - minutes_ago * MINUTE
     _put(engine, schema.deliveries, {
         "id": digest("delivery", of.id, person, status), "escalation_id": "", "event_id": of.id, "person": person,
-        "channel": "console", "status": status, "attempts": attempts, "at": at, "decided_at": at - 1400, "error": error,
-        "suppressed_by": ""})
+        "channel": channel, "status": status, "attempts": attempts, "at": at, "decided_at": at - 1400, "error": error,
+        "suppressed_by": suppressed_by})
 
 
 def put_source(engine: Engine, ident: str, *, failures: int = 0, error: str = "", minutes_ago: int = 1,
@@ -190,6 +199,58 @@ def put_source(engine: Engine, ident: str, *, failures: int = 0, error: str = ""
         connection.execute(delete(schema.sources).where(schema.sources.c.id == ident))
         connection.execute(insert(schema.sources).values(**_source(state)))
     return state
+
+
+def clock(ident: str = "answer", hours: float = 5, minutes_ago: int = 96, **changes: Any) -> EventClock:
+    """A clock of CLOCKS that began so long ago."""
+    name = next(each.name for each in CLOCKS if each.id == ident)
+    start = NOW - minutes_ago * MINUTE
+    return EventClock(**{"id": ident, "name": name, "started_at": start, "due_at": start + int(hours * HOUR),
+                         **changes})
+
+
+def put_clocks(engine: Engine, of: EventHead, *clocks: EventClock, revision: int = 1) -> None:
+    with engine.begin() as connection:
+        connection.execute(delete(schema.clocks).where(schema.clocks.c.event_id == of.id))
+        connection.execute(insert(schema.clocks).values(people.clocks(EventClocks(
+            event_id=of.id, revision=revision, clocks=clocks))))
+
+
+def statement(of: EventHead, **changes: Any) -> Statement:
+    values: dict[str, Any] = {
+        "id": digest("statement", of.id, *map(str, changes.values())), "event_id": of.id, "by": "李敏",
+        "at": NOW - 3 * MINUTE, "title": "各投票站均开放至晚上八点", "published_at": NOW - 4 * MINUTE,
+        "url": "https://gonggao.example/n/88", "source_name": "县政府公告", "clocks": ("answer",), **changes}
+    return Statement(**values)
+
+
+def put_statement(engine: Engine, said: Statement) -> Statement:
+    _put(engine, schema.statements, people.statement(said))
+    return said
+
+
+def silence(ident: str = "s1", *, hours: float = 2, minutes_ago: int = 10, **changes: Any) -> Silence:
+    values: dict[str, Any] = {
+        "id": digest("silence", ident), "by": "王强", "at": NOW - minutes_ago * MINUTE, "owner": "值班组",
+        "reason": "供水检修，已公告", "starts_at": NOW - minutes_ago * MINUTE, "ends_at": NOW + int(hours * HOUR),
+        **changes}
+    return Silence(**values)
+
+
+def put_silence(engine: Engine, one: Silence) -> Silence:
+    _put(engine, schema.silences, people.silence(one))
+    return one
+
+
+def put_escalation(engine: Engine, of: EventHead, **changes: Any) -> Escalation:
+    """A page about an event, sent or held back."""
+    values: dict[str, Any] = {
+        "id": digest("escalation", of.id, *map(str, changes.values())), "kind": EscalationKind.PAGE,
+        "at": NOW - 10 * MINUTE, "why": "raised", "tell": ("duty",), "event_id": of.id, "level": of.level,
+        "level_name": of.level_name, **changes}
+    one = Escalation(**values)
+    _put(engine, schema.escalations, _escalation(one))
+    return one
 
 
 def put_notice(engine: Engine, title: str, text: str) -> None:

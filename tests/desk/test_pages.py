@@ -27,7 +27,8 @@ async def test_the_duty_page_shows_what_waits_by_level_with_its_reason_and_who_i
     assert page.index("E-0317") < page.index("E-0318") < page.index("E-0319")
     for words in ("个事件待确认", "3 小时内 34 条、9 个独立来源，达到重大（30 条、8 个来源）。",
                   "已通知 <strong>值班组</strong>", "03:14", "通知 领导小组", "李敏 已确认", "有 1 条消息未能送达",
-                  "官方已回应 1 次", "3 个来源正常", "1 个异常", "一天内平息和关闭的", "E-0311",
+                  "官方来源有 1 条相关内容，待确认是不是回应",
+                  "3 个来源正常", "1 个异常", "一天内平息和关闭的", "E-0311",
                   "<title>(1) 值班 · 闻讯</title>"):
         assert words in page, words
 
@@ -298,7 +299,7 @@ async def test_probes(stand: Stand) -> None:
 
 
 def test_a_closed_event_never_waits(stand: Stand) -> None:
-    from agents.desk.reads import DeskEvent
+    from agents.desk.desk_events import DeskEvent
     from agents.store.readmodel import EventCard
 
     one = seed.head(status=EventStatus.CLOSED)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.desk import describe, diff, level_words
+from agents.desk import describe, diff, level_words, timeline_words
 from agents.desk.diff import changes
 from agents.desk.render import (
     Times,
@@ -31,6 +31,7 @@ from tests.desk.seed import NOW
 
 TIMES = Times(NOW, ZoneInfo("Asia/Shanghai"))
 NAMES = describe.Names(seed.book())
+SILENCE = seed.silence()
 
 
 def span(start: int, end: int, term: str = "词", field: str = "title") -> Span:
@@ -142,7 +143,27 @@ def test_who_is_next_is_said_by_name(changes: dict[str, object], text: str) -> N
     (Kind.OPENED, {"number": 317, "subject": "polling"}, "成为事件 E-0317"),
     (Kind.STATUS, {"status": "closed", "by": "王强", "reason": "重复"}, "已关闭 王强：重复"),
     (Kind.STATUS, {"status": "open"}, "重新打开"),
-    (Kind.STATEMENT, {"item_id": "x", "source_name": "县政府公告"}, "官方回应 县政府公告"),
+    (Kind.OPENED, {"number": 4, "subject": "!polling"}, "成为事件 D-0004"),
+    (Kind.STATEMENT, {"item_id": "x", "source_name": "县政府公告"}, "待确认 县政府公告"),
+    (Kind.ANSWERED, {"by": "李敏", "title": "说明", "url": "https://x.example"}, "李敏 确认了官方回应 说明"),
+    (Kind.REJECTED, {"by": "李敏", "source_name": "县政府公告"}, "李敏 认为不是官方回应 县政府公告"),
+    (Kind.HAND_OVER, {"by": "李敏", "to": "leaders", "note": "在会上"}, "李敏 转交给 领导小组 在会上"),
+    (Kind.COMMENT, {"by": "李敏", "text": "已到现场"}, "李敏 备注 已到现场"),
+    (Kind.SUPPRESSED, {"kind": "page", "tell": ["duty"], "suppressed_by": f"silence:{SILENCE.id}"},
+     "没有通知 值班组 静默（供水检修，已公告，负责人 值班组）"),
+    (Kind.SUPPRESSED, {"kind": "page", "tell": ["duty"], "suppressed_by": "quiet"}, "没有通知 值班组 安静时段"),
+    (Kind.SILENCE, {"by": "王强", "starts_at": NOW, "ends_at": NOW + 60 * MINUTE, "reason": "检修"},
+     "王强 静默了这个事件 1 小时 检修"),
+    (Kind.SILENCE, {"by": "王强", "starts_at": NOW, "ends_at": NOW, "expired_at": NOW}, "王强 结束了静默"),
+    (Kind.CLOCK_STARTED, {"id": "answer", "name": "首次权威回应", "why": "level"}, "开始计时：首次权威回应 达到级别"),
+    (Kind.CLOCK_STOPPED, {"id": "answer", "name": "首次权威回应", "by": "李敏", "why": "statement", "late": 0},
+     "停止计时：首次权威回应 李敏，已发布回应"),
+    (Kind.CLOCK_STOPPED, {"id": "answer", "name": "首次权威回应", "why": "closed", "late": 5 * MINUTE},
+     "停止计时：首次权威回应，超时 5 分钟 事件关闭"),
+    (Kind.ESCALATION, {"kind": "clock", "tell": ["leaders"], "clock": "answer", "percent": 80},
+     "时限提醒 领导小组 首次权威回应已过 80%"),
+    (Kind.ESCALATION, {"kind": "clock", "tell": ["leaders"], "clock": "answer", "percent": 100}, "已超时"),
+    (Kind.ESCALATION, {"kind": "page", "why": "handed", "tell": ["leaders"]}, "通知 领导小组 他人转交，请确认"),
     (Kind.ACK, {"by": "李敏", "at": NOW, "note": "在路上"}, "李敏 确认了提醒 在路上"),
     (Kind.SNOOZE, {"by": "李敏", "at": NOW, "until": NOW + 30 * MINUTE}, "李敏 暂缓提醒 30 分钟"),
     (Kind.CLOSE, {"by": "李敏", "reason": "已处置"}, "李敏 关闭了事件 已处置"),
@@ -151,7 +172,7 @@ def test_who_is_next_is_said_by_name(changes: dict[str, object], text: str) -> N
     (Kind.DELIVERY, {"person": "duty-a", "channel": "console", "status": "dead", "error": "550"}, "未能送达：值班员甲"),
     (Kind.LEVEL, {"unknown": 1}, "记录（level）"), (Kind.ACK, {}, "记录（ack）")])
 def test_every_kind_of_line_has_a_sentence(kind: Kind, detail: dict[str, object], says: str) -> None:
-    told = describe.line(Line(NOW, kind, detail), NAMES)
+    told = timeline_words.line(Line(NOW, kind, detail), NAMES, {SILENCE.id: SILENCE})
     assert says in f"{told.title} {told.text}"
 
 
