@@ -96,10 +96,10 @@ def test_a_clock_message_begins_with_what_is_left() -> None:
 
 
 def test_a_hand_over_says_who_handed_it() -> None:
-    handed = page(why="handed", acts=(act(ActKind.HAND_OVER, text="转给领导小组"),))
+    handed = page(why="handed", acts=(act(ActKind.HAND_OVER, text="leaders，请接手，谢谢"),))
     message = rendered(handed)
     assert message.subject.startswith("【较大】【转交】E-0317") and "通知：王某 转交给您，请确认" in message.text
-    assert "进展：王某 11:50 转交：转给领导小组" in message.text and message.card.link_text == "查看并确认"
+    assert "进展：王某 11:50 转交给领导小组：请接手，谢谢" in message.text and message.card.link_text == "查看并确认"
 
 
 @pytest.mark.parametrize(("why", "kind", "mark", "said"), [
