@@ -2,7 +2,7 @@
 
 The robot gets two calls where somebody is mentioned: a short text with the mentions, then the card. When the card fails
 after the text arrived, the text is not repeated by later attempts of this process: it remembers the deliveries whose
-text was taken. After a restart it may be: at least once. `calls` says how many a message takes of the robot's limit.
+text was taken. After a restart it may be: at least once.
 """
 
 from __future__ import annotations
@@ -47,11 +47,6 @@ _APP: dict[int, Outcome] = {
     40058: _FORM, 40008: _FORM, 44004: _FORM, 45002: _FORM,
 }
 _STALE = frozenset((40014, 42001, 41001))
-
-
-def calls(letter: Letter) -> int:
-    """How many requests a message to the robot takes."""
-    return 2 if wecom.mention(letter.message.card, letter.people) else 1
 
 
 class WecomBot:

@@ -25,6 +25,7 @@ _DOMAIN = re.compile(r"(?<=[A-Za-z0-9])\.(?!ya?ml\b)(?=[A-Za-z]{2,})", re.ASCII)
 _MARKER = re.compile(r"(?:[-+=]+(?=\s|$)|[0-9]{1,9}[.)](?=\s|$)|[-=]{3,})")
 """What starts a list or a rule at the beginning of a line."""
 _WIDE = {ord(mark): ord(mark) + 0xFEE0 for mark in "-+=.)"}
+_ADDRESS = re.compile(r"https?://\S+")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", re.ASCII)
 _MOBILE = re.compile(r"\+?[0-9]{5,15}", re.ASCII)
@@ -47,6 +48,13 @@ def title(card: Card) -> str:
 def marked(card: Card, text: str) -> str:
     shown = plain(text)
     return DRILL + shown if card.drill and not _MARKED.match(shown) else shown
+
+
+def lines(card: Card) -> Iterator[tuple[str, str]]:
+    """Its lines, plain. A line that is nothing but an address is left out: no address is a link here but the card's."""
+    for label, text in card.lines:
+        if label or not _ADDRESS.fullmatch(text.strip()):
+            yield plain(label), plain(text)
 
 
 def quote_of(one: CardExcerpt) -> str:

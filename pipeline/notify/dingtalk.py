@@ -58,6 +58,6 @@ def signed(url: str, secret: str, now: Millis) -> str:
 
 def _blocks(card: Card) -> Iterator[Block]:
     yield Block(chat.title(card), f"#### <font color={chat.color(card.color)}>", "</font>")
-    for label, text in card.lines:
-        yield Block(plain(text), f"**{plain(label)}**：" if label else "> ")
+    for label, text in chat.lines(card):
+        yield Block(text, f"**{label}**：" if label else "> ")
     yield from chat.excerpts(card, "> ")

@@ -62,8 +62,8 @@ def _text(content: str) -> dict[str, Any]:
 
 
 def _blocks(card: Card) -> Iterator[Block]:
-    for label, text in card.lines:
-        yield Block(plain(text), f"**{plain(label)}**：" if label else "")
+    for label, text in chat.lines(card):
+        yield Block(text, f"**{label}**：" if label else "")
     yield from chat.excerpts(card)
 
 

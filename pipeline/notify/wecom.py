@@ -1,8 +1,8 @@
 """WeCom: messages of a group robot and of an own app. Sizes are bytes of UTF-8, as the documentation counts them.
 
 Robot: mentions work only in `text`, so a short text with the mentions goes before the markdown. Template cards are not
-used: they need a link, and a message may have none. App: a text card, which WeChat shows too (it shows no markdown); it
-needs a link, so without one it is a text.
+used: they need a link, and a message may have none. App: a text card or a text, which WeChat shows too (it shows no
+markdown): the card when its lines fit into it and there is a link, which it needs; the text holds four times as much.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ MARKDOWN_BYTES = 4096
 TEXT_BYTES = 2048
 TITLE_BYTES = 128
 CARD_BYTES = 512
+BREAK = "<br>"
 BUTTON = 4
 """Characters of a text card's button."""
 DUPLICATE_SECONDS = 1800
@@ -41,7 +42,7 @@ def markdown(card: Card, people: Sequence[Person]) -> dict[str, Any]:
     accounts, mobiles, names = chat.split(people, lambda person: person.wecom)
     named = chat.to(names) if not (accounts or mobiles) else ""
     link = chat.href(card.link)
-    last = "\n".join(part for part in (named, f"[{plain(card.link_text)}]({link})" if link else "") if part)
+    last = "\n".join(part for part in (named, f"[{_word(card)}]({link})" if link else "") if part)
     return {"msgtype": "markdown", "markdown": {"content": fit(_blocks(card), MARKDOWN_BYTES, last=last)}}
 
 
@@ -49,27 +50,28 @@ def app(card: Card, user: str, agent: int, ident: str) -> dict[str, Any]:
     """A message of the app to one account. ident: the delivery id; a piece of it is shown, so that the bytes of two
     messages differ and WeCom drops only true repeats."""
     link, mark = chat.href(card.link), f"消息 {plain(ident)[:8]}"
-    rows = [Block(text, f"{label}：" if label else "") for label, text in _lines(card)]
-    rows += [Block(chat.quote_of(one)) for one in card.excerpts]
+    rows = [Block(text, f"{label}：" if label else "") for label, text in chat.lines(card)]
+    quoted = [Block(chat.quote_of(one)) for one in card.excerpts]
     head = {"touser": user, "agentid": agent, "enable_duplicate_check": 1,
             "duplicate_check_interval": DUPLICATE_SECONDS}
-    if not link:
-        content = fit([Block(chat.title(card)), *rows], TEXT_BYTES, last=mark)
+    grey = f'<div class="gray">{mark}</div>'
+    if not link or chat.utf8(fit(rows, 2 * CARD_BYTES, last=grey, gap=BREAK)) > CARD_BYTES:
+        last = "\n".join(part for part in (f'<a href="{link}">{_word(card)}</a>' if link else "", mark) if part)
+        content = fit([Block(chat.title(card)), *rows, *quoted], TEXT_BYTES, last=last)
         return {**head, "msgtype": "text", "text": {"content": content}}
-    text = plain(card.link_text)
     return {**head, "msgtype": "textcard", "textcard": {
         "title": chat.cut(chat.title(card), TITLE_BYTES), "url": link,
-        "btntxt": text if 0 < len(text) <= BUTTON else "去处理",
-        "description": fit(rows, CARD_BYTES, last=f'<div class="gray">{mark}</div>', gap="<br>")}}
+        "btntxt": _word(card) if len(_word(card)) <= BUTTON else "去处理",
+        "description": fit([*rows, *quoted], CARD_BYTES, last=grey, gap=BREAK)}}
+
+
+def _word(card: Card) -> str:
+    return plain(card.link_text) or "查看"
 
 
 def _blocks(card: Card) -> Iterator[Block]:
     hue = chat.nearest(card.color, "comment", _HUES)
     yield Block(chat.title(card), f'**<font color="{hue}">', "</font>**")
-    for label, text in _lines(card):
+    for label, text in chat.lines(card):
         yield Block(text, f'> <font color="comment">{label}：</font>' if label else "> ")
     yield from chat.excerpts(card)
-
-
-def _lines(card: Card) -> list[tuple[str, str]]:
-    return [(plain(label), plain(text)) for label, text in card.lines]
