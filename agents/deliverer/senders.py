@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
+from agents.deliverer.cloud import Cloud
 from agents.deliverer.console import Console
 from agents.deliverer.dingtalk import DingTalk
 from agents.deliverer.feishu import Feishu
+from agents.deliverer.http_gateway import HttpGateway
 from agents.deliverer.letter import Send
 from agents.deliverer.secrets import Secrets
 from agents.deliverer.smtp import Mail
@@ -31,6 +33,7 @@ def senders(
     settings: Settings, client: httpx.AsyncClient, real: Callable[[], Millis] = real_now
 ) -> dict[ChannelType, Send]:
     secrets = Secrets(settings.rules_dir)
+    cloud = Cloud(client, secrets, real)
     return {
         ChannelType.WEBHOOK: Webhook(client, secrets, real),
         ChannelType.SMTP: Mail(settings.allow_private, secrets),
@@ -39,4 +42,9 @@ def senders(
         ChannelType.WECOM_APP: WecomApp(client, secrets, real),
         ChannelType.DINGTALK_BOT: DingTalk(client, secrets, real),
         ChannelType.FEISHU_BOT: Feishu(client, secrets, real),
+        ChannelType.ALIYUN_SMS: cloud,
+        ChannelType.ALIYUN_VOICE: cloud,
+        ChannelType.TENCENT_SMS: cloud,
+        ChannelType.TENCENT_VOICE: cloud,
+        ChannelType.HTTP: HttpGateway(client, secrets, real),
     }
