@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline import topics
-from pipeline.model import AlertState, CountsBatch, Escalation, EventHead, Millis, RawBatch, RawItem, Tick
+from pipeline.model import (
+    AlertState,
+    CountsBatch,
+    Escalation,
+    EscalationKind,
+    EventHead,
+    Millis,
+    RawBatch,
+    RawItem,
+    Tick,
+)
 from pipeline.replay import Decision, Input, Replay
 from pipeline.rulebook.case_run import Played, Told
 from pipeline.rulebook.schema import MINUTE, RuleBook
@@ -66,8 +76,8 @@ class Rehearsal:
                     self._due[state.event_id] = state.due_at
             case Escalation() as sent:
                 heads = (sent.head,) if sent.head is not None else sent.digest
-                if all(head.shadow for head in heads):
-                    return                              # recorded, never sent
+                if sent.suppressed_by or sent.kind is EscalationKind.CLOCK or all(head.shadow for head in heads):
+                    return                              # recorded, never sent; or not about a level
                 self.told.append(Told(
                     at=sent.at, kind=sent.kind, tell=sent.tell, event_id=sent.event_id,
                     level=sent.level_name or max(heads, key=lambda head: head.level).level_name,

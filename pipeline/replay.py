@@ -13,13 +13,23 @@ from dataclasses import dataclass
 from pipeline import topics
 from pipeline.codec import Value
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import AlertState, CountsBatch, Escalation, EventHead, RawBatch, ScoredBatch, Tick
+from pipeline.model import (
+    AlertState,
+    CountsBatch,
+    Escalation,
+    EventClocks,
+    EventHead,
+    Heartbeat,
+    RawBatch,
+    ScoredBatch,
+    Tick,
+)
 from pipeline.rulebook.schema import RuleBook
 from pipeline.score.pair import ScorerPair
 from pipeline.score.score import Scorer
 from pipeline.track.pair import TrackerPair
 
-Decision = EventHead | Escalation | AlertState
+Decision = EventHead | Escalation | AlertState | EventClocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +51,12 @@ class Replay:
         self._book, self._partitions, self._recorded, self._build = book, partitions, recorded, build
         self._scorer: ScorerPair | None = None
         self._trackers = [TrackerPair(partition, partitions) for partition in range(partitions)]
-        self._escalators = [Escalator() for _ in range(partitions)]
+        self._escalators = [Escalator(wary=True) for _ in range(partitions)]
 
     def feed(self, each: Input) -> Iterator[Decision]:
         match each.topic, each.record:
+            case _, Heartbeat():                        # it is about processes; it decides nothing
+                return
             case topics.RULES, RuleBook() as book:
                 self._book, self._scorer = book, None
             case topics.ITEMS_RAW, RawBatch() as batch:
@@ -86,6 +98,7 @@ class Replay:
         outcome = self._escalators[partition].handle(record, self._book)  # type: ignore[arg-type]
         yield from outcome.escalations
         yield from outcome.states
+        yield from outcome.clocks
 
 
 def replay(

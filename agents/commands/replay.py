@@ -15,7 +15,7 @@ import msgspec
 from agents.plain_items import plain_item
 from pipeline import codec, topics
 from pipeline.errors import CodecError, WenxunError
-from pipeline.model import AlertState, Escalation, EventHead, RawBatch, RawItem, ScoredBatch, Tick
+from pipeline.model import AlertState, Escalation, EventClocks, EventHead, RawBatch, RawItem, ScoredBatch, Tick
 from pipeline.rulebook.schema import MINUTE, RuleBook
 
 TICK = 5 * MINUTE
@@ -123,7 +123,7 @@ def _recorded(
 def _wanted(inputs: Iterable[Any], recorded: frozenset[str]) -> Iterator[Any]:
     """Under other rules than the recorded ones, scores and decisions are made anew; items, commands and time stay."""
     for each in inputs:
-        if recorded or not isinstance(each.record, (ScoredBatch, EventHead, Escalation, AlertState)):
+        if recorded or not isinstance(each.record, (ScoredBatch, EventHead, Escalation, AlertState, EventClocks)):
             yield each
 
 
@@ -148,7 +148,7 @@ def with_ticks(items: list[RawItem]) -> Iterator[Any]:
         yield Input(topics.ITEMS_SCORED, Tick(at=tick + (step + 1) * TICK))
 
 
-def sentence(decision: EventHead | Escalation | AlertState, book: RuleBook) -> str:
+def sentence(decision: EventHead | Escalation | AlertState | EventClocks, book: RuleBook) -> str:
     """A decision in Chinese with its time and reason; nothing for a head whose level did not change."""
     from pipeline.notify import wording
 
@@ -160,17 +160,18 @@ def sentence(decision: EventHead | Escalation | AlertState, book: RuleBook) -> s
                     f"{wording.why_of(decision, book.levels)}  《{decision.title}》")
         case Escalation():
             short = decision.head.short if decision.head else "、".join(head.short for head in decision.digest)
-            kind = f"{wording.KIND[decision.kind]}{'（影子，不发送）' if decision.shadow else ''}"
+            kept = "（影子，不发送）" if decision.shadow else "（暂不发送）" if decision.suppressed_by else ""
+            kind = f"{wording.KIND[decision.kind]}{kept}"
             return (f"{wording.moment(decision.at, zone)}  {short}  {kind} → "
                     f"{'、'.join(decision.tell)}  {wording.escalation_why(decision, book.levels)}")
     return ""
 
 
-def in_shadow(decision: EventHead | Escalation | AlertState) -> bool:
+def in_shadow(decision: EventHead | Escalation | AlertState | EventClocks) -> bool:
     """Whether it comes of a shadow rule."""
-    return not isinstance(decision, AlertState) and decision.shadow
+    return isinstance(decision, EventHead | Escalation) and decision.shadow
 
 
-def _json(decision: EventHead | Escalation | AlertState) -> str:
+def _json(decision: EventHead | Escalation | AlertState | EventClocks) -> str:
     body = msgspec.to_builtins(decision)
     return json.dumps({"type": codec.type_name(decision), **body}, ensure_ascii=False)

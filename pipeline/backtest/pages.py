@@ -27,8 +27,10 @@ class Page:
 
 
 def pages(decided: Iterable[Escalation]) -> list[Page]:
-    """Those that ask for an answer; that a level fell is only said."""
-    return [_page(each) for each in decided if each.kind is not EscalationKind.INFORM]
+    """Those that ask for an answer; that a level fell is only said. What is held back is sent later, and counted then;
+    response clocks are stopped by people, of whom there are none here."""
+    asks = (EscalationKind.PAGE, EscalationKind.DIGEST)
+    return [_page(each) for each in decided if each.kind in asks and not each.suppressed_by]
 
 
 def _page(each: Escalation) -> Page:

@@ -3,78 +3,91 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import assert_never
 
 import msgspec
 from msgspec.structs import replace
 
-from pipeline.escalate import policy
+from pipeline.escalate import clocks, due, people, policy
+from pipeline.escalate.cases import ALERT, Agenda, Case, decode_case, encode_case
+from pipeline.escalate.outcome import Outcome
+from pipeline.escalate.silences import SILENCE, Silences
 from pipeline.model import (
     Ack,
-    AlertState,
     AlertStatus,
-    Escalation,
+    Comment,
     EventHead,
     EventStatus,
+    HandOver,
     Millis,
+    Silence,
     Snooze,
+    Statement,
     Tick,
     Verdict,
     WarmAlert,
     Why,
 )
-from pipeline.rulebook.schema import Route, RouteMode, RuleBook
+from pipeline.rulebook.schema import HOUR, Route, RuleBook
 
-Input = EventHead | Ack | Snooze | Tick | Verdict | WarmAlert
+__all__ = ["Escalator", "Input", "Outcome"]
 
-_ALERT = b"a|"
+Command = Ack | Snooze | HandOver | Comment | Statement
+Input = EventHead | Command | Silence | Tick | Verdict | WarmAlert
+
+FAR = HOUR
+"""A tick further ahead than this counts when the next one agrees."""
 _CLOCK = b"t"
-_ANSWERABLE = (AlertStatus.PENDING, AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED, AlertStatus.SNOOZED)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """escalations are to be acknowledged by the broker before puts are written: state says only what is out."""
-
-    escalations: list[Escalation] = field(default_factory=list)
-    states: list[AlertState] = field(default_factory=list)
-    puts: dict[bytes, bytes | None] = field(default_factory=dict)
-    late: int = 0
+_LOST = (AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED, AlertStatus.EXPIRED)
 
 
 class Escalator:
-    """All alerts of one partition. A version or command seen before changes nothing; the state is sent on again."""
+    """All alerts of one partition. A version or command seen before changes nothing; the state is sent on again.
 
-    def __init__(self) -> None:
+    wary: a single tick far ahead does not count, as a worker with a wrong clock would send it: time only goes on, and
+    nothing would be due until it has caught up. Not for who ticks only when something is due (backtest).
+    """
+
+    def __init__(self, *, wary: bool = False) -> None:
         self.now: Millis = 0
-        self._alerts: dict[str, WarmAlert] = {}
-        self._restored = False
+        self._wary, self._ahead = wary, 0
+        self._cases: dict[str, Case] = {}
+        self._silences = Silences()
+        self._agenda = Agenda()
+        self._book: RuleBook | None = None
+        self._restored = self._follows = False
 
     @classmethod
     def restore(cls, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> Escalator:
-        self = cls()
+        """The escalator whose rows these are, as the role runs it."""
+        self = cls(wary=True)
         for key, value in rows:
             if key == _CLOCK:
                 self.now = msgspec.msgpack.decode(value, type=int)
+            elif key.startswith(SILENCE):
+                self._silences.load(value)
             else:
-                alert = msgspec.msgpack.decode(value, type=WarmAlert)
-                self._alerts[alert.state.event_id] = alert
+                case = decode_case(key.removeprefix(ALERT).decode(), value)
+                self._cases[case.event_id] = case
         self._restored = True
         return self
 
     def handle(self, record: Input, book: RuleBook) -> Outcome:
         out = Outcome()
+        if book is not self._book:
+            self._book, self._follows = book, True
+            for case in self._cases.values():
+                self._agenda.put(case.event_id, due.next_at(case, book))
         match record:
             case EventHead() if record.shadow:
                 self._recorded(record, book, out)
             case EventHead():
                 self.now = max(self.now, record.changed_at)
                 self._event(record, book, out)
-            case Ack():
-                self._ack(record, out)
-            case Snooze():
-                self._snooze(record, out)
+            case Ack() | Snooze() | HandOver() | Comment() | Statement():
+                self._command(record, book, out)
+            case Silence():
+                self._silence(record, book, out)
             case Tick():
                 self._tick(record, book, out)
             case WarmAlert():
@@ -88,37 +101,43 @@ class Escalator:
     # ---------------------------------------------------------------- events
 
     def _event(self, head: EventHead, book: RuleBook, out: Outcome) -> None:
-        known = self._alerts.get(head.id)
-        if known is None:
-            if head.level:
-                self._raise(head, book, 1, out)
-            return
-        if head.version <= known.head.version:
-            self._heard(known, out, again=head.version == known.head.version)
-            return
-        state = known.state
-        if head.level and head.raises > known.head.raises:
-            self._raise(head, book, state.revision + 1, out)
-        elif _lower(head, known.head):
-            self._fell(head, state, book, out)
-        else:
+        case = self._cases.get(head.id, Case(head.id))
+        known, state = case.head, case.state
+        if known is not None and head.version <= known.version:
+            return self._heard(case, out, again=head.version == known.version)
+        head = replace(head, joined=())
+        case = replace(case, head=head, clocks=clocks.follow(case.clocks, head, book))
+        if head.level and (state is None or known is None or head.raises > known.raises):
+            revision = state.revision + 1 if state is not None else 1
+            raised = policy.raise_alert(head, book, revision, head.changed_at)
+            self._put(replace(case, state=raised, owed_at=None), book, out)
+        elif state is not None and known is not None and _lower(head, known):
+            self._fell(case, book, out)
+        elif case.clocks is not self._clocks_of(head.id):
+            self._put(case, book, out)
+        elif head.id in self._cases:
             # figures only: kept for the next message, and not worth a row; after a restart the next head brings them
-            newer = replace(state, event_version=head.version)
-            self._alerts[head.id] = WarmAlert(state=newer, head=replace(head, joined=()))
+            newer = replace(state, event_version=head.version) if state is not None else None
+            self._cases[head.id] = replace(case, state=newer)
+            return
+        else:
+            return                       # an event that nobody has to answer for
+        self._run(head.id, book, max(self.now, head.changed_at), out)
 
-    def _raise(self, head: EventHead, book: RuleBook, revision: int, out: Outcome) -> None:
-        state = policy.raise_alert(head, book, revision, head.changed_at)
-        self._put(state, head, out)
-        self._run_due(head.id, book, max(self.now, head.changed_at), out)
+    def _clocks_of(self, event_id: str) -> object:
+        known = self._cases.get(event_id)
+        return known.clocks if known is not None else None
 
-    def _fell(self, head: EventHead, state: AlertState, book: RuleBook, out: Outcome) -> None:
-        if state.told:
-            out.escalations.append(policy.inform(state, head, book, head.changed_at))
-        over = head.status in (EventStatus.CALM, EventStatus.CLOSED)
-        changed = replace(state, event_version=head.version, revision=state.revision + 1, level=head.level)
-        if over:
-            changed = replace(changed, status=AlertStatus.ENDED, due_at=None, snoozed_until=None)
-        self._put(changed, head, out)
+    def _fell(self, case: Case, book: RuleBook, out: Outcome) -> None:
+        """The level fell, or the event is over, and with it its alert."""
+        head, state = case.head, case.state
+        assert head is not None and state is not None
+        case, sent = due.news(case, book, self._silences, max(self.now, head.changed_at))
+        out.escalations += sent
+        state = replace(state, event_version=head.version, revision=state.revision + 1, level=head.level)
+        if head.status in (EventStatus.CALM, EventStatus.CLOSED):
+            state = replace(state, status=AlertStatus.ENDED, due_at=None, snoozed_until=None, held_by="", handed_to="")
+        self._put(replace(case, state=state), book, out)
 
     def _recorded(self, head: EventHead, book: RuleBook, out: Outcome) -> None:
         """A raise of a shadow rule: what would have been said, from the head alone. No state, no timer, no clock of the
@@ -129,102 +148,155 @@ class Escalator:
 
     # ---------------------------------------------------------------- people
 
-    def _ack(self, ack: Ack, out: Outcome) -> None:
-        known = self._alerts.get(ack.event_id)
-        if known is None or known.state.alert_id != ack.alert_id or known.state.status not in _ANSWERABLE:
-            self._heard(known, out, again=known is not None and known.state.acked_by == ack.by)
-            return
-        state = replace(known.state, status=AlertStatus.ACKED, acked_by=ack.by, acked_at=ack.at, due_at=None,
-                        snoozed_until=None, revision=known.state.revision + 1)
-        self._put(state, known.head, out)
+    def _command(self, record: Command, book: RuleBook, out: Outcome) -> None:
+        case = self._cases.get(record.event_id) or Case(record.event_id, at=record.at)
+        changed: Case | None = None
+        match record:
+            case Ack():
+                changed = people.acked(case, record)
+            case Snooze():
+                changed = people.snoozed(case, record, self.now)
+            case HandOver():
+                if (handed := people.handed_over(case, record, book, self.now)) is not None:
+                    changed = handed[0]
+                    out.escalations.append(handed[1])
+            case Comment():
+                changed = people.commented(case, record)
+            case Statement():
+                changed = people.stated(case, record, book)
+        if changed is not None:
+            out.late += changed.state is not None and changed.state.status is AlertStatus.EXPIRED
+            return self._put(changed, book, out)
+        again = record.id in case.heard or (isinstance(record, Ack) and people.answers(case.state, record.by))
+        self._heard(case, out, again=again)
 
-    def _snooze(self, snooze: Snooze, out: Outcome) -> None:
-        known = self._alerts.get(snooze.event_id)
-        if (known is None or known.state.alert_id != snooze.alert_id or snooze.until <= self.now
-                or known.state.status not in _ANSWERABLE or known.state.snoozed_until == snooze.until):
-            self._heard(known, out, again=known is not None and known.state.snoozed_until == snooze.until)
-            return
-        state = replace(known.state, status=AlertStatus.SNOOZED, snoozed_until=snooze.until, due_at=snooze.until,
-                        revision=known.state.revision + 1)
-        self._put(state, known.head, out)
-
-    def _heard(self, known: WarmAlert | None, out: Outcome, *, again: bool) -> None:
+    def _heard(self, case: Case, out: Outcome, *, again: bool) -> None:
         """Nothing changes. If this record made the state what it is, say so again: that may not be out yet."""
         out.late += 1
-        if known is not None and again:
-            out.states.append(known.state)
+        if again:
+            self._say(case, out)
+
+    def _say(self, case: Case, out: Outcome) -> None:
+        if case.state is not None:
+            out.states.append(case.state)
+        if case.clocks is not None:
+            out.clocks.append(case.clocks)
+
+    def _silence(self, silence: Silence, book: RuleBook, out: Outcome) -> None:
+        """What it held back, or holds from now on, is looked at again."""
+        if not self._silences.take(silence, self.now):
+            out.late += 1
+            return
+        out.puts[SILENCE + silence.id.encode()] = self._silences.row(silence.id)
+        self._look_again(book, out)
+
+    def _look_again(self, book: RuleBook, out: Outcome) -> None:
+        for event_id in sorted(ident for ident, case in self._cases.items() if case.waits):
+            self._run(event_id, book, self.now, out, again=True)
 
     # ---------------------------------------------------------------- time
 
     def _tick(self, tick: Tick, book: RuleBook, out: Outcome) -> None:
-        self.now = max(self.now, tick.at)
-        out.puts[_CLOCK] = msgspec.msgpack.encode(self.now)
         if self._restored:               # what a tick decided before the restart may be in the rows alone
             self._restored = False
-            out.states += [alert.state for alert in self._alerts.values()]
-        due = [event_id for event_id, alert in self._alerts.items()
-               if alert.state.due_at is not None and alert.state.due_at <= self.now]
-        for event_id in sorted(due):
-            self._run_due(event_id, book, self.now, out)
-        self._drop_past(book, out)
-
-    def _run_due(self, event_id: str, book: RuleBook, now: Millis, out: Outcome) -> None:
-        alert = self._alerts[event_id]
-        due = alert.state.due_at
-        if due is None or due > now:
+            for case in self._cases.values():
+                self._say(case, out)
+        if self._wary and self.now and tick.at > self.now + FAR and not 0 < self._ahead < tick.at:
+            self._ahead = tick.at
+            out.late += 1
             return
-        route = policy.route_of(alert, book)
-        if route is not None and route.mode is RouteMode.DIGEST:
-            self._send_digest(route, book, now, out)
+        self._ahead = 0
+        self.now = max(self.now, tick.at)
+        out.puts[_CLOCK] = msgspec.msgpack.encode(self.now)
+        if self._follows:
+            self._follow(book, out)
+        for event_id in self._agenda.take_due(self.now):
+            self._run(event_id, book, self.now, out)
+        for ident in self._silences.drop_past(self.now):
+            out.puts[SILENCE + ident.encode()] = None
+
+    def _follow(self, book: RuleBook, out: Outcome) -> None:
+        """Other rules, or the first tick after a start: clocks start, move and go as the rules say now."""
+        self._follows = False
+        for event_id in sorted(self._cases):
+            case = self._cases[event_id]
+            if case.head is not None and (moved := clocks.follow(case.clocks, case.head, book)) is not case.clocks:
+                self._put(replace(case, clocks=moved), book, out)
+        self._look_again(book, out)
+
+    def _run(self, event_id: str, book: RuleBook, now: Millis, out: Outcome, *, again: bool = False) -> None:
+        """Everything of the event that is due now. again: also what is held back, before its time."""
+        case = self._cases.get(event_id)
+        if case is None:
             return
-        state, escalation = policy.run_step(alert, book, now)
-        out.escalations.append(escalation)
-        self._put(state, alert.head, out)
+        at = due.past_at(case, book)
+        if at is not None and at <= now:
+            del self._cases[event_id]
+            self._agenda.put(event_id, None)
+            out.puts[ALERT + event_id.encode()] = None
+            return
+        is_due, route = due.route_due(case, book, now, again=again)
+        if is_due and route is not None and due.digests(route):
+            self._collect(case, route, book, now, out, again)
+            case = self._cases[event_id]
+        elif is_due:
+            case, sent = due.step(case, book, self._silences, now)
+            out.escalations += sent
+        case, sent = due.warnings(case, book, self._silences, now, again=again)
+        out.escalations += sent
+        if case.owed_at is not None and (again or case.owed_at <= now):
+            case, sent = due.news(case, book, self._silences, now)
+            out.escalations += sent
+        self._put(case, book, out)
 
-    def _send_digest(self, route: Route, book: RuleBook, now: Millis, out: Outcome) -> None:
-        """All events of this partition that wait for the route's digest go into one message."""
-        waiting = [alert for alert in self._alerts.values()
-                   if alert.state.due_at is not None and alert.state.due_at <= now
-                   and policy.route_of(alert, book) == route]
-        escalation = policy.digest_of(route, waiting, book, now)
-        out.escalations.append(escalation)
-        for alert in waiting:
-            state = replace(
-                alert.state, status=AlertStatus.NOTIFIED, due_at=None, told=escalation.tell, route=route.id,
-                escalation_id=escalation.id, snoozed_until=None, repeat=alert.state.repeat + 1,
-                revision=alert.state.revision + 1, book=book.hash)
-            self._put(state, alert.head, out)
-
-    def _drop_past(self, book: RuleBook, out: Outcome) -> None:
-        """Forget ended alerts when the tracker has forgotten their events."""
-        horizon = self.now - 2 * max(book.levels.events.calm_after, book.levels.events.join_within)
-        past = [event_id for event_id, alert in self._alerts.items()
-                if alert.state.status is AlertStatus.ENDED and alert.head.changed_at < horizon]
-        for event_id in past:
-            del self._alerts[event_id]
-            out.puts[_ALERT + event_id.encode()] = None
+    def _collect(self, due_case: Case, route: Route, book: RuleBook, now: Millis, out: Outcome, again: bool) -> None:
+        """All events of this partition that wait for the route's digest go into one message; a drill's into another."""
+        assert due_case.head is not None
+        drill, waiting = due_case.head.drill, []
+        for case in self._cases.values():
+            is_due, its = due.route_due(case, book, now, again=again)
+            if is_due and its == route and case.head is not None and case.head.drill is drill:
+                waiting.append(case)
+        cases, sent = due.collected(route, waiting, book, self._silences, now)
+        out.escalations += sent
+        for case in cases:
+            self._put(case, book, out)
 
     # ---------------------------------------------------------------- state
 
     def _warm(self, record: WarmAlert, book: RuleBook, out: Outcome) -> None:
-        """Take over what the archive knew; what was decided and got lost in flight is sent again."""
-        state = record.state
-        known = self._alerts.get(state.event_id)
-        if known is not None and (known.state.event_version, known.state.revision) >= (
-                state.event_version, state.revision):
+        """Take over what the archive knew; what was decided and got lost in flight is sent again. The state of an event
+        without an alert, of which only clocks are known, names none."""
+        state = record.state if record.state.alert_id else None
+        case = self._cases.get(record.head.id) or Case(record.head.id, at=self.now)
+        fresh = state is not None and (case.state is None or (
+            case.state.event_version, case.state.revision) < (state.event_version, state.revision))
+        later = record.clocks is not None and (
+            case.clocks is None or case.clocks.revision < record.clocks.revision)
+        if not fresh and not later:
             return
-        self._put(state, record.head, out, announce=False)
-        if record.lost and state.status in (AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED):
-            again = policy.last_message(record, book)
-            if again is not None:
-                out.escalations.append(again)
+        if case.head is None or case.head.version < record.head.version or fresh:
+            case = replace(case, head=replace(record.head, joined=()))
+        case = replace(case, acts=case.acts or record.acts, state=state if fresh else case.state,
+                       clocks=record.clocks if later else case.clocks)
+        self._put(case, book, out, announce=False)
+        self._follows = True
+        if fresh and record.lost and state is not None and state.status in _LOST:
+            if (message := policy.last_message(case, book)) is not None:
+                out.escalations.append(message)
 
-    def _put(self, state: AlertState, head: EventHead, out: Outcome, *, announce: bool = True) -> None:
-        alert = WarmAlert(state=state, head=replace(head, joined=()))
-        self._alerts[state.event_id] = alert
-        out.puts[_ALERT + state.event_id.encode()] = msgspec.msgpack.encode(alert)
-        if announce:
-            out.states.append(state)
+    def _put(self, case: Case, book: RuleBook, out: Outcome, *, announce: bool = True) -> None:
+        """Keep it, write its row if anything of it changed, and say what others have to know."""
+        event_id, known = case.event_id, self._cases.get(case.event_id)
+        if known != case:
+            case = replace(case, at=max(self.now, case.at))
+            self._cases[event_id] = case
+            out.puts[ALERT + event_id.encode()] = encode_case(case)
+            if announce and case.state is not None and (known is None or known.state != case.state):
+                out.states.append(case.state)
+            if announce and case.clocks is not None and (known is None or known.clocks != case.clocks):
+                out.clocks.append(case.clocks)
+        self._agenda.put(event_id, due.next_at(case, book))
 
 
 def _lower(head: EventHead, known: EventHead) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from pipeline.escalate.digests import next_digest
 from pipeline.escalate.escalator import Escalator, Outcome
-from pipeline.escalate.policy import next_digest
 from pipeline.model import (
     Ack,
     AlertStatus,

@@ -299,8 +299,8 @@ def test_what_comes_of_a_shadow_rule_may_not_be_sent_whatever_its_flag_says() ->
 def test_a_verdict_changes_no_alert() -> None:
     escalator = Escalator()
     escalator.handle(head(), LIVE)
-    before = msgspec.msgpack.encode(escalator._alerts)
+    before = msgspec.msgpack.encode(escalator._cases)
     out = escalator.handle(Verdict(id="v", subject="polling", kind=VerdictKind.NOT_RELEVANT, by="w", at=NOON + 1,
                                    event_id="e1"), LIVE)
     assert (out.escalations, out.states, out.puts, out.late) == ([], [], {}, 0)
-    assert msgspec.msgpack.encode(escalator._alerts) == before
+    assert msgspec.msgpack.encode(escalator._cases) == before

@@ -1,0 +1,80 @@
+"""What people do about an alert: each as a pure function of the case. None: it changes nothing."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from pipeline.acts import act_of
+from pipeline.escalate import clocks, policy
+from pipeline.escalate.cases import Case
+from pipeline.model import (
+    Ack,
+    AlertState,
+    AlertStatus,
+    Comment,
+    Escalation,
+    HandOver,
+    Millis,
+    Snooze,
+    Statement,
+)
+from pipeline.rulebook.schema import RuleBook
+
+ANSWERABLE = (AlertStatus.PENDING, AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED, AlertStatus.SNOOZED)
+_CAN_BE_HANDED = (*ANSWERABLE, AlertStatus.ACKED)
+
+
+def acked(case: Case, ack: Ack) -> Case | None:
+    """It names the alert: one of a level that was raised since needs its own. Of one that expired it is remembered
+    that somebody came; that nobody had answered in time stays."""
+    state, act = case.state, act_of(ack)
+    if state is None or state.alert_id != ack.alert_id or case.knows(ack.id, act):
+        return None
+    if state.status is AlertStatus.EXPIRED:
+        return case.with_act(ack.id, act)
+    if state.status not in ANSWERABLE:
+        return None
+    state = replace(state, status=AlertStatus.ACKED, acked_by=ack.by, acked_at=ack.at, due_at=None,
+                    snoozed_until=None, held_by="", handed_to="", revision=state.revision + 1)
+    return replace(case.with_act(ack.id, act), state=state)
+
+
+def snoozed(case: Case, snooze: Snooze, now: Millis) -> Case | None:
+    state, act = case.state, act_of(snooze)
+    if (state is None or state.alert_id != snooze.alert_id or state.status not in ANSWERABLE or snooze.until <= now
+            or state.snoozed_until == snooze.until or snooze.id in case.heard):
+        return None
+    state = replace(state, status=AlertStatus.SNOOZED, snoozed_until=snooze.until, due_at=snooze.until, held_by="",
+                    revision=state.revision + 1)
+    return replace(case.with_act(snooze.id, act), state=state)
+
+
+def handed_over(case: Case, record: HandOver, book: RuleBook, now: Millis) -> tuple[Case, Escalation] | None:
+    """Also of one that was acked: who took it hands it on."""
+    state, act = case.state, act_of(record)
+    if (state is None or case.head is None or state.alert_id != record.alert_id
+            or state.status not in _CAN_BE_HANDED or case.knows(record.id, act)):
+        return None
+    case = case.with_act(record.id, act)
+    state, page = policy.hand_over(case, record, book, now)
+    return replace(case, state=state), page
+
+
+def commented(case: Case, comment: Comment) -> Case | None:
+    act = act_of(comment)
+    return None if case.knows(comment.id, act) else case.with_act(comment.id, act)
+
+
+def stated(case: Case, statement: Statement, book: RuleBook) -> Case | None:
+    """A rejected proposal is no statement."""
+    if statement.rejected or statement.id in case.heard:
+        return None
+    known = clocks.stated(case.clocks, statement, book)
+    if known is case.clocks:
+        return None
+    return replace(case.with_act(statement.id, act_of(statement)), clocks=known)
+
+
+def answers(state: AlertState | None, by: str) -> bool:
+    """Whether this person's answer made the state what it is: it may not be out yet, so it is said again."""
+    return state is not None and bool(by) and state.acked_by == by
