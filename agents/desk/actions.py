@@ -14,6 +14,10 @@ from agents.desk.commands import Accepted, Order, Refused
 from agents.desk.web import COOKIE, LOGIN_COOKIE, Desk, Visit
 from pipeline.notify import wording
 
+BAD = ("bad_length", "bad_reason", "no_note", "unknown_receiver", "empty", "too_long", "bad_time", "bad_url",
+       "bad_clock")
+"""Codes of what was typed in wrong; of the rest, what the form was about has changed meanwhile."""
+
 
 async def login_page(request: Request) -> Response:
     """The form. Its token is in a cookie too, so that no other site can sign somebody in here."""
@@ -60,31 +64,33 @@ def logout(visit: Visit) -> Response:
 
 
 def ack(visit: Visit) -> Response:
-    return _command(visit, "ack", lambda order: commands.ack(
+    return command(visit, "ack", lambda order: commands.ack(
         visit.desk.engine, order, visit.form.get("alert", ""), visit.form.get("note", "")))
 
 
 def snooze(visit: Visit) -> Response:
-    return _command(visit, "snooze", lambda order: commands.snooze(
+    return command(visit, "snooze", lambda order: commands.snooze(
         visit.desk.engine, order, visit.form.get("alert", ""), _int(visit.form.get("minutes", ""))))
 
 
 def close(visit: Visit) -> Response:
-    return _command(visit, "close", lambda order: commands.close(
+    return command(visit, "close", lambda order: commands.close(
         visit.desk.engine, order, _int(visit.form.get("version", "")), visit.form.get("reason", ""),
         visit.form.get("note", "")))
 
 
-def _command(visit: Visit, kind: str, accept: Callable[[Order], Accepted]) -> Response:
+def command(visit: Visit, kind: str, accept: Callable[[Order], Accepted]) -> Response:
+    """Carry out a form about the event in the path, and say on its page what became of it."""
     event_id = str(visit.request.path_params["event_id"])
     order = Order(event_id, visit.session.account, visit.now, visit.desk.real.now())
     back = "/" if visit.form.get("from") == "duty" else f"/events/{event_id}"
     try:
         accepted = accept(order)
     except Refused as refused:
-        status = {"not_found": 404, "bad_length": 400, "bad_reason": 400, "no_note": 400}.get(refused.code, 409)
+        status = 404 if refused.code == "not_found" else 400 if refused.code in BAD else 409
         return visit.message("没有提交", str(refused), status, "/events" if status == 404 else f"/events/{event_id}")
-    return RedirectResponse(f"{back}?done={kind}{'-again' if accepted.repeated else ''}", 303)
+    how = "-again" if accepted.repeated else "-also" if accepted.note else ""
+    return RedirectResponse(f"{back}?done={kind}{how}", 303)
 
 
 async def _login_form(request: Request, goal: str, name: str = "", error: str = "", status: int = 200) -> Response:

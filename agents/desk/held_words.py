@@ -15,14 +15,14 @@ def why(code: str, silences: Silences) -> str:
     kind, _, rest = code.partition(":")
     if kind == "silence":
         return silence(silences.get(rest), rest)
-    if kind == "acked":
-        return f"{rest or '有人'} 已确认" if rest else "已有人确认"
+    if kind in _BY:
+        return _BY[kind].format(rest or "有人")
     return _WORDS.get(kind, code)
 
 
-_WORDS = {"quiet": "安静时段", "closed": "事件已关闭", "ended": "提醒已结束", "raised": "级别已上升，改发新的提醒",
-          "superseded": "已有更新的提醒", "shadow": "影子规则，从不发送", "drill": "演练不发到这个渠道",
-          "expired": "已过最后期限"}
+_BY = {"acked": "{} 已确认", "stopped": "时限已由 {} 停止"}
+_WORDS = {"quiet": "安静时段", "closed": "事件已平息或关闭", "snoozed": "提醒已暂缓",
+          "raised": "级别有变，改发新的提醒"}
 
 
 def silence(found: Silence | None, ident: str) -> str:

@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 
 from agents.desk.describe import Names
 from agents.store import people_reads
-from pipeline.model import DRILL, EventHead, Millis, Silence
+from pipeline.escalate.silences import matches
+from pipeline.model import EventHead, Millis, Silence
 
 LENGTHS = ((30, "30 分钟"), (60, "1 小时"), (120, "2 小时"), (240, "4 小时"), (480, "8 小时"), (1440, "24 小时"))
 """Minutes that the form offers."""
@@ -70,14 +71,7 @@ def silencing(engine: Engine, head: EventHead, now: Millis, names: Names) -> lis
     with engine.connect() as connection:
         found = people_reads.silences(connection, now)
     return [view(each, now, names, {head.id: head.short}) for each in found
-            if each.starts_at <= now and fits(each, head)]
-
-
-def fits(silence: Silence, head: EventHead) -> bool:
-    """Whether all matchers of a silence fit an event as it stands."""
-    asked = ((silence.subjects, (head.subject.removeprefix(DRILL),)), (silence.levels, (head.level_name,)),
-             (silence.groups, head.groups), (silence.regions, head.regions))
-    return silence.event_id in ("", head.id) and all(not wanted or set(wanted) & set(has) for wanted, has in asked)
+            if each.starts_at <= now and matches(each, head, head.level_name)]
 
 
 def _what(silence: Silence, names: Names, events: Mapping[str, str]) -> Iterable[str]:
