@@ -22,6 +22,7 @@ from agents.deliverer.secrets import SecretError, Secrets
 from agents.outbound import Fault, OutboundError, Resolver, pinned_address
 from pipeline.model import EscalationKind
 from pipeline.notify.render import as_html
+from pipeline.notify.safe import line, shorten
 from pipeline.rulebook.schema import Channel
 
 TIMEOUT = 20.0
@@ -97,24 +98,37 @@ class Mail:
 
 
 def compose(channel: Channel, letter: Letter) -> EmailMessage:
-    """The mail: plain text and the same as HTML. ValueError for addresses that cannot be written."""
+    """The mail: plain text and the same as HTML. ValueError for addresses that cannot be written.
+
+    Mails of one event have one subject and refer to one id, or some mail programs open a new thread for each level;
+    the level stands beside the sender's name.
+    """
     mail = EmailMessage(policy=SMTP_POLICY)
+    name, address = parseaddr(channel.sender)
     domain = channel.sender.rpartition("@")[2].strip("<> ") or "wenxun.invalid"
-    escalation = letter.escalation
-    mail["Subject"] = letter.message.subject
-    mail["From"] = channel.sender if parseaddr(channel.sender)[0] else formataddr((_NAME, channel.sender))
+    escalation, thread = letter.escalation, _thread(letter)
+    shown = (name or _NAME) + (f"【{letter.message.fields['level']}】" if thread else "")
+    mail["Subject"] = thread or letter.message.subject
+    mail["From"] = formataddr((shown, address if name else channel.sender))
     mail["To"] = letter.person.mail
     mail["Date"] = format_datetime(datetime.fromtimestamp(escalation.at / 1000, UTC))
     mail["Message-ID"] = f"<{letter.id}@{domain}>"
-    if escalation.event_id:
-        thread = f"<event.{escalation.event_id}@{domain}>"
-        mail["In-Reply-To"] = mail["References"] = thread
+    if thread:
+        mail["In-Reply-To"] = mail["References"] = f"<event.{escalation.event_id}@{domain}>"
     if escalation.kind is EscalationKind.PAGE:
         mail["Importance"] = "high"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(letter.message.text, charset="utf-8", cte="base64")
     mail.add_alternative(as_html(letter.message.text), subtype="html", charset="utf-8", cte="base64")
     return mail
+
+
+def _thread(letter: Letter) -> str:
+    """The subject that all mails about the event have: its number and title, which never change; else empty."""
+    head = letter.escalation.head
+    if head is None or letter.bundle or letter.escalation.kind is EscalationKind.DIGEST:
+        return ""
+    return shorten(f"{letter.message.fields['number']} {line(head.title)}".strip(), 200)
 
 
 async def _dial(address: str, port: int) -> socket.socket:

@@ -32,21 +32,22 @@ class Webhook:
         return await post.carried(channel, self._send(channel, letter))
 
     async def _send(self, channel: Channel, letter: Letter) -> Outcome:
-        url, key = await asyncio.to_thread(self._read, channel)
+        url, keys = await asyncio.to_thread(self._read, channel)
         body = msgspec.json.encode(
             {"id": letter.id, "receiver": letter.person.id, "channel": channel.id, **letter.message.body})
-        answer = await post.send(self._client, url, body, self._headers(letter.id, body, key), limit=0)
+        answer = await post.send(self._client, url, body, self._headers(letter.id, body, keys), limit=0)
         return post.judge(answer.status, answer.headers.get("retry-after", ""), self._real())
 
-    def _read(self, channel: Channel) -> tuple[str, bytes | None]:
+    def _read(self, channel: Channel) -> tuple[str, list[bytes]]:
+        """The address, and the keys: a line each, several while the receiver changes from one to the next."""
         url, secret = self._secrets.address(channel)
-        return url, signing_key(channel.id, secret) if secret else None
+        return url, [signing_key(channel.id, row.strip()) for row in secret.splitlines() if row.strip()]
 
-    def _headers(self, ident: str, body: bytes, key: bytes | None) -> dict[str, str]:
+    def _headers(self, ident: str, body: bytes, keys: list[bytes]) -> dict[str, str]:
         seconds = self._real() // 1000
         headers = {**post.JSON, "Idempotency-Key": ident, "webhook-id": ident, "webhook-timestamp": str(seconds)}
-        if key is not None:
-            headers["webhook-signature"] = signature(key, ident, seconds, body)
+        if keys:
+            headers["webhook-signature"] = " ".join(signature(key, ident, seconds, body) for key in keys)
         return headers
 
 

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import email
 from collections.abc import Sequence
+from dataclasses import replace
 from email.message import EmailMessage
 from email.policy import default
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Sent
 from agents.deliverer.secrets import Secrets
 from agents.deliverer.smtp import Mail, compose
 from agents.settings import Settings
-from pipeline.model import Escalation
+from pipeline.model import Escalation, EscalationKind, EventStatus
 from pipeline.notify.render import Setting, render
 from pipeline.rulebook.schema import Channel, ChannelType, Person
 from tests.builders import book
 from tests.delivery_fakes import RESET, MailServer, server_tls, trusting
-from tests.messages import head, page, system
+from tests.messages import decision, head, page, system
 
 SENDER = "alerts@office.example"
 
@@ -55,13 +57,39 @@ async def test_a_mail_arrives_with_text_html_and_a_stable_id(tmp_path: Path) -> 
         assert await send(server, tmp_path) == Sent()
         assert await send(server, tmp_path) == Sent()
     first, again = map(parsed, server.mails)
-    assert first["Subject"] == "【较大】E-0317 投票站三点关门的说法"
+    assert first["Subject"] == "E-0317 投票站三点关门的说法"
+    assert first["From"].addresses[0].display_name == "Wenxun 闻讯【较大】"
     assert first["Message-ID"] == again["Message-ID"] == "<d1@office.example>"
     assert first["References"] == first["In-Reply-To"] == "<event.e1@office.example>"
     assert (first["To"], first["From"].addresses[0].addr_spec) == ("duty@office.example", SENDER)
     plain, html = (first.get_body((kind,)) for kind in ("plain", "html"))
     assert plain is not None and "投票站几点关门" in plain.get_content()
     assert html is not None and "<p>" in html.get_content()
+
+
+def test_mails_of_one_event_are_one_thread_whatever_its_level_and_what_they_are_about() -> None:
+    higher = decision(level=3, previous=2)
+    told = [page("p1"), page("p2", level=3, level_name="重大", head=head(level=3, level_name="重大", decision=higher)),
+            page("p3", kind=EscalationKind.CLOCK, clock="answer", percent=50),
+            page("p4", kind=EscalationKind.INFORM, level=0, level_name="", why="closed",
+                 head=head(level=0, status=EventStatus.CLOSED))]
+    mails = [compose(channel(), letter(each, ident=each.id)) for each in told]
+    assert {mail["Subject"] for mail in mails} == {"E-0317 投票站三点关门的说法"}
+    assert {mail["References"] for mail in mails} == {"<event.e1@office.example>"}
+    assert len({mail["Message-ID"] for mail in mails}) == 4
+    names = [parseaddr(mail["From"])[0] for mail in mails]
+    assert "较大" in names[0] and "重大" in names[1]
+    assert {mail["Auto-Submitted"] for mail in mails} == {"auto-generated"}
+
+
+def test_a_drill_says_so_in_the_subject_and_another_event_is_another_thread() -> None:
+    drill = compose(channel(), letter(page(event_id="e2", head=head("e2", subject="!d1"))))
+    assert drill["Subject"].startswith("演练") and drill["References"] == "<event.e2@office.example>"
+
+
+def test_a_bundle_is_of_many_events_and_so_of_no_thread() -> None:
+    mail = compose(channel(), replace(letter(), bundle=True))
+    assert mail["References"] is None and mail["Subject"].startswith("【较大】")
 
 
 async def test_a_notice_without_an_event_starts_no_thread(tmp_path: Path) -> None:

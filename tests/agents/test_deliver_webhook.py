@@ -64,6 +64,18 @@ async def test_a_post_is_signed_identified_and_json(tmp_path: Path) -> None:
     assert body["data"]["event"]["number"] == "E-0317"
 
 
+async def test_while_keys_change_every_one_of_them_signs(tmp_path: Path) -> None:
+    """The new key first: a receiver that knows either takes it, as the specification says of several signatures."""
+    (tmp_path / "secret").write_text("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n\n plain-old-key \n")
+    async with Hook() as server:
+        assert await post(server, tmp_path, secret_file="secret") == Sent()
+    got = server.got[0]
+    made = got.headers["webhook-signature"].split(" ")
+    seconds = int(got.headers["webhook-timestamp"])
+    assert made == [signature(signing_key("hook", key), "msg_1", seconds, got.body)
+                    for key in ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plain-old-key")]
+
+
 @pytest.mark.parametrize(("status", "kind"), [
     (200, Sent), (204, Sent), (301, Refused), (302, Refused), (400, Refused), (401, Refused), (403, Refused),
     (404, Refused), (410, Refused), (408, Retry), (425, Retry), (429, Retry), (500, Retry), (502, Retry), (503, Retry)])
