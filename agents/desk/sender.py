@@ -15,7 +15,7 @@ from agents.clock import Clock
 from agents.desk.commands import Command, read_command
 from agents.store import schema
 from pipeline import codec, topics
-from pipeline.model import Close, Millis, PollRequest, RawBatch, RulesAnswer, Verdict
+from pipeline.model import Close, Millis, PollRequest, RawBatch, RulesAnswer, Silence, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ KEPT_UNARCHIVED = 86_400_000
 class Sender(Protocol):
     async def send(
         self, topic: str, key: str, record: codec.Value, *, ident: str, partition: int | None = None) -> None: ...
+
+    def partitions(self, topic: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,12 @@ class CommandSender:
 
     async def _send(self, bus: Sender, waiting: Waiting) -> None:
         topic, key = _address(waiting.command)
-        where = self._poll_partition(key) if isinstance(waiting.command, PollRequest) else None
-        await bus.send(topic, key, waiting.command, ident=waiting.id, partition=where)
+        if isinstance(waiting.command, Silence):        # events of any partition may fit it; cut off, all get it again
+            for partition in range(bus.partitions(topic)):
+                await bus.send(topic, key, waiting.command, ident=waiting.id, partition=partition)
+        else:
+            where = self._poll_partition(key) if isinstance(waiting.command, PollRequest) else None
+            await bus.send(topic, key, waiting.command, ident=waiting.id, partition=where)
         await asyncio.to_thread(_mark_sent, self._engine, waiting.id, self._real.now())
 
     async def _tidy(self) -> None:
@@ -136,6 +142,8 @@ def _address(command: Command) -> tuple[str, str]:
         return topics.RULES, "answer"
     if isinstance(command, Verdict):
         return topics.EVENTS, command.event_id or command.item_id
+    if isinstance(command, Silence):
+        return topics.EVENTS, command.id
     return topics.EVENTS, command.event_id
 
 

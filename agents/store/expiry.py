@@ -35,6 +35,7 @@ def expire(engine: Engine, before: Millis) -> Counter[str]:
         "revisions": lambda c: _blank(c, schema.revisions, _old_revision(before), title="", text=""),
         "events": lambda c: _events(c, before),
         "statements": lambda c: _blank(c, schema.statements, _quoted(before), title="", url="", detail=""),
+        "commands": lambda c: _blank(c, schema.commands, _confirmed(before), record=""),
         "escalations": lambda c: _blank_old(c, schema.escalations, before),
         "dead_letters": lambda c: _blank_old(c, schema.dead_letters, before),
         "outbox": lambda c: _sent(c, before),
@@ -103,6 +104,13 @@ def _quoted(before: Millis) -> ColumnElement[bool]:
     """Statements that were made of an item have its words. What a person wrote as the office's own word stays."""
     table = schema.statements
     return (table.c.at < before) & (table.c.item_id != "") & (table.c.detail != "")
+
+
+def _confirmed(before: Millis) -> ColumnElement[bool]:
+    """Commands that made statements of items, which have the items' words."""
+    table = schema.commands.c
+    return ((table.type == "event.statement") & (table.accepted_at < before) & table.sent_at.is_not(None)
+            & table.record.like('%"item_id":"_%'))
 
 
 def _sent(connection: Connection, before: Millis) -> int:

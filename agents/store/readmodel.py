@@ -169,6 +169,13 @@ def members(connection: Connection, ident: str, *, subject: str, limit: int = 20
     return [_member(row) for row in connection.execute(query).mappings()]
 
 
+def is_member(connection: Connection, ident: str, item_id: str) -> bool:
+    """Whether an item is in an event."""
+    table = schema.members.c
+    found = select(table.item_id).where(table.event_id == ident, table.item_id == item_id)
+    return connection.execute(found).first() is not None
+
+
 def timeline(connection: Connection, ident: str) -> list[Line]:
     """What happened to an event, in order."""
     table = schema.timeline

@@ -25,6 +25,7 @@ from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.store import schema
 from agents.store.engine import open_store
+from pipeline.model import Silence
 from pipeline.rulebook.schema import RuleBook
 from tests.desk import seed
 
@@ -37,7 +38,7 @@ class Broker:
     """What was sent, in order: (topic, key, record), and to which partition. away: as if nobody listened."""
 
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
-    partitions: list[int | None] = field(default_factory=list)
+    where: list[int | None] = field(default_factory=list)
     away: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,10 +51,14 @@ class Broker:
     async def send(self, topic: str, key: str, record: Any, *, ident: str, partition: int | None = None) -> None:
         if self.away:
             raise ConnectionError("nobody listens")
-        assert ident == getattr(record, "id", ident) and ident
-        self.partitions.append(partition)
+        ended = isinstance(record, Silence) and record.expired_at is not None      # an end has its silence's id
+        assert ended or ident == getattr(record, "id", ident) and ident
+        self.where.append(partition)
         self.sent.append((topic, key, record))
         self.arrived.set()
+
+    def partitions(self, topic: str) -> int:
+        return 4
 
 
 @dataclass

@@ -127,7 +127,7 @@ async def test_a_poll_on_request_goes_to_where_the_sources_collector_listens(sta
     (topic, key, record), = stand.broker.sent
     assert (topic, key) == (topics.POLLS, "ribao") and isinstance(record, PollRequest) and record.by == "李敏"
     where = topics.partition_of_host("https://ribao.example/feed.xml", stand.settings.partitions)
-    assert stand.broker.partitions == [where]
+    assert stand.broker.where == [where]
     assert stand.audit().count(("李敏", "source.poll", "ribao")) == 1
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import event as sql_event
 
 from agents.clock import Clock
-from agents.desk import commands, reads
+from agents.desk import commands, event_commands, reads
 from agents.desk.accounts import Role
 from agents.desk.commands import Order, Refused
 from agents.desk.sender import CommandSender
 from agents.store import schema
 from pipeline import topics
-from pipeline.model import Ack, AlertState, AlertStatus, Close, EventHead, EventStatus, Snooze
+from pipeline.model import Ack, AlertState, AlertStatus, Close, EventHead, EventStatus, Snooze, Why
+from tests import messages
 from tests.desk import seed
 from tests.desk.conftest import Stand, csrf_of
 
@@ -91,6 +95,45 @@ def test_two_people_at_once_both_count_and_the_second_hears_of_the_first(stand: 
     second = commands.ack(stand.engine, order(one, "王强"), state.alert_id)
     assert not second.repeated and "李敏" in second.note
     assert len(stand.rows(schema.commands)) == 2
+
+
+def test_an_ack_for_an_event_long_closed_says_when_and_why_it_was_closed(stand: Stand) -> None:
+    closed = seed.head(status=EventStatus.CLOSED, closed_by="王强", closed_reason="重复",
+                       decision=messages.decision(Why.CLOSED, level=0), version=20)
+    closed = replace(closed, decision=replace(closed.decision, at=seed.NOW - 3 * 86_400_000))
+    seed.put_event(stand.engine, closed)
+    seed.put_alert(stand.engine, seed.alert(closed, AlertStatus.ENDED))
+    with pytest.raises(Refused, match="事件已由 王强 关闭（3 天前，重复），不再需要确认。"):
+        commands.ack(stand.engine, order(closed), seed.alert(closed).alert_id)
+
+
+def test_two_acks_in_two_processes_at_the_same_moment_tell_one_of_them_of_the_other(stand: Stand) -> None:
+    one, state = put(stand)
+    together = threading.Barrier(6)
+
+    def click(name: str) -> str:
+        together.wait(timeout=30)
+        return commands.ack(stand.engine, order(one, name), state.alert_id).note
+
+    with ThreadPoolExecutor(6) as pool:
+        notes = list(pool.map(click, [f"值班{n}" for n in range(6)]))
+    assert len([note for note in notes if not note]) == 1, "one was first, and everybody else hears of somebody"
+    assert all("已先确认" in note and not note.startswith(f"值班{n} ") for n, note in enumerate(notes) if note)
+    assert len(stand.rows(schema.commands)) == 6
+
+
+def test_an_expired_alert_can_still_be_answered(stand: Stand) -> None:
+    one, state = put(stand, AlertStatus.EXPIRED, due_at=None)
+    assert not commands.ack(stand.engine, order(one), state.alert_id).repeated
+
+
+def test_after_a_hand_over_the_same_person_can_answer_once_more(stand: Stand) -> None:
+    one, state = put(stand)
+    first = commands.ack(stand.engine, order(one), state.alert_id)
+    other = order(one, "王强", real=seed.NOW + 1)
+    event_commands.hand_over(stand.engine, seed.book(), other, state.alert_id, "leaders")
+    again = commands.ack(stand.engine, order(one, real=seed.NOW + 2), state.alert_id)
+    assert again.id != first.id and not again.repeated and not again.note
 
 
 @pytest.mark.parametrize(("head", "status", "alert_id", "code"), [
