@@ -44,7 +44,7 @@ def _addresses(values: Mapping[str, Any], reading: Reading) -> None:
     """Whoever is told by mail needs an address, by SMS a number, …; each lack is told once."""
     channels = {each.id: each for each in values["channels.yml"].channels}
     for index, person in enumerate(values["roster.yml"].people):
-        lacking = {}
+        lacking: dict[str, tuple[str, str]] = {}
         for name in person.channels:
             for field, what, lack, mend in needed(channels[name]):
                 if not getattr(person, field):

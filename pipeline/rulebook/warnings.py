@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 
 from pipeline.errors import Problem
 from pipeline.rulebook import schema
+from pipeline.rulebook.checks_told import told_people
+from pipeline.rulebook.duty_warnings import calendar, gaps, mentions, step_channels, told_names
 from pipeline.rulebook.places import Places
 from pipeline.rulebook.reach import reachability
 
@@ -15,7 +17,6 @@ SOON_DAYS = 14
 """The owner of a rule is told this long before its last day."""
 EXPIRY = frozenset({"expired", "expires-soon"})
 """Codes that are the owner's to act on by a day."""
-_ALL_WEEK = 7 * 24 * 60
 
 Check = Callable[[schema.RuleBook, dt.date, Places], Iterator[Problem]]
 
@@ -107,16 +108,17 @@ def _looks(word: str, where: tuple[str, str, str], places: Places) -> Iterator[P
 
 def _unused(book: schema.RuleBook, today: dt.date, places: Places) -> Iterator[Problem]:
     """Somebody or something that nothing leads to."""
-    told = {name for route in book.routes for step in route.steps for name in step.tell} | {book.roster.ops}
-    on_duty = {name for team in book.roster.teams if team.id in told for shift in team.shifts for name in shift.members}
+    told = set(told_names(book))
+    on_duty = {person.id for person in told_people(tuple(told), book.roster)}
     used = {channel for person in book.roster.people for channel in person.channels}
+    named = {route.lead for route in book.routes} | {each.team for each in book.subjects}
     for team in book.roster.teams:
-        if team.id not in told:
+        if team.id not in told | named:
             yield places.warning("team-never-told", ("team", team.id, ""),
                                  f"没有路由通知班组 {team.id}（{team.name}）。",
                                  "写进 routes.yml 的 tell，或删去")
     for person in book.roster.people:
-        if person.id not in told | on_duty | {book.roster.fallback}:
+        if person.id not in on_duty | named | {book.roster.fallback}:
             yield places.warning("person-never-told", ("person", person.id, ""), f"没有什么会通知到 {person.name}。",
                                  "排进班次，或写进 routes.yml 的 tell")
     for channel in book.channels:
@@ -125,36 +127,13 @@ def _unused(book: schema.RuleBook, today: dt.date, places: Places) -> Iterator[P
                                  "写进 roster.yml 里某人的 channels，或删去")
 
 
-def _gaps(book: schema.RuleBook, today: dt.date, places: Places) -> Iterator[Problem]:
-    for team in book.roster.teams:
-        hours = (_ALL_WEEK - len(_on_duty(team))) // 60
-        if hours:
-            yield places.warning("gap-in-shifts", ("team", team.id, "shifts"),
-                                 f"班组 {team.id}（{team.name}）每周有 {hours} 小时没有人值班，"
-                                 f"那时改为通知 {book.roster.fallback}。",
-                                 "补上班次；有意这样就不用改")
-
-
-def _on_duty(team: schema.Team) -> set[int]:
-    """Minutes of the week, from Monday 00:00, in which somebody is on duty."""
-    covered: set[int] = set()
-    for shift in team.shifts:
-        start, end = _minute(shift.start), _minute(shift.end)
-        length = (end - start) % (24 * 60) or 24 * 60
-        for day in shift.days:
-            first = (day - 1) * 24 * 60 + start
-            covered.update(minute % _ALL_WEEK for minute in range(first, first + length))
-    return covered
-
-
-def _minute(clock: str) -> int:
-    return int(clock[:2]) * 60 + int(clock[3:])
+_MATCHERS = ("levels", "subjects", "groups", "regions", "teams")
 
 
 def _routes(book: schema.RuleBook, today: dt.date, places: Places) -> Iterator[Problem]:
     for index, route in enumerate(book.routes):
         for before in book.routes[:index]:
-            if _within(route.levels, before.levels) and _within(route.subjects, before.subjects):
+            if all(_within(getattr(route, name), getattr(before, name)) for name in _MATCHERS):
                 yield places.warning("route-never-reached", ("route", route.id, ""),
                                      f"路由 {route.id} 用不到：前面的 {before.id} 已经适用于它的全部情形。",
                                      "移到前面，或删去")
@@ -176,5 +155,6 @@ def _same_address(book: schema.RuleBook, today: dt.date, places: Places) -> Iter
 
 
 CHECKS: tuple[Check, ...] = (
-    _expiry, _empty, _groups, _active, _patterns, _unused, _gaps, _routes, _same_address, reachability,
+    _expiry, _empty, _groups, _active, _patterns, _unused, gaps, calendar, step_channels, mentions, _routes,
+    _same_address, reachability,
 )

@@ -75,8 +75,8 @@ DAY = "{members: [duty-a], start: '08:00', end: '20:00'}"
     ({"roster": ROSTER.replace("teams:", "  - {id: b, name: 乙, channels: [console]}\nteams:")},
      "person-never-told roster.yml:3:5: people[1]: 没有什么会通知到 乙。 排进班次，或写进 routes.yml 的 tell"),
     ({"roster": ROSTER.replace(SHIFT, NIGHT)},
-     "gap-in-shifts roster.yml:4:35: teams[0].shifts: 班组 duty（值班组）每周有 84 小时没有人值班，"
-     "那时改为通知 duty-a。 补上班次；有意这样就不用改"),
+     "duty-gap roster.yml:4:35: teams[0].shifts: 值班组 每天 08:00–20:00（11月22日 至 12月21日）没有人值班，"
+     "那时改为通知值班员（duty-a）。 补上班次，或在 overrides 里写那几天由谁值；有意这样就不用改"),
     ({"routes": GOOD["routes.yml"] + "  - {id: more, levels: [较大], steps: [{tell: [ops]}]}\n"},
      "route-never-reached routes.yml:4:5: routes[1]: 路由 more 用不到：前面的 all 已经适用于它的全部情形。"
      " 移到前面，或删去"),
@@ -88,6 +88,63 @@ def test_what_is_allowed_and_hardly_meant_is_said_with_its_place(changes: dict[s
     assert said in warned(**changes)
 
 
+BOT = "  - {id: bot, type: KIND, url_file: secrets/bot.url}\n"
+
+
+@pytest.mark.parametrize(("kind", "extra", "said"), [
+    ("wecom-bot", "", "企业微信群里的消息 @ 不到值班员：没有写 wecom 或 mobile。 补上 wecom:"),
+    ("dingtalk-bot", ", wecom: zhiban", "钉钉群里的消息 @ 不到值班员：没有写 dingtalk 或 mobile。 补上 dingtalk:"),
+    ("feishu-bot", ", mobile: '13800000000'", "飞书群里的消息 @ 不到值班员：没有写 feishu。 补上 feishu:"),
+    ("wecom-bot", ", mobile: '13800000000'", ""), ("dingtalk-bot", ", dingtalk: a1", ""),
+    ("feishu-bot", ", feishu: ou_1", "")])
+def test_whoever_cannot_be_mentioned_in_a_group_is_named(kind: str, extra: str, said: str) -> None:
+    roster = ROSTER.replace("channels: [console]", f"channels: [console, bot]{extra}")
+    found = warned(roster=roster, channels=GOOD["channels.yml"] + BOT.replace("KIND", kind))
+    assert found == ([f"no-mention roster.yml:2:5: people[0]: {said}"] if said else [])
+
+
+def test_whoever_has_none_of_a_steps_channels_is_named() -> None:
+    roster = ROSTER.replace("teams:", "  - {id: b, name: 乙, channels: [spare]}\nteams:").replace(
+        SHIFT, SHIFT.replace("[duty-a]", "[duty-a, b]"))
+    found = warned(roster=roster, channels=GOOD["channels.yml"] + "  - {id: spare, type: console}\n",
+                   routes="routes:\n  - id: all\n    steps: [{tell: [duty], channels: [console]}]\n")
+    assert found == ["not-by-these-channels routes.yml:3:38: routes[0].steps[0].channels: 乙没有这一步的任何一个通道，"
+                     "会用自己的spare。 在 roster.yml 里给 b 加上其中一个，或有意这样就不用改"]
+
+
+def test_a_year_whose_holidays_nobody_knows_is_said_where_somebody_is_on_duty_by_them() -> None:
+    by_calendar = ROSTER.replace(SHIFT, SHIFT.replace("}]", ", calendar: workday}, {members: [duty-a]}]"))
+    for text, expected in ((by_calendar, ["holidays-unknown"]), (ROSTER, [])):
+        book, places = parse_with_places({**GOOD, "sources.yml": MANY, "roster.yml": text}, ZONE)
+        found = [each for each in warnings(book, dt.date(2098, 12, 20), places) if each.code != "expired"]
+        assert [each.code for each in found] == expected
+        assert not expected or found[0].message == (
+            "还没有 2098 年的放假和调休安排，值班组的这一班那年按周一至周五算工作日。")
+
+
+def test_a_team_that_only_leads_is_not_useless() -> None:
+    routes = "routes:\n  - id: all\n    lead: spare\n    steps: [{tell: [duty]}]\n"
+    assert warned(roster=SPARE, routes=routes) == []
+    assert warned(roster=SPARE, subjects_polling=TERMS + "team: spare\n") == []
+    clock = "clocks: [{id: a, name: 回应, within: 5h, start_level: 一般, warnings: [{at: 50, tell: [spare]}]}]\n"
+    assert warned(roster=SPARE, levels=GOOD["levels.yml"] + clock) == []
+
+
+@pytest.mark.parametrize(("matcher", "covered"), [
+    ("subjects: [polling]", True), ("groups: [其他]", True), ("teams: [duty]", True), ("regions: [石桥镇]", True),
+    ("levels: [较大]", False), ("", True)])
+def test_a_route_behind_one_that_fits_all_of_its_cases_is_never_reached(matcher: str, covered: bool) -> None:
+    first = "routes:\n  - id: first\n    levels: [一般]\n    steps: [{tell: [duty]}]\n"
+    second = f"  - id: second\n    levels: [一般]\n    {matcher or 'lead: duty'}\n    steps: [{{tell: [duty]}}]\n"
+    second = second.replace("    levels: [一般]\n", "", 1) if "levels: [较大]" in second else second
+    last = "  - id: last\n    levels: [较大]\n    groups: [其他]\n    steps: [{tell: [duty]}]\n"
+    everything = "  - id: all\n    steps: [{tell: [duty]}]\n"
+    found = warned(routes=first + second + last + everything,
+                   sources=MANY.replace("name: 县新闻网", "name: 县新闻网, region: 石桥镇"))
+    named = [each.split(" 用不到")[0].rpartition(" ")[2] for each in found if "route-never-reached" in each]
+    assert named == (["second"] if covered else ["last"])
+
+
 def test_a_night_shift_over_midnight_fills_the_hours_the_day_shift_leaves() -> None:
     assert warned(roster=ROSTER.replace(SHIFT, NIGHT.replace("}]", f"}}, {DAY}]"))) == []
 
@@ -96,6 +153,29 @@ def test_a_book_that_came_without_its_files_is_warned_of_by_file() -> None:
     book = parse_book({**GOOD, "sources.yml": MANY, "subjects/polling.yml": TERMS.replace("2027", "2025")}, ZONE)
     assert [(each.file, each.line, each.severity) for each in warnings(book, TODAY)] == [
         ("subjects/polling.yml", 1, "warning")]
+
+
+def test_channels_whose_secrets_are_missing_are_named_and_whoever_has_no_other(
+        rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (rules / "channels.yml").write_text("channels:\n  - {id: console, type: console}\n" + "".join(
+        BOT.replace("bot", name, 1).replace("bot.url", f"{name}.url").replace("KIND", "webhook")
+        for name in ("gone", "empty", "fine")), "utf-8")
+    (rules / "roster.yml").write_text(ROSTER.replace("[console]", "[gone, empty]").replace(
+        "teams:", "  - {id: b, name: 乙, channels: [gone, fine]}\nteams:").replace(SHIFT, SHIFT.replace(
+            "[duty-a]", "[duty-a, b], start: '08:00', end: '20:00', days: [1]").replace(
+            "}]", "}, {members: [b]}]")), "utf-8")
+    (rules / "secrets").mkdir()
+    (rules / "secrets" / "empty.url").write_text("")
+    (rules / "secrets" / "fine.url").write_text("http://127.0.0.1:9/\n")
+    assert main(["rules", "check", str(rules), "--format", "json"]) == 0
+    told = {each["code"]: each["message"] for each in json.loads(capsys.readouterr().out)["warnings"]}
+    assert set(told) >= {"channel-broken", "on-duty-unreached", "fallback-unreached"}
+    assert main(["rules", "check", str(rules)]) == 0
+    said = capsys.readouterr().out
+    assert "通道 gone 现在发不出去：url_file 指的 secrets/gone.url 不存在。" in said
+    assert "通道 empty 现在发不出去：url_file 指的 secrets/empty.url 是空的。" in said and "通道 fine" not in said
+    assert "值班员的通道都发不出去：每周一 08:00–20:00" in said and "在值班组值班，收不到通知。" in said
+    assert "乙的通道" not in said and "值班员的通道都发不出去：无人应答时收不到通知。" in said
 
 
 @pytest.fixture
