@@ -70,6 +70,7 @@ class Scorer:
             origin=source.origin if source and source.origin else item.source_id,
             source_name=source.name if source else item.source_id,
             group=source.group if source else "",
+            region=source.region if source else "",
             official=source.official if source else False,
             sentiment=self._sentiment.judge(said),
             question=is_question(said[:MAX_ASKED_CHARS]),
@@ -78,10 +79,7 @@ class Scorer:
 
 
 def _seen_as(match: Match, base: ScoredItem) -> ScoredItem:
-    return ScoredItem(
-        item=base.item, origin=base.origin, source_name=base.source_name, group=base.group,
-        official=base.official, weight=round(match.weight, 4), spans=match.spans, sentiment=base.sentiment,
-        question=base.question, terms=base.terms)
+    return msgspec.structs.replace(base, weight=round(match.weight, 4), spans=match.spans)
 
 
 def _said(title: str, text: str) -> str:

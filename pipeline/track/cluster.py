@@ -181,14 +181,22 @@ class Cluster:
             self.signs.grow(decode_series(series), None, row.origin)
         self.reports -= bool(row.flags & REPORT)
 
-    def counting(self, row: MemberRow) -> dict[str, Any]:
-        """What becomes of the head's figures with this new member."""
+    def counting(self, row: MemberRow, item: ScoredItem) -> dict[str, Any]:
+        """What becomes of the head with this new member: its figures, and whose affair it is."""
         head = self.head
         return {
+            **_tags(head, item), **self.asked(row, item.item.first_seen_at),
             "items": head.items + 1, "sources": max(head.sources, self.signs.heat.total().sources),
             "negative": head.negative + bool(row.flags & NEGATIVE),
             "questions": head.questions + bool(row.flags & QUESTION),
             "first_item_at": min(head.first_item_at, row.at), "last_item_at": max(head.last_item_at, row.at)}
+
+    def asked(self, row: MemberRow, at: Millis) -> dict[str, Any]:
+        """When somebody first asked for an answer at once, if this member does."""
+        if not row.flags & URGENT or row.flags & MUTE:
+            return {}
+        known = self.head.urgent_at
+        return {"urgent_at": at if known is None else min(known, at)}
 
     def deciding(self, decision: LevelDecision, now: Millis) -> dict[str, Any]:
         """What becomes of the head by this decision; its number apart."""
@@ -221,6 +229,12 @@ class Cluster:
                 self.head = msgspec.structs.replace(head, statements=(*head.statements, quoted))
         elif len(head.excerpts) < MAX_EXCERPTS and all(e.source_name != quoted.source_name for e in head.excerpts):
             self.head = msgspec.structs.replace(head, excerpts=(*head.excerpts, quoted))
+
+
+def _tags(head: EventHead, item: ScoredItem) -> dict[str, Any]:
+    """Groups and regions of the event's sources, as they were called when their items came."""
+    of = (("groups", head.groups, item.group), ("regions", head.regions, item.region))
+    return {name: tuple(sorted({*known, tag})) for name, known, tag in of if tag and tag not in known}
 
 
 def founded(event_id: str, key: str, subject: str, item: ScoredItem, row: MemberRow, now: Millis, book: str) -> Cluster:

@@ -21,7 +21,7 @@ URGENT: Final = 64     # and it asks for an answer at once
 AFTER: Final = 128     # joined after a person had closed the event for good
 JUDGED: Final = 256    # its sentiment could be told; of rows of before there was this, nothing is known
 
-MAX_ORIGIN_BYTES = 31
+MAX_ORIGIN_BYTES = 28
 """Of a source's name in a member's row, so that the row keeps its 200 bytes; a longer one is counted by its hash."""
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -73,9 +73,9 @@ def member_row(item: ScoredItem, rules: EventRules, *, report: bool) -> MemberRo
     )
     long = len(item.origin.encode()) > MAX_ORIGIN_BYTES
     return MemberRow(raw.id, event_time(item, rules), digest(item.origin) if long else item.origin, flags, item.terms,
-                     group_hash(item.group))
+                     tag_hash(item.group), tag_hash(item.region))
 
 
-def group_hash(group: str) -> int:
-    """1 to 65535; 0 of an item whose group is not known."""
-    return crc32(group.encode()) % 0xFFFF + 1 if group else 0
+def tag_hash(name: str) -> int:
+    """Of a source's group or region, 1 to 65535; 0 of an item whose source has none or is not known."""
+    return crc32(name.encode()) % 0xFFFF + 1 if name else 0

@@ -149,7 +149,7 @@ class Tracker:
             row = clusters.joining(event.head, row)
         row = self._enlist(event, row, out)
         event.quote(item, row.at)
-        self._touch(event, out, **event.counting(row))
+        self._touch(event, out, **event.counting(row, item))
         return event, row, True
 
     def _again(self, event: Cluster, seen: MemberRow, at: Millis, out: Outcome) -> tuple[Cluster, MemberRow, bool]:
@@ -160,7 +160,7 @@ class Tracker:
             return event, row, False
         row = event.make_urgent(row)
         out.put_item(event, row.item_id)
-        self._touch(event, out)
+        self._touch(event, out, **event.asked(row, at))
         known = event.head.muted and not row.flags & members.AFTER
         return event, row, at > event.head.floor_at and not known
 

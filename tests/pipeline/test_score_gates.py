@@ -59,11 +59,13 @@ def test_another_zone_has_another_clock() -> None:
 
 
 def test_source_groups_keep_other_sources_out() -> None:
-    sources = (Source(id="bbs", name="论坛", group="本地论坛"), Source(id="paper", name="日报", group="媒体"))
+    sources = (Source(id="bbs", name="论坛", group="本地论坛", region="石桥镇"),
+               Source(id="paper", name="日报", group="媒体"))
     scorer = Scorer(book(watch("投票", groups=("本地论坛",)), sources=sources))
     seen = {each: scorer.score(builders.raw_item(source_id=each, title="投票")) for each in ("bbs", "paper", "gone")}
     assert [list(each) for each in seen.values()] == [["polling"], ["*"], ["*"]]
     assert [next(iter(each.values())).group for each in seen.values()] == ["本地论坛", "媒体", ""]
+    assert [next(iter(each.values())).region for each in seen.values()] == ["石桥镇", "", ""]
 
 
 def test_reports_of_the_desk_have_a_group_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from pipeline.model import Close, EventHead, EventStatus, Tick, WarmEvent, Why
 from pipeline.rulebook.schema import HOUR, MINUTE
@@ -151,9 +152,24 @@ def test_a_restored_tracker_goes_on_as_if_nothing_had_happened():
 
 def test_an_item_row_takes_at_most_two_hundred_bytes():
     terms = tuple(range(4_000_000_000, 4_000_000_016))
-    item = scored_item("f" * 20, origin="a-rather-long-host-name.example.cn", terms=terms)
-    rows = rows_after(Tracker(0, 4), scored_batch(item))
-    assert max(len(value) for key, value in rows.items() if key.startswith(b"i|")) <= 200
+    for origin in ("a-rather-long-host-name.example.cn", "o" * 28, "o" * 29):
+        item = replace(scored_item("f" * 20, origin=origin, terms=terms, official=True, negative=True), question=True,
+                       group="本地论坛", region="石桥镇", terms=tuple((term, 255) for term in terms))
+        rows = rows_after(Tracker(0, 4), scored_batch(item))
+        assert 190 < max(len(value) for key, value in rows.items() if key.startswith(b"i|")) <= 200
+
+
+def test_an_event_has_the_groups_and_regions_of_all_its_sources_whenever_they_came():
+    said = [("本地论坛", "石桥镇"), ("", ""), ("新闻", ""), ("本地论坛", "云溪街道")]
+    items = [replace(scored_item(f"a{n}", origin=f"s{n}"), group=group, region=region)
+             for n, (group, region) in enumerate(said)]
+    for order in (items, items[::-1]):
+        head = play(Tracker(0, 4), *(scored_batch(item) for item in order))[-1]
+        assert (head.groups, head.regions) == (("新闻", "本地论坛"), ("云溪街道", "石桥镇"))
+    first = Tracker(0, 4)
+    again = Tracker.restore(0, 4, rows_after(first, scored_batch(*items)).items())
+    head = play(again, scored_batch(replace(scored_item("b", origin="s9"), region="北关镇")))[-1]
+    assert (head.groups, head.regions) == (("新闻", "本地论坛"), ("云溪街道", "北关镇", "石桥镇"))
 
 
 def test_numbers_of_different_partitions_never_meet():

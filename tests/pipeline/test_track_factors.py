@@ -91,7 +91,7 @@ BAD, FINE, UNSURE = Polarity.NEGATIVE, Polarity.NEUTRAL, Polarity.UNSURE
 def test_groups_are_those_of_the_sources_and_an_unknown_one_is_none():
     need = rules(Threshold(groups=2, window=HOUR))
     assert levels_of(need, item(1, group="新闻"), item(2, group="新闻"), item(3), item(4, group="论坛")) == [0, 0, 0, 1]
-    assert members.group_hash("") == 0 and 0 < members.group_hash("新闻") < 65536
+    assert members.tag_hash("") == 0 and 0 < members.tag_hash("新闻") < 65536
 
 
 def test_speed_is_items_per_hour_over_the_whole_window():

@@ -43,6 +43,17 @@ def test_a_report_that_becomes_urgent_raises_its_event_once():
     assert table(edited)[-1].raises == 1
 
 
+def test_when_somebody_first_asked_for_an_answer_is_kept():
+    table = Table(rules((0, 1)))                                    # no level is reached by it: clocks run from it
+    assert table(report())[-1].urgent_at is None
+    edited = report(at=NOON + MINUTE, published_at=NOON, revision="1" * 16, urgent=True)
+    assert table(edited)[-1].urgent_at == NOON + MINUTE
+    table.restart()
+    assert table(report("r2", at=NOON + HOUR, urgent=True))[-1].urgent_at == NOON + MINUTE
+    assert table(report("r3", at=NOON - HOUR, urgent=True))[-1].urgent_at == NOON - HOUR
+    assert Table(rules((0, 1)))(report(urgent=True, backfill=True))[-1].urgent_at is None
+
+
 def test_an_urgent_report_of_no_subject_reaches_its_level_too_and_nothing_else_does():
     named = rules((3, 1), (4, 1), urgent="较大")
     only_low = LevelOverride(subject="*", enter={"一般": (Threshold(items=3, sources=1, window=HOUR),)})
