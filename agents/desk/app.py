@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from agents.desk import (
     actions,
+    alert_actions,
     api,
     api_call,
     checkup_pages,
@@ -24,15 +25,17 @@ from agents.desk import (
     intake_pages,
     item_pages,
     pages,
+    phone_pages,
     reads,
     rule_pages,
+    silence_pages,
     source_pages,
     subject_pages,
     verdict_pages,
     web,
 )
 from agents.desk.accounts import Role
-from agents.desk.guard import BodyTooLarge, Guard
+from agents.desk.guard import BodyTooLarge, Guard, shown_path
 from agents.desk.render import STATIC
 from agents.desk.web import Desk, posted, posted_async, signed_in
 
@@ -59,6 +62,9 @@ def _routes() -> list[BaseRoute]:
         Route("/events/{ref}", signed_in(pages.event)),
         Route("/events/{event_id}/ack", posted(actions.ack, Role.DUTY), methods=["POST"]),
         Route("/events/{event_id}/snooze", posted(actions.snooze, Role.DUTY), methods=["POST"]),
+        Route("/events/{event_id}/handover", posted(alert_actions.hand_over, Role.DUTY), methods=["POST"]),
+        Route("/events/{event_id}/comment", posted(alert_actions.comment, Role.DUTY), methods=["POST"]),
+        Route("/events/{event_id}/statement", posted(alert_actions.statement, Role.DUTY), methods=["POST"]),
         Route("/events/{event_id}/close", posted(actions.close, Role.DUTY), methods=["POST"]),
         Route("/events/{event_id}/verdict", posted(verdict_pages.event, Role.DUTY), methods=["POST"]),
         Route("/items/{item_id}", signed_in(item_pages.item)),
@@ -76,9 +82,15 @@ def _routes() -> list[BaseRoute]:
         Route("/rules/subjects/{subject}", signed_in(subject_pages.subject)),
         Route("/rules/subjects/{subject}/verdict", posted(verdict_pages.match, Role.DUTY), methods=["POST"]),
         Route("/rules/confirm", posted(rule_pages.confirm, Role.ADMIN), methods=["POST"]),
+        Route("/silences", signed_in(silence_pages.silences), methods=["GET"]),
+        Route("/silences", posted(silence_pages.add, Role.DUTY), methods=["POST"]),
+        Route("/silences/{ident}/expire", posted(silence_pages.expire, Role.DUTY), methods=["POST"]),
         Route("/deliveries", signed_in(pages.deliveries)),
         Route("/audit", signed_in(pages.audit_page, Role.ADMIN)),
         Route("/levels.css", signed_in(pages.levels_css, None)),
+        Route("/a/levels.css", phone_pages.levels_css),
+        Route("/a/{token}", phone_pages.show, methods=["GET"]),
+        Route("/a/{token}", phone_pages.act, methods=["POST"]),
         Route("/login", actions.login_page, methods=["GET"]),
         Route("/login", actions.login, methods=["POST"]),
         Route("/logout", posted(actions.logout, None), methods=["POST"]),
@@ -127,7 +139,7 @@ async def _store_error(request: Request, error: Exception) -> Response:
     """Disk full, file read-only, server away. A reading that cannot be audited is not shown."""
     desk = web.desk_of(request)
     desk.deps.metrics["agent_errors_total"].labels("desk").inc()
-    log.error("desk: store: %s %s: %s", request.method, request.url.path, getattr(error, "orig", error))
+    log.error("desk: store: %s %s: %s", request.method, shown_path(request.url.path), getattr(error, "orig", error))
     what = "没有提交：" if request.method == "POST" else ""
     words = f"{what}数据库暂时不能读写。请检查磁盘空间和 WENXUN_DATA_DIR、WENXUN_DATABASE_URL，恢复后刷新即可。"
     if request.url.path.startswith("/api/"):
@@ -136,7 +148,7 @@ async def _store_error(request: Request, error: Exception) -> Response:
 
 
 async def _server_error(request: Request, error: Exception) -> Response:
-    log.error("desk: %s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("desk: %s %s failed", request.method, shown_path(request.url.path), exc_info=error)
     desk = web.desk_of(request)
     desk.deps.metrics["agent_errors_total"].labels("desk").inc()
     if request.url.path.startswith("/api/"):

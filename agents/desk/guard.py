@@ -31,6 +31,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
+LINK_PATH = "/a/"
+LINK_HEADERS = {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex, nofollow"}
+"""Of pages whose address is a key (phone_pages.py): it goes to nobody else, our own other pages included."""
 
 
 class Hosts:
@@ -103,12 +106,17 @@ def _with_headers(send: Send, path: str) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in {**HEADERS, **(LINK_HEADERS if path.startswith(LINK_PATH) else {})}.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", "public, max-age=3600" if path.startswith("/static/") else "no-store")
         await send(message)
 
     return sending
+
+
+def shown_path(path: str) -> str:
+    """A path as a log may have it: without the token of a link."""
+    return f"{LINK_PATH}…" if path.startswith(LINK_PATH) else path
 
 
 def _length(headers: Headers) -> int:

@@ -46,6 +46,8 @@ class Desk:
     sender: CommandSender
     real: Clock = field(default_factory=Clock)
     limiter: LoginLimiter = field(default_factory=LoginLimiter)
+    link_limiter: LoginLimiter = field(default_factory=lambda: LoginLimiter(per_address=10, per_account=1_000_000))
+    """Of links that are not ours: by address alone."""
     checking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     poll: int = 4000
     """How often (ms) an open page asks for news; more often where the clock runs faster."""

@@ -134,7 +134,7 @@ def clocks(escalation: Escalation, setting: Setting) -> str:
 def acts(done: Iterable[Act], now: Millis, setting: Setting) -> list[str]:
     """The last few things that people did, the latest last. Statements have their own place."""
     shown = sorted((one for one in done if one.kind is not ActKind.STATEMENT), key=lambda one: one.at)
-    return [shorten(line(said.act(one, now, setting.zone, setting.people)), 120) for one in shown[-_ACTS:]]
+    return [shorten(line(said.act(one, now, setting.zone, setting.who)), 120) for one in shown[-_ACTS:]]
 
 
 def terms(head: EventHead) -> list[str]:

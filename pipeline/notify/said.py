@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from pipeline.model import Act, ActKind, EventClock, Millis
@@ -18,7 +17,6 @@ ACT: dict[ActKind, str] = {
     ActKind.STATEMENT: "登记官方回应",
 }
 STOPPED: dict[str, str] = {"statement": "登记了官方回应", "closed": "关闭了事件"}
-NOBODY: Mapping[str, str] = MappingProxyType({})
 _MINUTE = 60_000
 
 
@@ -49,11 +47,11 @@ def urgent(clocks: Iterable[EventClock], wanted: str = "") -> EventClock | None:
     return next((each for each in known if each.id == wanted), running[0] if running else None)
 
 
-def act(one: Act, now: Millis, zone: ZoneInfo, names: Mapping[str, str] = NOBODY) -> str:
-    """`王某 12:31 确认：已电话核实`; `王某 12:31 转交给领导小组：请接手`. names: of duty roles and teams."""
+def act(one: Act, now: Millis, zone: ZoneInfo, who: Callable[[str], str] = str) -> str:
+    """`王某 12:31 确认：已电话核实`; `王某 12:31 转交给领导小组：请接手`. who: the name of a duty role or team."""
     if one.kind is ActKind.HAND_OVER:                  # acts.act_of: whom it went to comes first
         to, _, note = one.text.partition("，")
-        return f"{one.by} {at(one.at, now, zone)} 转交给{names.get(to, to)}" + (f"：{note}" if note else "")
+        return f"{one.by} {at(one.at, now, zone)} 转交给{who(to)}" + (f"：{note}" if note else "")
     text = f"：{one.text}" if one.text else ""
     return f"{one.by} {at(one.at, now, zone)} {ACT[one.kind]}{text}"
 

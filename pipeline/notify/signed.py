@@ -94,3 +94,8 @@ def _pack(ident: str) -> bytes | str:
 
 def _unpack(ident: bytes | str) -> str:
     return ident.hex() if isinstance(ident, bytes) else ident
+
+
+def bind(key: bytes, *parts: str) -> str:
+    """A mark that ties these together for a form: nobody makes another pair of them without the key."""
+    return hmac.new(key, b"\0".join((b"wenxun answer form v1", *(each.encode() for each in parts))), sha256).hexdigest()

@@ -105,7 +105,7 @@ def test_a_hand_over_says_who_handed_it() -> None:
 @pytest.mark.parametrize(("why", "kind", "mark", "said"), [
     ("unanswered", EscalationKind.PAGE, "【较大】【无人应答】", "第 2 轮通知，此前无人确认"),
     ("exhausted", EscalationKind.PAGE, "【较大】【无人应答】", "已通知全部人员，无人应答"),
-    ("expired", EscalationKind.INFORM, "【较大】【无人应答，已过期】", "到最后期限仍无人应答")])
+    ("expired", EscalationKind.PAGE, "【较大】【无人应答，已过期】", "到最后期限仍无人应答")])
 def test_that_nobody_answered_stands_in_front(why: str, kind: EscalationKind, mark: str, said: str) -> None:
     message = rendered(page(why=why, kind=kind, repeat=1))
     assert message.subject.startswith(f"{mark}E-0317") and said in message.text and said in message.card.mention
