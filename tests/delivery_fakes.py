@@ -14,7 +14,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from agents.clock import Clock
-from agents.deliverer.ledger import Ledger, Parcel
+from agents.deliverer.claims import Claimed, Claims, Line
+from agents.deliverer.ledger import Ledger
+from agents.deliverer.parcel import Parcel
 from agents.deps import Deps, RuleStore
 from agents.metrics import Metrics
 from agents.settings import Settings
@@ -220,10 +222,26 @@ def delivery_deps(path: Path, rules: RuleBook, *servers: Server, **changes: Any)
 
 
 def parcel(ident: str = "d1", channel: str = "hook", escalation: Escalation | None = None, **changes: Any) -> Parcel:
+    """A row of its own message, whatever its text: rows of one escalation share their call."""
     record = escalation or page()
-    values: dict[str, Any] = {"id": ident, "escalation": codec.encode(record).decode(), "person": "duty-a",
-                              "channel": channel, "decided_at": Clock().now(), **changes}
+    values: dict[str, Any] = {
+        "id": ident, "escalation": codec.encode(record).decode(), "person": "duty-a", "channel": channel,
+        "decided_at": Clock().now(), "escalation_id": f"of-{ident}", "event_id": record.event_id,
+        "alert_id": record.alert_id, "kind": record.kind.value, "level": record.level, **changes}
     return Parcel(**values)
+
+
+def claim(
+    ledger: Ledger, channel: str = "hook", now: int = 0, until: int = 60_000, limit: int = 4, **line: Any
+) -> list[Parcel]:
+    """The rows of the calls that a courier would make now."""
+    return [each for load in claimed(ledger, channel, now, until, limit, **line).loads for each in load.parcels]
+
+
+def claimed(
+    ledger: Ledger, channel: str = "hook", now: int = 0, until: int = 60_000, limit: int = 4, **line: Any
+) -> Claimed:
+    return Claims(ledger).claim(Line(channel, **line), now, until, limit)
 
 
 async def until(true: Any, seconds: float = 8.0) -> None:
@@ -240,5 +258,5 @@ def rows(engine: Engine) -> Sequence[Any]:
 
 def ledger_with(engine: Engine, *parcels: Parcel, now: int = 0) -> Ledger:
     ledger = Ledger(engine)
-    ledger.add(parcels, now)
+    ledger.take(parcels, (), now)
     return ledger

@@ -59,7 +59,7 @@ async def send_test(settings: Settings, book: RuleBook, channel: Channel, person
     """What the channel's sender answers to one test message."""
     from agents import outbound
     from agents.clock import Clock
-    from agents.deliverer.courier import ATTEMPT_SECONDS
+    from agents.deliverer.office import ATTEMPT_SECONDS
     from agents.deliverer.letter import Letter, Retry
     from agents.deliverer.senders import senders
     from pipeline.ids import digest

@@ -1,6 +1,6 @@
 """The role `deliver`: escalations to messages that arrive, each once if the network lets us, at least once if not.
 
-    escalations ──▶ intake ──▶ ledger (SQL) ──▶ couriers, one per channel ──▶ webhook · SMTP · console
+    escalations ──▶ intake ──▶ ledger (SQL) ──▶ couriers, one per channel ──▶ chat · SMTP · SMS · web hooks …
                                    ▲                    │
                                    └── reporter ◀───────┘ ──▶ deliveries, dead.letters, 系统 notices
 """
@@ -10,17 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents import bus, outbound
-from agents.deliverer.courier import LAST_SECONDS, Courier, Office, stop
+from agents.deliverer.claims import Load
+from agents.deliverer.courier import LAST_SECONDS, Courier, stop
+from agents.deliverer.heartbeat import Pulse
 from agents.deliverer.intake import GROUP, Intake
-from agents.deliverer.ledger import Ledger, Parcel
+from agents.deliverer.ledger import Ledger
 from agents.deliverer.letter import Outcome
+from agents.deliverer.office import Office
 from agents.deliverer.outage import Outage
+from agents.deliverer.parcel import Parcel
 from agents.deliverer.reporter import Reporter
 from agents.deliverer.senders import Senders, real_now, senders
+from agents.deliverer.watch import Watch
 from agents.deps import Deps
 from agents.store.engine import ready_store
 from pipeline import topics
@@ -29,21 +35,26 @@ from pipeline.model import Millis
 log = logging.getLogger("wenxun.deliver")
 
 WATCH_SECONDS = 2.0
+THREADS = 64
+"""Of the loop, for names and secrets: the default on few cores is few, and channels whose names hang hold some each."""
 
 
 async def run(deps: Deps) -> None:
     """Deliver until cancelled. Raises when the broker cannot be reached at the start."""
     await deps.rules.ready()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="loop"))
     engine = await ready_store(deps.settings.store_url)
     try:
         async with bus.Bus(deps.settings, deps.clock, "deliver") as sender, outbound.client(deps.settings) as client:
-            await deliver(deps, Ledger(engine), sender, senders(deps.settings, client))
+            pulse = Pulse(deps, engine, client)
+            await deliver(deps, Ledger(engine), sender, senders(deps.settings, client), pulse=pulse)
     finally:
         engine.dispose()
 
 
 async def deliver(
-    deps: Deps, ledger: Ledger, sender: bus.Bus, by_type: Senders, real: Callable[[], Millis] = real_now
+    deps: Deps, ledger: Ledger, sender: bus.Bus, by_type: Senders, real: Callable[[], Millis] = real_now,
+    pulse: Pulse | None = None,
 ) -> None:
     """The parts, bound, until cancelled. Attempts under way then get a little time; ends that are in the ledger and not
     yet reported are reported by the next start."""
@@ -52,17 +63,23 @@ async def deliver(
     couriers = Couriers(office)
 
     async def directly(parcel: Parcel) -> Outcome:
-        return (await Courier(office, parcel.channel).attempt(parcel))[1]
+        return (await Courier(office, parcel.channel).attempt(Load((parcel,))))[2]
 
+    intake = Intake(deps, ledger, sender, couriers.wake, real, Outage(deps, directly), reporter.wake,
+                    pulse.note if pulse else None)
     consumer = bus.consumer(deps.settings, topics.ESCALATIONS, group=GROUP)
     try:
         await consumer.start()   # waits for partitions: it may be cancelled here, and must be stopped then too
         async with asyncio.TaskGroup() as group:
-            group.create_task(Intake(deps, ledger, sender, couriers.wake, real, Outage(deps, directly)).run(consumer))
+            group.create_task(intake.run(consumer))
             group.create_task(couriers.run())
             group.create_task(reporter.run())
+            group.create_task(Watch(office, reporter.tell).run())
+            if pulse:
+                group.create_task(pulse.run())
     finally:
         await consumer.stop()
+        office.close()
 
 
 class Couriers:
@@ -71,6 +88,7 @@ class Couriers:
     def __init__(self, office: Office) -> None:
         self._office = office
         self._by_id: dict[str, tuple[Courier, asyncio.Task[None]]] = {}
+        office.arrived = self.wake
 
     def wake(self, channels: Iterable[str]) -> None:
         for channel in channels:
@@ -86,16 +104,12 @@ class Couriers:
             await stop([task for _, task in self._by_id.values()], 2 * LAST_SECONDS + 1)
 
     async def _watch(self) -> None:
-        """Couriers for new channels, anew for one that broke; the gauges."""
-        ledger, metrics, clock = self._office.ledger, self._office.deps.metrics, self._office.deps.clock
+        """Couriers for new channels, anew for one that broke."""
         try:
-            waiting = await asyncio.to_thread(ledger.waiting_channels)
-            count, oldest = await asyncio.to_thread(ledger.pending)
+            waiting = await self._office.store(self._office.ledger.waiting_channels)
         except SQLAlchemyError as error:
             log.error("the outbox cannot be read: %s", type(error).__name__)
             return
-        metrics["outbox_pending"].set(count)
-        metrics["outbox_oldest_seconds"].set(max(0, clock.now() - oldest) / 1000 if oldest is not None else 0)
         for channel in (*waiting, *(each.id for each in self._office.deps.rules.book.channels)):
             self._ensure(channel)
 

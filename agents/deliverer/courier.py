@@ -1,5 +1,5 @@
-"""Carries the parcels of one channel: claims what is due, sends, records. One courier per channel id, so that a channel
-that hangs or fails delays no other; at most SLOTS attempts of a channel at once."""
+"""Carries the loads of one channel: claims what is due, sends, records. One courier per channel id, so that a channel
+that hangs or fails delays no other; at most SLOTS calls of a channel at once."""
 
 from __future__ import annotations
 
@@ -7,45 +7,31 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from itertools import count
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from agents.deliverer.ledger import Ledger, Parcel
-from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Sent
-from agents.deliverer.senders import Senders, real_now
-from agents.deps import Deps
-from pipeline import codec
-from pipeline.model import Escalation, Millis
+from agents.deliverer.claims import PATIENCE, Claimed, Line, Load
+from agents.deliverer.gates import Change
+from agents.deliverer.ledger import Moved
+from agents.deliverer.letter import Bug, Outcome, Refused, Retry, Sent
+from agents.deliverer.office import Office
+from agents.deliverer.writer import Unsendable, Written, write
+from pipeline.errors import CodecError
+from pipeline.model import Millis
 from pipeline.notify import retry
-from pipeline.notify.render import Setting, render
-from pipeline.rulebook.schema import Channel, Person, RuleBook
+from pipeline.notify.breaker import Breaker
 
 log = logging.getLogger("wenxun.deliver")
 
 SLOTS = 4
-ATTEMPT_SECONDS = 30.0
 LEASE_MS = 60_000
 IDLE_SECONDS = 5.0
 """How long a courier sleeps at most: what another process left behind is found this soon after its lease."""
 LAST_SECONDS = 5.0
 """How long attempts under way may finish when the process is to end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """What all couriers share. ended: called after a parcel's end is in the ledger; trouble: a channel that keeps
-    failing since this time of the installation's clock (None: it works again)."""
-
-    deps: Deps
-    ledger: Ledger
-    senders: Senders
-    ended: Callable[[], None]
-    trouble: Callable[[str, Millis | None, str], None]
-    real: Callable[[], Millis] = real_now
-    chance: Random = field(default_factory=Random)
-    attempt_seconds: float = ATTEMPT_SECONDS
+TROUBLED = 3
+"""A breaker that opened so often in a row is told to ops."""
 
 
 async def rest(wake: asyncio.Event, seconds: float) -> None:
@@ -69,8 +55,8 @@ class Courier:
     def __init__(self, office: Office, channel_id: str) -> None:
         self._office, self._channel_id = office, channel_id
         self._wake = asyncio.Event()
-        self._active: dict[str, asyncio.Task[None]] = {}
-        self._failing_since: Millis | None = None
+        self._active: dict[int, asyncio.Task[None]] = {}
+        self._calls = count()
 
     def wake(self) -> None:
         self._wake.set()
@@ -80,38 +66,53 @@ class Courier:
         try:
             while True:
                 self._wake.clear()
-                for parcel in await self._claim():
-                    task = asyncio.create_task(self._carry(parcel))
-                    self._active[parcel.id] = task
-                    task.add_done_callback(lambda _, done=parcel.id: self._finished(done))  # type: ignore[misc]
+                for load in (await self._claim()).loads:
+                    self._start(load)
                 await self._rest()
         finally:
             await self._leave()
 
-    def _finished(self, parcel_id: str) -> None:
-        self._active.pop(parcel_id, None)
+    def _start(self, load: Load) -> None:
+        number = next(self._calls)
+        task = asyncio.create_task(self._carry(load))
+        self._active[number] = task
+        task.add_done_callback(lambda _: self._finished(number))
+
+    def _finished(self, number: int) -> None:
+        self._active.pop(number, None)
         self._wake.set()
 
-    async def _claim(self) -> list[Parcel]:
+    def _line(self) -> Line:
+        book = self._office.deps.rules.book
+        return Line.of(self._channel_id, self._office.channel(self._channel_id), len(book.levels.ladder))
+
+    async def _claim(self) -> Claimed:
         free = SLOTS - len(self._active)
         if free <= 0:
-            return []
-        now = self._office.real()
+            return Claimed()
+        now, clock = self._office.real(), self._office.deps.clock
         try:
-            found = await asyncio.to_thread(self._office.ledger.claim, self._channel_id, now, now + LEASE_MS, free)
+            claimed = await self._office.store(
+                self._office.claims.claim, self._line(), now, now + LEASE_MS, free, clock.now() - retry.HORIZON)
         except SQLAlchemyError as error:
             self._survived("the outbox cannot be read", error)
-            return []
-        return [parcel for parcel in found if parcel.id not in self._active]
+            return Claimed()
+        if claimed.woken:
+            log.warning("channel %s does not work: messages go by %s", self._channel_id, ", ".join(claimed.woken))
+            self._office.arrived(claimed.woken)
+        if claimed.ended:
+            self._office.ended()
+        return claimed
 
     async def _rest(self) -> None:
-        """Until woken, until the next parcel is due, or a while."""
+        """Until woken, until the next call is due, or a while."""
         if self._wake.is_set():
             return
         wait = IDLE_SECONDS
         if len(self._active) < SLOTS:
+            now = self._office.real()
             try:
-                due = await asyncio.to_thread(self._office.ledger.next_due, self._channel_id)
+                due = await self._office.store(self._office.claims.next_due, self._line(), now)
             except SQLAlchemyError:
                 due = None
             if due is not None:
@@ -124,96 +125,117 @@ class Courier:
             await asyncio.wait(tasks, timeout=LAST_SECONDS)
         await stop(tasks)
 
-    # ------------------------------------------------------------ one parcel
+    # ------------------------------------------------------------ one call
 
-    async def _carry(self, parcel: Parcel) -> None:
+    async def _carry(self, load: Load) -> None:
         try:
-            kind, outcome = await self.attempt(parcel)
+            kind, load, outcome = await self.attempt(load)
         except asyncio.CancelledError:
-            await asyncio.to_thread(self._office.ledger.release, parcel)
+            await self._office.store(self._office.ledger.release, load.parcels)
             raise
-        await self._record(parcel, kind, outcome)
+        await self._record(load, kind, outcome)
 
-    async def attempt(self, parcel: Parcel) -> tuple[str, Outcome]:
-        """(channel type, outcome). Nothing but a cancellation gets out: what nobody foresaw is tried again."""
-        book = self._office.deps.rules.book
-        channel = next((each for each in book.channels if each.id == self._channel_id), None)
+    async def attempt(self, load: Load) -> tuple[str, Load, Outcome]:
+        """(channel type, what was carried, outcome). Nothing but a cancellation gets out: what nobody foresaw is tried
+        again. A bundle that is too great for one call is carried in part; the rest is released."""
+        channel = self._office.channel(self._channel_id)
         if channel is None:
-            return "missing", Refused(f"channels.yml 中没有通道 {self._channel_id}")
-        kind = channel.type.value
+            return "missing", load, Refused(f"channels.yml 中没有通道 {self._channel_id}")
+        kind, seconds = channel.type.value, self._office.seconds(load)
         with self._office.deps.metrics["delivery_attempt_seconds"].labels(kind).time():
             try:
-                async with asyncio.timeout(self._office.attempt_seconds):
-                    return kind, await self._send(parcel, channel, book)
+                async with asyncio.timeout(seconds):
+                    written = await self._write(load)
+                    load = written.load
+                    return kind, load, await self._office.senders[channel.type](channel, written.letter)
             except TimeoutError:
-                return kind, Retry(f"{self._office.attempt_seconds:g} 秒内没有完成")
+                return kind, load, Retry(f"{seconds:g} 秒内没有完成")
+            except Unsendable:
+                return kind, load, Refused("影子规则的消息只记录，不发送")
+            except CodecError as error:
+                return kind, load, Refused(f"消息内容无法读出（{type(error).__name__}）")
             except Exception as error:
-                self._survived(f"delivery {parcel.id} by channel {self._channel_id} broke", error)
-                return kind, Retry(f"内部错误（{type(error).__name__}）")
+                self._survived(f"delivery {load.parcels[0].id} by channel {self._channel_id} broke", error)
+                return kind, load, Bug(f"内部错误（{type(error).__name__}）")
 
-    async def _send(self, parcel: Parcel, channel: Channel, book: RuleBook) -> Outcome:
-        settings = self._office.deps.settings
-        escalation: Escalation = codec.decode_as(Escalation, parcel.escalation.encode())
-        if escalation.unsendable:        # intake lets none through; nothing of a shadow rule leaves here either
-            return Refused("影子规则的消息只记录，不发送")
-        person = next((each for each in book.roster.people if each.id == parcel.person), None)
-        person = person or Person(id=parcel.person, name=parcel.person, channels=())
-        message = render(escalation, Setting(book, settings.zone, settings.external_url, settings.banner))
-        return await self._office.senders[channel.type](channel, Letter(parcel.id, person, escalation, message))
+    async def _write(self, load: Load) -> Written:
+        written = await write(load, self._channel_id, self._office)
+        if written.left:
+            await self._office.store(self._office.ledger.release, written.left)
+            self._wake.set()
+        return written
 
-    async def _record(self, parcel: Parcel, kind: str, outcome: Outcome) -> None:
+    # ------------------------------------------------------------ what became of it
+
+    async def _record(self, load: Load, kind: str, outcome: Outcome) -> None:
         """Into the ledger, again until it is there: a message that was sent must not be sent twice for a full disk."""
-        attempts = parcel.attempts + 1
-        word, error = await self._until_written(parcel, attempts, outcome)
-        self._office.deps.metrics["deliveries_total"].labels(kind, word).inc()
-        log.info("delivery %s by channel %s, attempt %d: %s%s", parcel.id, self._channel_id, attempts, word,
-                 f" ({error})" if error else "")
-        if word == "confirmed":
-            late = self._office.deps.clock.now() - parcel.decided_at
-            self._office.deps.metrics["delivery_latency_seconds"].labels(kind).observe(max(0, late) / 1000)
-        self._streak(word, error, attempts)
-        if word != "retry":
-            self._office.ended()
+        word, error, moved = await self._until_written(load, outcome)
+        metrics, clock = self._office.deps.metrics, self._office.deps.clock
+        for parcel in load.parcels:
+            metrics["deliveries_total"].labels(kind, word).inc()
+            log.info("delivery %s by channel %s, attempt %d: %s%s", parcel.id, self._channel_id, parcel.attempts + 1,
+                     word, f" ({error})" if error else "")
+            if word == "confirmed":
+                late = clock.now() - parcel.decided_at
+                metrics["delivery_latency_seconds"].labels(kind).observe(max(0, late) / 1000)
+        self._tell(moved, error)
+        if word == "dead":
+            self._office.arrived({each.next_channels[0] for each in load.parcels if each.next_channels})
+        self._office.ended()
 
-    async def _until_written(self, parcel: Parcel, attempts: int, outcome: Outcome) -> tuple[str, str]:
+    async def _until_written(self, load: Load, outcome: Outcome) -> tuple[str, str, Moved | None]:
         pause = 0.5
         while True:
             try:
-                return await asyncio.to_thread(self._write, parcel, attempts, outcome)
+                return await self._office.store(self._end, load, outcome)
             except SQLAlchemyError as error:
-                self._survived(f"the outcome of delivery {parcel.id} cannot be written", error)
+                self._survived(f"the outcome of delivery {load.parcels[0].id} cannot be written", error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 15.0)
 
-    def _write(self, parcel: Parcel, attempts: int, outcome: Outcome) -> tuple[str, str]:
-        """The ledger's row; (metric label, error)."""
-        ledger, now = self._office.ledger, self._office.deps.clock.now()
+    def _end(self, load: Load, outcome: Outcome) -> tuple[str, str, Moved | None]:
+        """The ledger's rows; (metric label, error, the breaker's change). Blocking."""
+        ledger, now, real = self._office.ledger, self._office.deps.clock.now(), self._office.real()
         match outcome:
             case Sent():
-                ledger.confirm(parcel, attempts, now)
-                return "confirmed", ""
+                change = self._change(Breaker.succeeded) if load.before != Breaker() else None
+                return "confirmed", "", ledger.confirm(load.parcels, now, change)
             case Refused(error):
-                ledger.bury(parcel, attempts, error)
-                return "dead", error
+                change = self._change(Breaker.answered) if load.before.opened else None
+                return "dead", error, ledger.bury(load.parcels, error, real, change)
             case Retry(error, after):
-                left = int((parcel.decided_at + retry.HORIZON - now) / self._office.deps.clock.factor)
-                following = retry.after_failure(attempts, left, self._office.chance.random(), after)
-                if isinstance(following, retry.GiveUp):
-                    error = f"24 小时内未能送达，最后一次：{error}"
-                    ledger.bury(parcel, attempts, error)
-                    return "dead", error
-                ledger.postpone(parcel, attempts, error, self._office.real() + following.after)
-                return "retry", error
+                return self._again(load, error, after, outcome, now, real)
 
-    def _streak(self, word: str, error: str, attempts: int) -> None:
-        """A channel that fails again and again is told to ops once, and once that it works again."""
-        if word == "confirmed":
-            if self._failing_since is not None:
-                self._failing_since = None
-                self._office.trouble(self._channel_id, None, "")
-        elif word == "retry" and attempts >= retry.MIN_ATTEMPTS and self._failing_since is None:
-            self._failing_since = self._office.deps.clock.now()
-            self._office.trouble(self._channel_id, self._failing_since, error)
+    def _again(
+        self, load: Load, error: str, after: Millis | None, outcome: Retry, now: Millis, real: Millis
+    ) -> tuple[str, str, Moved | None]:
+        """Later, by another channel, or never."""
+        first = self._office.first_pause
+        change = self._change(Breaker.answered if isinstance(outcome, Bug) else
+                              lambda breaker: breaker.failed(real, after, first), error)
+        attempts = max(each.attempts for each in load.parcels) + 1
+        horizon = min(each.decided_at for each in load.parcels) + retry.HORIZON
+        left = int((horizon - now) / self._office.deps.clock.factor)
+        following = retry.after_failure(attempts, left, self._office.chance.random(), after)
+        if isinstance(following, retry.GiveUp):
+            error = f"24 小时内未能送达，最后一次：{error}"
+            return "dead", error, self._office.ledger.bury(load.parcels, error, real, change)
+        elsewhere = any(each.next_channels for each in load.parcels)
+        wait = 0 if elsewhere and (attempts == PATIENCE or after is not None) else following.after
+        return "retry", error, self._office.ledger.postpone(load.parcels, error, real + wait, change)
+
+    def _change(self, apply: Callable[[Breaker], Breaker], error: str = "") -> Change:
+        return Change(self._channel_id, apply, error)
+
+    def _tell(self, moved: Moved | None, error: str) -> None:
+        """A channel that stays broken is told to ops once, and once that it works again."""
+        if moved is None:
+            return
+        before, after = moved
+        if before.opened < TROUBLED <= after.opened:
+            self._office.trouble(self._channel_id, self._office.deps.clock.now(), error)
+        elif after.opened < TROUBLED <= before.opened:
+            self._office.trouble(self._channel_id, None, "")
 
     def _survived(self, what: str, error: Exception) -> None:
         """One line without the error's text: it may hold a URL, and that a key."""

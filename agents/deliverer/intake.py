@@ -1,29 +1,35 @@
-"""Escalations into the ledger: one transaction for what a poll brought, and only then the offsets.
+"""Topic escalations into the ledger: one transaction for what a poll brought, in its order, and only then the offsets.
 
-A record that is no escalation of ours becomes a dead letter; a store that cannot be written holds the consumer.
+Escalations become rows; states of alerts and clocks end rows that nobody needs any more; heartbeats are noted. A record
+that is none of ours becomes a dead letter; a store that cannot be written holds the consumer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from msgspec.structs import replace
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from agents.bus import Bus
 from agents.deadletter import Reason, dead_letter, describe
-from agents.deliverer.ledger import Ledger, Parcel
+from agents.deliverer.ledger import Ledger
 from agents.deliverer.outage import Outage, cause
-from agents.deliverer.reporter import NOWHERE, delivery_id
+from agents.deliverer.parcel import PENDING, Parcel, delivery_id, parcels_of
+from agents.deliverer.reporter import NOWHERE
 from agents.deliverer.senders import real_now
+from agents.deliverer.suppress import Placed
 from agents.deps import Deps
 from pipeline import codec, topics
 from pipeline.errors import CodecError
-from pipeline.model import DeadLetter, Escalation, Millis
+from pipeline.model import AlertState, DeadLetter, Escalation, EventClocks, Heartbeat, Millis
 from pipeline.notify.route import receivers
 
 log = logging.getLogger("wenxun.deliver")
@@ -32,18 +38,36 @@ GROUP = "wenxun-deliver"
 MAX_RECORDS = 200
 REPLAYED = b"/wenxun/dlq"
 """`ce_source` of a record that a person sent again from the dead letters: what was given up is tried anew."""
-_OTHERS = frozenset(f"wenxun.{name}" for name in codec.TYPES if name != "escalation")
+_TAKEN = ("escalation", "alert.state", "event.clocks", "heartbeat")
+_OTHERS = frozenset(f"wenxun.{name}" for name in codec.TYPES if name not in _TAKEN)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a poll brought. steps: rows to write and records that end rows, in order. again: ids to be tried anew."""
+
+    steps: list[Parcel | Placed] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    beats: list[Heartbeat] = field(default_factory=list)
+    handled: int = 0
+
+    @property
+    def parcels(self) -> list[Parcel]:
+        return [each for each in self.steps if isinstance(each, Parcel)]
 
 
 class Intake:
-    """arrived: called with the channels that new rows are for. outage: hears of writes that fail."""
+    """arrived: called with the channels that new rows are for; ended: when rows may have ended. outage: hears of writes
+    that fail. beat: is given heartbeats."""
 
     def __init__(
         self, deps: Deps, ledger: Ledger, bus: Bus, arrived: Callable[[Iterable[str]], None],
-        real: Callable[[], Millis] = real_now, outage: Outage | None = None,
+        real: Callable[[], Millis] = real_now, outage: Outage | None = None, ended: Callable[[], None] = lambda: None,
+        beat: Callable[[list[Heartbeat]], Awaitable[None]] | None = None,
     ) -> None:
-        self._outage = outage
         self._deps, self._ledger, self._bus, self._arrived, self._real = deps, ledger, bus, arrived, real
+        self._outage, self._ended, self._beat = outage, ended, beat
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="deliver-intake")
 
     async def run(self, consumer: AIOKafkaConsumer) -> None:
         """Until cancelled. The consumer is started and stopped by the caller."""
@@ -61,34 +85,43 @@ class Intake:
             log.warning("offsets of escalations not committed: %s", type(error).__name__)
 
     async def take(self, records: Iterable[Any]) -> None:
-        """Everything in these records is in the ledger, or dead-lettered, when this returns."""
-        parcels: list[Parcel] = []
-        again: list[str] = []
-        handled = 0
+        """Everything in these records, of one partition, is in the ledger, or dead-lettered, when this returns."""
+        taken = Taken()
         for record in records:
             headers = dict(record.headers or ())
-            if (headers.get("ce_type") or b"").decode("utf-8", "replace") in _OTHERS:
-                continue
-            found = await self._parcels(record, headers)
-            parcels += found
-            handled += bool(found)
-            if headers.get("ce_source") == REPLAYED:
-                again += [parcel.id for parcel in found]
-        if parcels:
-            await self._until_written(parcels, again)
-            self._deps.metrics["records_total"].labels("deliver", "handled").inc(handled)
-            self._arrived({parcel.channel for parcel in parcels})
+            if (headers.get("ce_type") or b"").decode("utf-8", "replace") not in _OTHERS:
+                await self._read(record, headers, taken)
+        if taken.steps:
+            await self._until_written(taken.steps, taken.again)
+            self._deps.metrics["records_total"].labels("deliver", "handled").inc(taken.handled)
+            self._arrived({parcel.channel for parcel in taken.parcels if parcel.status == PENDING})
+            self._ended()
+        if taken.beats and self._beat is not None:
+            await self._beat(taken.beats)
 
-    async def _parcels(self, record: Any, headers: dict[str, bytes]) -> list[Parcel]:
+    async def _read(self, record: Any, headers: dict[str, bytes], taken: Taken) -> None:
         try:
-            escalation = codec.decode(record.value, headers)
+            value = codec.decode(record.value, headers)
         except CodecError as error:
             await self._dead(record, Reason.UNDECODABLE, str(error))
-            return []
-        if escalation.unsendable:        # of a shadow rule: the archive has it, and nobody is told
-            return []
+            return
+        match value:
+            case AlertState() | EventClocks():
+                taken.steps.append(Placed(value, record.offset))
+            case Heartbeat():
+                taken.beats.append(value)
+            case Escalation():
+                found = await self._parcels(record, value)
+                taken.steps += found
+                taken.handled += bool(found)
+                if headers.get("ce_source") == REPLAYED:
+                    taken.again += [ident for each in found for ident in _ids(each)]
+
+    async def _parcels(self, record: Any, escalation: Escalation) -> list[Parcel]:
+        if replace(escalation, suppressed_by="").unsendable:
+            return []                    # of a shadow rule: the archive has it, and nobody is told
         try:
-            found = self._addressed(escalation)
+            found = self._addressed(escalation, record.offset)
         except Exception as error:   # a roster nobody foresaw must not stop the alerts behind this one
             await self._dead(record, Reason.FAILED, describe(error))
             return []
@@ -96,50 +129,42 @@ class Intake:
             await self._dead(record, Reason.REFUSED, "roster.yml: nobody to tell, and the fallback has no channel")
         return found
 
-    def _addressed(self, escalation: Escalation) -> list[Parcel]:
-        told = receivers(escalation.tell, self._deps.rules.book.roster, escalation.at, self._deps.settings.zone)
-        text = codec.encode(escalation).decode()
-        return [
-            Parcel(id=delivery_id(escalation.id, one.person, one.channel), escalation=text, person=one.person,
-                   channel=one.channel, decided_at=escalation.at)
-            for one in told]
+    def _addressed(self, escalation: Escalation, place: int) -> list[Parcel]:
+        told = receivers(escalation.tell, self._deps.rules.book.roster, escalation.at, self._deps.settings.zone,
+                         escalation.channels)
+        return parcels_of(escalation, told, place)
 
-    async def _until_written(self, parcels: list[Parcel], again: list[str]) -> None:
-        pause = 0.5
+    async def _until_written(self, steps: Sequence[Parcel | Placed], again: list[str]) -> None:
+        pause, loop = 0.5, asyncio.get_running_loop()
         while True:
             try:
-                await asyncio.to_thread(self._write, parcels, again)
+                await loop.run_in_executor(self._thread, self._ledger.take, steps, again, self._real())
                 if self._outage is not None:
                     self._outage.over()
                 return
             except DataError as error:      # no waiting mends it: the one at fault is set aside, the others go on
-                await self._one_by_one(parcels, again, describe(error))
+                await self._one_by_one(steps, again, describe(error))
                 return
             except SQLAlchemyError as error:
                 self._deps.metrics["agent_errors_total"].labels("deliver").inc()
                 log.error("escalations cannot be written to the outbox (%s), no message goes out: check the disk and "
-                          "the database; holding %d", cause(error), len(parcels))
+                          "the database; holding %d", cause(error), len(steps))
                 if self._outage is not None:
                     await self._outage.failed(error)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 15.0)
 
-    async def _one_by_one(self, parcels: list[Parcel], again: list[str], error: str) -> None:
-        if len(parcels) > 1:
-            for parcel in parcels:
-                await self._until_written([parcel], again)
+    async def _one_by_one(self, steps: Sequence[Parcel | Placed], again: list[str], error: str) -> None:
+        if len(steps) > 1:
+            for step in steps:
+                await self._until_written([step], again)
             return
-        for parcel in parcels:
-            await self._until_sent(dead_letter(
-                topics.ESCALATIONS, NOWHERE, NOWHERE, key=parcel.id.encode(), value=parcel.escalation.encode(),
-                headers=[("ce_type", b"wenxun.escalation")], reason=Reason.FAILED, error=error, part=parcel.id,
-                at=self._deps.clock.now()))
-
-    def _write(self, parcels: list[Parcel], again: list[str]) -> None:
-        now = self._real()
-        self._ledger.add(parcels, now)
-        if again:
-            self._ledger.revive(again, now)
+        for step in steps:
+            if isinstance(step, Parcel):
+                await self._until_sent(dead_letter(
+                    topics.ESCALATIONS, NOWHERE, NOWHERE, key=step.id.encode(), value=step.escalation.encode(),
+                    headers=[("ce_type", b"wenxun.escalation")], reason=Reason.FAILED, error=error, part=step.id,
+                    at=self._deps.clock.now()))
 
     async def _dead(self, record: Any, reason: Reason, error: str) -> None:
         """Sent until the broker has it: the offset behind it is committed afterwards."""
@@ -158,3 +183,8 @@ class Intake:
             except (KafkaError, TimeoutError) as error:
                 log.error("a dead letter cannot be sent: %s; trying again", type(error).__name__)
                 await asyncio.sleep(1.0)
+
+
+def _ids(parcel: Parcel) -> list[str]:
+    """Of its row, and of those that it became where a channel did not work."""
+    return [parcel.id, *(delivery_id(parcel.escalation_id, parcel.person, each) for each in parcel.next_channels)]

@@ -44,6 +44,11 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Bug(Retry):
+    """Our own mistake: it says nothing about the channel."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """Never in this form: a person has to change something."""
 

@@ -12,13 +12,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from agents.deadletter import describe
-from agents.deliverer.ledger import Parcel
 from agents.deliverer.letter import Outcome, Sent
-from agents.deliverer.reporter import delivery_id
+from agents.deliverer.parcel import Parcel, parcels_of
 from agents.deps import Deps
 from agents.notices import OPS, system_notice
 from agents.store.engine import shown
-from pipeline import codec
 from pipeline.model import Escalation
 from pipeline.notify.route import receivers
 
@@ -54,10 +52,8 @@ class Outage:
 
     def _parcels(self, error: BaseException) -> list[Parcel]:
         deps, now = self._deps, self._deps.clock.now()
-        record = self._notice(error, now)
-        return [Parcel(id=delivery_id(record.id, one.person, one.channel), escalation=codec.encode(record).decode(),
-                       person=one.person, channel=one.channel, decided_at=now)
-                for one in receivers(OPS, deps.rules.book.roster, now, deps.settings.zone)]
+        told = receivers(OPS, deps.rules.book.roster, now, deps.settings.zone)
+        return parcels_of(self._notice(error, now), told)
 
     def _notice(self, error: BaseException, now: int) -> Escalation:
         where = shown(self._deps.settings.store_url)

@@ -6,6 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,12 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from agents.bus import Bus
 from agents.deadletter import Reason, dead_letter
 from agents.deliverer.courier import rest
-from agents.deliverer.ledger import DEAD, Ledger, Parcel
+from agents.deliverer.ledger import Ledger
+from agents.deliverer.parcel import DEAD, Parcel
 from agents.deps import Deps
 from agents.notices import system_notice
 from pipeline import codec, topics
 from pipeline.errors import CodecError
-from pipeline.ids import digest
 from pipeline.model import Delivery, DeliveryStatus, Escalation, EscalationKind, Millis
 from pipeline.rulebook.schema import HOUR
 
@@ -34,6 +37,7 @@ NOWHERE = -1
 class Reporter:
     def __init__(self, deps: Deps, ledger: Ledger, bus: Bus) -> None:
         self._deps, self._ledger, self._bus = deps, ledger, bus
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="deliver-report")
         self._wake = asyncio.Event()
         self._notices: deque[Escalation] = deque(maxlen=1000)
 
@@ -52,6 +56,11 @@ class Reporter:
                 f"最近的错误：{error}。消息会继续重试，24 小时内有效；请检查 channels.yml 中的 {channel} 和对方服务。"))
         self._wake.set()
 
+    def tell(self, records: Iterable[Escalation]) -> None:
+        """Notices to be sent; one that was sent before is the same message."""
+        self._notices.extend(records)
+        self._wake.set()
+
     async def run(self) -> None:
         """Until cancelled. Neither the store nor the broker being away ends it."""
         while True:
@@ -66,6 +75,10 @@ class Reporter:
             if not more:
                 await rest(self._wake, IDLE_SECONDS)
 
+    async def _store(self, work: Callable[..., Any], *args: Any) -> Any:
+        """In threads of its own: the loop's others may all be waiting for names or for a locked store."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args))
+
     async def _tell(self) -> int:
         """Send the notices that wait; one leaves the queue when it is acknowledged."""
         count = 0
@@ -77,10 +90,10 @@ class Reporter:
         return count
 
     async def _report(self) -> int:
-        parcels = await asyncio.to_thread(self._ledger.unreported, BATCH)
+        parcels: list[Parcel] = await self._store(self._ledger.unreported, BATCH)
         await asyncio.gather(*(self._report_one(parcel) for parcel in parcels))
         if parcels:
-            await asyncio.to_thread(self._ledger.reported, parcels)
+            await self._store(self._ledger.reported, parcels)
         return len(parcels)
 
     async def _report_one(self, parcel: Parcel) -> None:
@@ -99,7 +112,7 @@ class Reporter:
             event_id=escalation.event_id if escalation else "", person=parcel.person, channel=parcel.channel,
             status=DeliveryStatus(parcel.status), attempts=parcel.attempts,
             at=parcel.ended_at if parcel.ended_at is not None else self._deps.clock.now(),
-            decided_at=parcel.decided_at, error=parcel.error)
+            decided_at=parcel.decided_at, error=parcel.error, suppressed_by=parcel.suppressed_by)
 
     async def _mourn(self, parcel: Parcel, escalation: Escalation | None) -> None:
         """Dead letter, and a notice to ops unless it was itself a 系统 notice: that would go round for ever."""
@@ -123,7 +136,3 @@ def _hourly(key: str, now: Millis, title: str, text: str) -> Escalation:
     """One notice per key and hour, whoever sends it how often."""
     return system_notice(key=f"deliver:{key}", episode=now // HOUR * HOUR, title=title, text=text, at=now)
 
-
-def delivery_id(escalation_id: str, person: str, channel: str) -> str:
-    """The same for every repeat of the escalation: what receivers and the ledger tell repeats by."""
-    return digest(escalation_id, person, channel)

@@ -10,9 +10,10 @@ from sqlalchemy.exc import OperationalError
 
 from agents.deliverer import outage
 from agents.deliverer.intake import Intake
-from agents.deliverer.ledger import Ledger, Parcel
+from agents.deliverer.ledger import Ledger
 from agents.deliverer.letter import Outcome, Retry, Sent
 from agents.deliverer.outage import PATIENCE_SECONDS, Outage
+from agents.deliverer.parcel import Parcel
 from pipeline import codec
 from pipeline.model import Escalation, EscalationKind
 from tests.agents.test_deliver_intake import CONSOLE, OTHER, record
@@ -74,11 +75,11 @@ async def test_the_intake_tells_while_it_holds_and_loses_nothing(
     class Full(Ledger):
         left = 2
 
-        def add(self, parcels: Any, now: int) -> int:
+        def take(self, *args: Any) -> None:
             if self.left:
                 self.left -= 1
                 raise FULL
-            return super().add(parcels, now)
+            super().take(*args)
 
     taker = Intake(rig.deps, Full(engine), FakeBus(), lambda _: None, outage=rig.outage)  # type: ignore[arg-type]
     try:

@@ -16,11 +16,14 @@ from sqlalchemy.exc import OperationalError
 from agents import outbound
 from agents.clock import Clock
 from agents.deliverer import Couriers
-from agents.deliverer.courier import Office
-from agents.deliverer.ledger import CONFIRMED, DEAD, PENDING, Ledger, Parcel
+from agents.deliverer.claims import Claims, Line
+from agents.deliverer.ledger import Ledger
 from agents.deliverer.letter import Letter, Outcome, Retry, Sent
+from agents.deliverer.office import Office
+from agents.deliverer.parcel import CONFIRMED, DEAD, PENDING
 from agents.deliverer.reporter import Reporter
 from agents.deliverer.senders import real_now, senders
+from agents.deliverer.watch import Watch
 from agents.deps import Deps
 from pipeline import topics
 from pipeline.model import DeliveryStatus, EscalationKind
@@ -65,14 +68,17 @@ async def delivering(
     reporter = Reporter(deps, ledger, bus)  # type: ignore[arg-type]
     async with outbound.client(deps.settings) as client:
         by_type = changes.pop("senders", None) or senders(deps.settings, client)
-        office = Office(deps, ledger, by_type, reporter.wake, reporter.trouble, chance=NoChance(), **changes)
-        tasks = [asyncio.create_task(Couriers(office).run()), asyncio.create_task(reporter.run())]
+        changes = {"chance": NoChance(), "first_pause": 20, **changes}
+        office = Office(deps, ledger, by_type, reporter.wake, reporter.trouble, **changes)
+        tasks = [asyncio.create_task(one) for one in (
+            Couriers(office).run(), reporter.run(), Watch(office, reporter.tell).run())]
         try:
             yield bus
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            office.close()
 
 
 def status(engine: Engine) -> list[str]:
@@ -241,7 +247,7 @@ async def _carry_and_die(deps: Deps, ledger: Ledger, before: str | None) -> None
         def ended() -> None:
             raise Stopped
         office = Office(deps, Dying(), senders(deps.settings, client), ended, lambda *_: None)  # type: ignore[arg-type]
-        [held] = ledger.claim("hook", real_now(), real_now() + LEASE_MS, 1)
+        [held] = Claims(ledger).claim(Line("hook"), real_now(), real_now() + LEASE_MS, 1).loads
         with pytest.raises(Stopped):
             await Courier(office, "hook")._carry(held)
 
@@ -278,11 +284,11 @@ async def test_a_ledger_that_cannot_be_written_holds_a_sent_message_until_it_can
     class Full(Ledger):
         left = 2
 
-        def confirm(self, parcel: Parcel, attempts: int, at: int) -> None:
+        def confirm(self, *args: Any) -> Any:
             if self.left:
                 self.left -= 1
                 raise OperationalError("UPDATE", {}, OSError("disk full"))
-            super().confirm(parcel, attempts, at)
+            return super().confirm(*args)
 
     async with Hook() as server:
         deps = delivery_deps(tmp_path, delivery_book(hook(server)), server)

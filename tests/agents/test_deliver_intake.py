@@ -11,14 +11,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, OperationalError
 
 from agents.deliverer.intake import Intake
-from agents.deliverer.ledger import Ledger, Parcel
-from agents.deliverer.reporter import delivery_id
+from agents.deliverer.ledger import Ledger
+from agents.deliverer.parcel import Parcel, delivery_id
 from pipeline import codec, topics
 from pipeline.ids import digest
 from pipeline.model import AlertState, AlertStatus
 from pipeline.rulebook.schema import Channel, ChannelType, Roster
 from tests.builders import NOON, book
-from tests.delivery_fakes import FakeBus, delivery_book, delivery_deps, rows, store
+from tests.delivery_fakes import FakeBus, claim, delivery_book, delivery_deps, rows, store
 from tests.messages import page, system
 
 CONSOLE = Channel(id="hook", type=ChannelType.CONSOLE)
@@ -105,11 +105,11 @@ async def test_a_full_disk_holds_the_records_until_it_is_not(engine: Engine, tmp
     class Full(Ledger):
         left = 2
 
-        def add(self, parcels: Any, now: int) -> int:
+        def take(self, *args: Any) -> None:
             if self.left:
                 self.left -= 1
                 raise OperationalError("INSERT", {}, OSError("database or disk is full"))
-            return super().add(parcels, now)
+            super().take(*args)
 
     await intake(engine, tmp_path, ledger=Full(engine)).take([record(page())])
     assert len(rows(engine)) == 2
@@ -117,10 +117,10 @@ async def test_a_full_disk_holds_the_records_until_it_is_not(engine: Engine, tmp
 
 async def test_a_row_that_the_store_cannot_hold_is_set_aside_alone(engine: Engine, tmp_path: Path) -> None:
     class Strict(Ledger):
-        def add(self, parcels: Any, now: int) -> int:
-            if any(parcel.channel == "other" for parcel in parcels):
+        def take(self, steps: Any, *args: Any) -> None:
+            if any(parcel.channel == "other" for parcel in steps):
                 raise DataError("INSERT", {}, ValueError("value too long"))
-            return super().add(parcels, now)
+            super().take(steps, *args)
 
     bus = FakeBus()
     await intake(engine, tmp_path, bus, ledger=Strict(engine)).take([record(page())])
@@ -134,8 +134,8 @@ async def test_a_replay_from_the_dead_letters_tries_again_only_what_was_given_up
     taker, ledger = intake(engine, tmp_path), Ledger(engine)
     await taker.take([record(page())])
     for channel, end in (("hook", ledger.confirm), ("other", ledger.bury)):
-        [held] = ledger.claim(channel, 2**50, 2**51, 1)
-        end(held, 3, 0 if channel == "hook" else "HTTP 404")  # type: ignore[operator]
+        [held] = claim(ledger, channel, 2**50, 2**51, 1)
+        end([held], *((0,) if channel == "hook" else ("HTTP 404", 0)))
     await taker.take([record(page())])
     assert {row.channel: row.status for row in rows(engine)} == {"hook": "confirmed", "other": "dead"}
     await taker.take([record(page(), source="dlq")])

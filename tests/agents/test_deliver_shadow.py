@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from agents.deliverer.ledger import DEAD, Ledger
+from agents.deliverer.ledger import Ledger
 from agents.deliverer.letter import Outcome, Sent
+from agents.deliverer.parcel import DEAD
 from pipeline import codec, topics
 from pipeline.model import Escalation, EscalationKind
 from pipeline.rulebook.schema import Channel, ChannelType

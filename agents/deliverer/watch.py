@@ -1,0 +1,76 @@
+"""What deliver says about itself: gauges of the outbox and of each channel's breaker, the count of alerts that nobody
+accounts for, and the day's budget of alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from agents.deliverer import budget
+from agents.deliverer.office import Office
+from agents.store.account_reads import GRACE, unaccounted
+from pipeline.model import Escalation, Millis
+from pipeline.notify.breaker import State
+from pipeline.rulebook.schema import DAY
+
+log = logging.getLogger("wenxun.deliver")
+
+GAUGES_SECONDS = 2.0
+AUDIT_EVERY = 15
+"""Rounds of gauges to one of the dearer looks."""
+_SHOWN = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+
+
+class Watch:
+    """tell: is given notices to be sent to ops."""
+
+    def __init__(self, office: Office, tell: Callable[[Iterable[Escalation]], None]) -> None:
+        self._office, self._tell = office, tell
+        self._told: set[str] = set()
+
+    async def run(self) -> None:
+        """Until cancelled. A store that cannot be read is somebody else's notice."""
+        rounds = 0
+        while True:
+            try:
+                await self.gauges()
+                if rounds % AUDIT_EVERY == 0:
+                    await self.account()
+            except SQLAlchemyError as error:
+                log.error("the outbox cannot be read: %s", type(error).__name__)
+            rounds += 1
+            await asyncio.sleep(GAUGES_SECONDS)
+
+    async def gauges(self) -> None:
+        ledger, metrics, now = self._office.ledger, self._office.deps.metrics, self._office.deps.clock.now()
+        count, oldest = await self._office.store(ledger.pending)
+        metrics["outbox_pending"].set(count)
+        metrics["outbox_oldest_seconds"].set(max(0, now - oldest) / 1000 if oldest is not None else 0)
+        real = self._office.real()
+        known = {each.id for each in self._office.deps.rules.book.channels}
+        breakers = await self._office.store(ledger.breakers)
+        metrics["circuit_state"].clear()
+        for channel in sorted(known):
+            state = breakers[channel].state(real) if channel in breakers else State.CLOSED
+            metrics["circuit_state"].labels(channel).set(_SHOWN[state])
+
+    async def account(self) -> None:
+        """Every decided alert of the last day is somewhere, and there are no more than the budget allows."""
+        deps, engine = self._office.deps, self._office.ledger.engine
+        now = deps.clock.now()
+        before = now - int(GRACE * max(1.0, deps.clock.factor))
+        deps.metrics["unaccounted_alerts"].set(await self._office.store(_unaccounted, engine, now - DAY, before))
+        found = await self._office.store(budget.notices, engine, deps.rules.book, now, deps.settings.zone)
+        fresh = [each for each in found if each.id not in self._told]
+        self._told.update(each.id for each in fresh)
+        if fresh:
+            self._tell(fresh)
+
+
+def _unaccounted(engine: Engine, since: Millis, before: Millis) -> int:
+    with engine.connect() as connection:
+        return len(unaccounted(connection, since, before))
