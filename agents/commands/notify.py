@@ -59,8 +59,8 @@ async def send_test(settings: Settings, book: RuleBook, channel: Channel, person
     """What the channel's sender answers to one test message."""
     from agents import outbound
     from agents.clock import Clock
-    from agents.deliverer.office import ATTEMPT_SECONDS
     from agents.deliverer.letter import Letter, Retry
+    from agents.deliverer.office import ATTEMPT_SECONDS
     from agents.deliverer.senders import senders
     from pipeline.ids import digest
     from pipeline.model import Escalation, EscalationKind
