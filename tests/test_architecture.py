@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 MODULES = sorted(path for folder in ("pipeline", "agents") for path in (ROOT / folder).rglob("*.py")
                  if "migrations/versions" not in path.as_posix())
 STAGES = {"collect", "score", "track", "escalate", "notify"}
-ABOVE = {"replay", "report", "backtest", "effect", "explain", "explain_words", "rehearse"}
+ABOVE = {"replay", "report", "backtest", "effect", "explain", "explain_words", "rehearse", "unanswered"}
 """Of pipeline/: what knows all stages, plays them or explains what they decide."""
 RUNTIME_ONLY = {"faust", "aiokafka", "httpx", "httpcore", "sqlalchemy", "prometheus_client", "starlette", "uvicorn",
                 "asyncio", "threading", "logging", "socket", "os", "time", "random", "subprocess"}

@@ -53,11 +53,8 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def with_act(self, ident: str, act: Act) -> Case:
         """What a person did, remembered for whoever is told next."""
-        return replace(self, acts=(*self.acts, act)[-REMEMBERED:], heard=(*self.heard, ident)[-MAX_HEARD:])
-
-    def knows(self, ident: str, act: Act) -> bool:
-        """Whether this was heard before; after a warm-up only what was done is known, not by which command."""
-        return ident in self.heard or act in self.acts
+        acts = self.acts if act in self.acts else (*self.acts, act)[-REMEMBERED:]
+        return replace(self, acts=acts, heard=(*self.heard, ident)[-MAX_HEARD:])
 
 
 _DECODER = msgspec.msgpack.Decoder(Case)
@@ -91,6 +88,13 @@ class Agenda:
         if len(self._heap) > 64 + 4 * len(self._at):     # entries that were moved stay in the heap until their time
             self._heap = [(each, ident) for ident, each in self._at.items()]
             heapify(self._heap)
+
+    @property
+    def first(self) -> Millis | None:
+        """When the next event is to be looked at."""
+        while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
 
     def take_due(self, now: Millis) -> list[str]:
         """Events whose time has come, by id; each has to be put again."""

@@ -57,6 +57,11 @@ class Escalator:
         self._book: RuleBook | None = None
         self._restored = self._follows = False
 
+    @property
+    def next_due(self) -> Millis | None:
+        """When a tick would do something."""
+        return self._agenda.first
+
     @classmethod
     def restore(cls, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> Escalator:
         """The escalator whose rows these are, as the role runs it."""
