@@ -20,7 +20,7 @@ def why(code: str, silences: Silences) -> str:
     return _WORDS.get(kind, code)
 
 
-_BY = {"acked": "{} 已确认", "stopped": "时限已由 {} 停止"}
+_BY = {"acked": "{} 已确认", "failover": "通道不通，改由 {} 发送", "stopped": "时限已由 {} 停止"}
 _WORDS = {"quiet": "安静时段", "closed": "事件已平息或关闭", "snoozed": "提醒已暂缓",
           "raised": "级别有变，改发新的提醒"}
 
