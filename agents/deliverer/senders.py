@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import httpx
 
+from agents.deliverer.alertmanager import Alertmanager
 from agents.deliverer.cloud import Cloud
 from agents.deliverer.console import Console
 from agents.deliverer.dingtalk import DingTalk
@@ -15,6 +16,7 @@ from agents.deliverer.http_gateway import HttpGateway
 from agents.deliverer.letter import Send
 from agents.deliverer.secrets import Secrets
 from agents.deliverer.smtp import Mail
+from agents.deliverer.standing import Standing
 from agents.deliverer.webhook import Webhook
 from agents.deliverer.wecom import WecomApp, WecomBot
 from agents.settings import Settings
@@ -30,8 +32,10 @@ def real_now() -> Millis:
 
 
 def senders(
-    settings: Settings, client: httpx.AsyncClient, real: Callable[[], Millis] = real_now
+    settings: Settings, client: httpx.AsyncClient, real: Callable[[], Millis] = real_now,
+    standing: Standing | None = None,
 ) -> dict[ChannelType, Send]:
+    """standing: what Alertmanager is sent again; None where only single messages go out."""
     secrets = Secrets(settings.rules_dir)
     cloud = Cloud(client, secrets, real)
     return {
@@ -47,4 +51,5 @@ def senders(
         ChannelType.TENCENT_SMS: cloud,
         ChannelType.TENCENT_VOICE: cloud,
         ChannelType.HTTP: HttpGateway(client, secrets, real),
+        ChannelType.ALERTMANAGER: Alertmanager(client, secrets, real, standing),
     }
