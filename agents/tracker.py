@@ -53,7 +53,7 @@ class Track:
         for partition, state in self._states.held().items():
             if state.trouble and state.trouble != self._said.get(partition):
                 self._deps.metrics["agent_errors_total"].labels(ROLE).inc()
-                log.error("shadow events of partition %d stand still (the live ones go on): %s", partition,
+                log.error("events beside the live ones of partition %d stand still (those go on): %s", partition,
                           state.trouble)
             self._said[partition] = state.trouble
         counts = dict.fromkeys((level.name for level in self._deps.rules.book.levels.ladder), 0)

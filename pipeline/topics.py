@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from pipeline.model import OPEN_SUBJECT, SHADOW, ScoredItem
+from pipeline.model import DRILL, OPEN_SUBJECT, SHADOW, ScoredItem
 
 ITEMS_RAW = "items.raw"
 ITEMS_SCORED = "items.scored"
@@ -94,7 +94,7 @@ def partitions_of(name: str, installation: int) -> int:
 
 def item_key(item: ScoredItem, subject: str) -> str:
     """Key of items.scored: the subject. The open subject is sliced so that like items meet, whichever came first."""
-    if subject.removeprefix(SHADOW) != OPEN_SUBJECT:
+    if subject.removeprefix(SHADOW).removeprefix(DRILL) != OPEN_SUBJECT:
         return subject
     return f"{subject}/{min((term for term, _ in item.terms[:2]), default=0) % OPEN_SUBJECT_KEYS}"
 

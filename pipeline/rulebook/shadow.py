@@ -1,4 +1,5 @@
-"""The two sides of a rule book: what is live, and what runs beside it in shadow under names that begin with `~`.
+"""The sides of a rule book: what is live, what runs beside it in shadow under names that begin with `~`, and drills,
+under names that begin with `!`, by the live rules.
 
 In shadow are the subjects of the live book whose status says so, and every subject of `RuleBook.shadow`. Where both
 have a subject, the shadow book's counts.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from pipeline.model import OPEN_SUBJECT, SHADOW
+from pipeline.model import DRILL, OPEN_SUBJECT, SHADOW
 from pipeline.rulebook.schema import RuleBook, Status
 
 
@@ -18,8 +19,8 @@ def name_in_shadow(subject: str) -> str:
 
 
 def live_name(subject: str) -> str:
-    """`x` of `~x`, and of `x`."""
-    return subject.removeprefix(SHADOW)
+    """`x` of `~x`, of `!x`, and of `x`."""
+    return subject.removeprefix(SHADOW).removeprefix(DRILL)
 
 
 def without_shadow(book: RuleBook) -> RuleBook:
@@ -43,11 +44,19 @@ def judging(book: RuleBook) -> RuleBook:
     chosen = book.shadow or book
     known = {each.id for each in chosen.subjects}
     subjects = (*chosen.subjects, *(each for each in book.subjects if each.id not in known))
-    levels = replace(chosen.levels, overrides=tuple(
-        replace(each, subject=name_in_shadow(each.subject)) for each in chosen.levels.overrides))
-    return replace(
-        chosen, shadow=None, levels=levels,
-        subjects=tuple(replace(each, id=name_in_shadow(each.id)) for each in subjects))
+    return _marked(replace(chosen, subjects=subjects), SHADOW)
+
+
+def judging_drills(book: RuleBook) -> RuleBook:
+    """The book that `!x` is judged by: the live one, with `!x` for `x` wherever it names subjects."""
+    return _marked(without_shadow(book), DRILL)
+
+
+def _marked(book: RuleBook, mark: str) -> RuleBook:
+    levels = replace(book.levels, overrides=tuple(
+        replace(each, subject=mark + each.subject) for each in book.levels.overrides))
+    return replace(book, shadow=None, levels=levels,
+                   subjects=tuple(replace(each, id=mark + each.id) for each in book.subjects))
 
 
 def seen_by(book: RuleBook, subject: str) -> str:

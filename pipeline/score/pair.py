@@ -32,7 +32,7 @@ class ScorerPair:
     def score(self, item: RawItem) -> dict[str, ScoredItem]:
         """Subject id -> the item as that subject sees it; shadow ones as `~x` after the live ones."""
         scored = self._live.score(item)
-        if self.book.shadow is None:
+        if self.book.shadow is None or item.drill is not None:      # a drill tries out people, not rules
             return scored
         found = {subject: one for subject, one in scored.items() if subject not in self._replaced}
         try:

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 import msgspec
 
-from pipeline.model import OPEN_SUBJECT, RawItem, ScoredItem
+from pipeline.ids import digest
+from pipeline.model import DRILL, OPEN_SUBJECT, SHADOW, DrillMark, RawItem, ScoredItem
 from pipeline.rulebook.schema import INTAKE, RuleBook, Source, Status
 from pipeline.rulebook.shadow import name_in_shadow, without_shadow
 from pipeline.score.explained import Explained
@@ -39,7 +40,8 @@ class Scorer:
         """Subject id -> the item as that subject sees it; `*` for an item that matches none. Shadow ones, as `~x`, come
         last and count for nothing in that."""
         fields = folded_fields(item)
-        return self.seen(self.base(item, fields), self.match(item, fields))
+        scored = self.seen(self.base(item, fields), self.match(item, fields))
+        return scored if item.drill is None else in_drill(scored, item.drill)
 
     def match(self, item: RawItem, fields: Fields) -> list[Match]:
         """The subjects that the item matches: the cheap half of `score`."""
@@ -51,7 +53,7 @@ class Scorer:
 
     def _group(self, item: RawItem) -> str:
         source = self._sources.get(item.source_id)
-        return source.group if source else ""
+        return item.drill.group if item.drill is not None else source.group if source else ""
 
     def seen(self, base: ScoredItem, matches: list[Match]) -> dict[str, ScoredItem]:
         """The item as each subject sees it: what `score` gives."""
@@ -76,6 +78,16 @@ class Scorer:
             question=is_question(said[:MAX_ASKED_CHARS]),
             terms=self._segmenter.terms(title, text),
         )
+
+
+def in_drill(scored: dict[str, ScoredItem], mark: DrillMark) -> dict[str, ScoredItem]:
+    """A drill's item: only as `!x`, of the source that it plays. Its terms are those of its run alone, so that it is
+    like no item of another run."""
+    salt = int(digest("drill", mark.run, size=4), 16)
+    return {DRILL + subject: msgspec.structs.replace(
+                one, origin=mark.origin, source_name=mark.source_name, group=mark.group, region=mark.region,
+                official=mark.official, terms=tuple((term ^ salt, weight) for term, weight in one.terms))
+            for subject, one in scored.items() if not subject.startswith(SHADOW)}
 
 
 def _seen_as(match: Match, base: ScoredItem) -> ScoredItem:

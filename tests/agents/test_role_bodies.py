@@ -19,6 +19,7 @@ from agents.tracker import Track
 from pipeline import codec, topics
 from pipeline.escalate.escalator import Escalator
 from pipeline.model import (
+    SHADOW,
     Counts,
     CountsBatch,
     CountsRow,
@@ -170,7 +171,7 @@ async def test_what_runs_in_shadow_is_in_no_figure_and_its_trouble_is_said_once(
     await body(Tick(at=NOON + MINUTE), 0)
     assert out.records(EventHead)[-1].level_name == "一般"
     assert value(deps, "open_events", level="一般") == value(deps, "level_decisions_total", why="raised") == 0
-    pair.trouble = "ValueError: x"
+    pair._beside[SHADOW].trouble = "ValueError: x"
     for n in range(3):
         await body(Tick(at=NOON + (2 + n) * MINUTE), 0)
     assert value(deps, "agent_errors_total", role="track") == 1
