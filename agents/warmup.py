@@ -28,11 +28,15 @@ from agents.deps import Deps
 from agents.lag import Lag
 from agents.store import readmodel, warm
 from agents.store.engine import ready_store
+from agents.warm_alerts import alerts_and_heads
 from pipeline import codec, topics
+from pipeline.acts import REMEMBERED
 from pipeline.model import (
+    Act,
     AlertState,
     Close,
     EventHead,
+    HandOver,
     MemberRow,
     Millis,
     PollRequest,
@@ -40,8 +44,8 @@ from pipeline.model import (
     RulesAnswer,
     ScoredBatch,
     ScoredItem,
+    Silence,
     Snooze,
-    WarmAlert,
     WarmEvent,
 )
 from pipeline.rulebook.schema import DAY, EventRules, Levels, RuleBook
@@ -65,6 +69,7 @@ class WarmUp:
     rows: int = 0
     items: int = 0
     alerts: int = 0
+    silences: int = 0
     heads: int = 0
     messages: int = 0
     commands: int = 0
@@ -140,6 +145,7 @@ class _Work:
         self._now = deps.clock.now()
         self._room: defaultdict[int, int] = defaultdict(lambda: BUDGET_BYTES)
         self._pending: list[asyncio.Future[Any]] = []
+        self._acts: dict[str, tuple[Act, ...]] = {}
         self.sent = WarmUp()
 
     async def run(self) -> None:
@@ -227,22 +233,26 @@ class _Work:
     # ---------------------------------------------------------------- events, escalations
 
     async def _alerts(self, rules: EventRules) -> None:
-        """Alerts as they stood, then what happened to their events since: a raise nobody was told of is told now."""
-        alerts = await self._read(warm.alerts)
-        known = await self._read(lambda c: warm.ledgered(c, self._now - 2 * DAY))
-        known |= {each.id for each in await self._read(lambda c: warm.unledgered(c, self._now - DAY))}   # sent anyway
-        versions = {}
-        for state, head in alerts:
-            record = WarmAlert(state=state, head=warm.as_of(head, state), lost=state.escalation_id not in known)
-            versions[head.id] = state.event_version
-            await self._post(topics.EVENTS, head.id, record, f"warm-{state.alert_id}-{state.revision}")
+        """Silences first, so that nothing is told that they hold back; then alerts as they stood, then what happened
+        to their events since."""
+        for silence in await self._read(lambda c: warm.silences(c, self._now)):
+            await self._silence(silence, f"warm-{silence.id}-{silence.at}")
+            self.sent.silences += 1
+        alerts, heads = await self._read(lambda c: alerts_and_heads(c, self._now, rules))
+        for record in alerts:
+            state, clocks = record.state, record.clocks.revision if record.clocks is not None else 0
+            ident = f"warm-{state.alert_id or state.event_id}-{state.revision}-{clocks}"
+            await self._post(topics.EVENTS, state.event_id, record, ident)
+            self._acts[state.event_id] = record.acts
             self.sent.alerts += 1
-        heads = {head.id: head for _, head in alerts}
-        heads |= {head.id: head for head in await self._read(lambda c: warm.events(c, self._now, rules)) if head.level}
-        for head in heads.values():
-            if head.version > versions.get(head.id, 0):
-                await self._post(topics.EVENTS, head.id, head, f"{head.id}-{head.version}")
-                self.sent.heads += 1
+        for head in heads:
+            await self._post(topics.EVENTS, head.id, head, f"{head.id}-{head.version}")
+            self.sent.heads += 1
+
+    async def _silence(self, silence: Silence, ident: str) -> None:
+        """To every partition: nobody knows here which escalator holds what it matches."""
+        for each in range(self._bus.partitions(topics.EVENTS)):
+            await self._post(topics.EVENTS, silence.id, silence, ident, each)
 
     async def _messages(self) -> None:
         for escalation in await self._read(lambda c: warm.unledgered(c, self._now - DAY)):
@@ -257,13 +267,22 @@ class _Work:
                 continue                                # it is over: taken again it would run the next step at once
             if isinstance(command, PollRequest | RulesAnswer):
                 continue                                # every source and the rules are read anew anyway
-            if isinstance(command, RawBatch):           # a report that a person filed and the archive has not got yet
+            if isinstance(command, HandOver) and self._long_taken(command):
+                continue
+            if isinstance(command, Silence):
+                await self._silence(command, command.id)
+            elif isinstance(command, RawBatch):         # a report that a person filed and the archive has not got yet
                 await self._post(topics.ITEMS_RAW, command.source_id, command, command.items[0].id)
             else:
                 topic, key = ((topics.ITEMS_SCORED, command.key) if isinstance(command, Close)
                               else (topics.EVENTS, command.event_id or getattr(command, "item_id", "")))
                 await self._post(topic, key, command, command.id)
             self.sent.commands += 1
+
+    def _long_taken(self, command: HandOver) -> bool:
+        """Whether people did so much since that the escalator would not know it again: nobody is paged twice for it."""
+        acts = self._acts.get(command.event_id, ())
+        return len(acts) == REMEMBERED and all(act.at > command.at for act in acts)
 
     async def _sources(self) -> None:
         with self._engine.connect() as connection:

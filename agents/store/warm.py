@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, and_, exists, func, select, tuple_
 
 from agents.store import people_reads, schema
 from agents.store.item_reads import counts_of, counts_since
+from agents.store.upsert import chunks
 from pipeline import codec
 from pipeline.collect.identity import REMEMBERED, pack_seen
 from pipeline.collect.schedule import TOLD_TO_WAIT
@@ -102,6 +103,15 @@ def clocks(connection: Connection) -> dict[str, EventClocks]:
     waits = exists().where(alert.event_id == clock.event_id, alert.status != str(AlertStatus.ENDED))
     rows = connection.execute(select(clock.event_id).where(clock.open.is_(True) | waits)).scalars().all()
     return people_reads.clocks_of(connection, rows)
+
+
+def heads(connection: Connection, event_ids: Sequence[str]) -> dict[str, EventHead]:
+    """Events as the archive has them, by id."""
+    table, found = schema.events.c, dict[str, EventHead]()
+    for some in chunks(list(event_ids)):
+        rows = connection.execute(select(table.id, table.head).where(table.id.in_(some)).order_by(table.id))
+        found |= {ident: _head(text) for ident, text in rows}
+    return found
 
 
 def silences(connection: Connection, now: Millis) -> list[Silence]:

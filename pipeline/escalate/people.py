@@ -1,6 +1,12 @@
-"""What people do about an alert: each as a pure function of the case. None: it changes nothing."""
+"""What people do about an alert: each as a pure function of the case. None: it changes nothing.
+
+After a warm-up the acts of the archive are known, and not which of them the state has: the archive reads the topic on
+its own. So an act that is known is left out only where the state shows that it was taken.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -9,6 +15,8 @@ from pipeline.escalate import clocks, policy
 from pipeline.escalate.cases import Case
 from pipeline.model import (
     Ack,
+    Act,
+    ActKind,
     AlertState,
     AlertStatus,
     Comment,
@@ -25,10 +33,12 @@ _CAN_BE_HANDED = (*ANSWERABLE, AlertStatus.ACKED)
 
 
 def acked(case: Case, ack: Ack) -> Case | None:
-    """It names the alert: one of a level that was raised since needs its own. Of one that expired it is remembered
-    that somebody came; that nobody had answered in time stays."""
+    """It names the alert: one of a level that was raised since needs its own, and so does one that was handed over
+    since. Of one that expired it is remembered that somebody came; that nobody had answered in time stays."""
     state, act = case.state, act_of(ack)
-    if state is None or state.alert_id != ack.alert_id or case.knows(ack.id, act):
+    if state is None or state.alert_id != ack.alert_id or ack.id in case.heard:
+        return None
+    if state.handed_to and any(each.at > ack.at for each in _hand_overs(case)):
         return None
     if state.status is AlertStatus.EXPIRED:
         return case.with_act(ack.id, act)
@@ -53,16 +63,29 @@ def handed_over(case: Case, record: HandOver, book: RuleBook, now: Millis) -> tu
     """Also of one that was acked: who took it hands it on."""
     state, act = case.state, act_of(record)
     if (state is None or case.head is None or state.alert_id != record.alert_id
-            or state.status not in _CAN_BE_HANDED or case.knows(record.id, act)):
+            or state.status not in _CAN_BE_HANDED or record.id in case.heard or _taken(case, state, record)):
         return None
     case = case.with_act(record.id, act)
     state, page = policy.hand_over(case, record, book, now)
     return replace(case, state=state), page
 
 
+def _taken(case: Case, state: AlertState, record: HandOver) -> bool:
+    """Whether the state shows this hand-over: the alert is theirs, or was handed on or acked since."""
+    if act_of(record) not in case.acts:
+        return False
+    later = any(each.at > record.at for each in _hand_overs(case))
+    acked = state.acked_at is not None and state.acked_at >= record.at
+    return acked or state.handed_to == record.to or (bool(state.handed_to) and later)
+
+
+def _hand_overs(case: Case) -> Iterator[Act]:
+    return (each for each in case.acts if each.kind is ActKind.HAND_OVER)
+
+
 def commented(case: Case, comment: Comment) -> Case | None:
     act = act_of(comment)
-    return None if case.knows(comment.id, act) else case.with_act(comment.id, act)
+    return None if comment.id in case.heard or act in case.acts else case.with_act(comment.id, act)
 
 
 def stated(case: Case, statement: Statement, book: RuleBook) -> Case | None:
