@@ -12,7 +12,7 @@ from agents.desk.rota import rota
 from agents.desk.web import Visit
 from agents.store import readmodel
 from pipeline.collect.privacy import mask
-from pipeline.model import DeliveryStatus, EventStatus, Millis
+from pipeline.model import EventStatus, Millis
 
 DAY = 86_400_000
 
@@ -112,20 +112,6 @@ def event_filter(visit: Visit) -> reads.EventFilter:
         status=status if status in list(EventStatus) else "",
         level=int(level) if level.isdecimal() and len(level) < 3 else 0,
         subject=visit.query("subject"), text=visit.query("q"))
-
-
-def deliveries(visit: Visit) -> Response:
-    """投递: what was sent to whom, and what could not be."""
-    engine, status = visit.desk.engine, visit.query("status")
-    wanted = DeliveryStatus(status) if status in list(DeliveryStatus) else None
-    with engine.connect() as connection:
-        rows = readmodel.deliveries(connection, status=wanted, limit=200)
-        dead = readmodel.dead_letters(connection, limit=20, waiting=True)
-        counts = readmodel.counts(connection)
-    visit.write_read("deliveries.read", "deliveries", status)
-    return visit.page("deliveries.html", rows=rows, status=wanted, statuses=list(DeliveryStatus), dead=dead,
-                      dead_count=counts.dead_letters, counts=reads.delivery_counts(engine),
-                      notices=reads.notices(engine))
 
 
 def audit_page(visit: Visit) -> Response:

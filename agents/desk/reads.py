@@ -192,13 +192,6 @@ def books(engine: Engine, limit: int = 12) -> list[tuple[str, Millis]]:
         return [(row.hash, row.at) for row in rows]
 
 
-def delivery_counts(engine: Engine) -> dict[str, int]:
-    table = schema.deliveries
-    with engine.connect() as connection:
-        return {row.status: row.n for row in connection.execute(
-            select(table.c.status, func.count().label("n")).group_by(table.c.status))}
-
-
 def new_items(engine: Engine, since: Millis, source_ids: Sequence[str]) -> dict[str, int]:
     """Items of these sources that were first seen since a time, by source."""
     table = schema.items                            # seen_at is never before first_seen_at: the index bounds the count

@@ -23,9 +23,9 @@ ENDED = 20
 
 def silences(visit: Visit) -> Response:
     """The list; `event` fills the form in with an event, for every level but the highest."""
-    book = visit.desk.book()
-    below = tuple(each.name for each in book.levels.ladder[:-1]) if book else ()
-    return _page(visit, Typed(event=visit.query("event"), levels=below, owner=visit.session.account))
+    book, event = visit.desk.book(), visit.query("event")
+    below = tuple(each.name for each in book.levels.ladder[:-1]) if book and event else ()
+    return _page(visit, Typed(event=event, levels=below, owner=visit.session.account))
 
 
 def add(visit: Visit) -> Response:

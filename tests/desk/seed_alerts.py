@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Engine
 
+from agents.store import schema
+from pipeline.ids import digest
 from pipeline.model import (
     AlertStatus,
     Comment,
@@ -112,3 +116,38 @@ def _drill(engine: Engine) -> None:
     state = seed.put_alert(engine, seed.alert(one))
     seed.put_clocks(engine, one, seed.clock(hours=5, minutes_ago=40))
     seed.put_escalation(engine, one, alert_id=state.alert_id, kind=EscalationKind.PAGE, head=one)
+
+
+def put_row(engine: Engine, ident: str, person: str, channel: str, status: str, *, of: EventHead | None = None,
+            minutes_ago: int = 10, **changes: Any) -> None:
+    """A row of deliver's ledger, as it stands."""
+    at = NOW - minutes_ago * MINUTE
+    seed._put(engine, schema.outbox, {
+        "id": digest("row", ident, person, channel), "escalation": "", "person": person, "channel": channel,
+        "status": status, "attempts": 1, "decided_at": at, "next_try_at": at, "escalation_id": digest("esc", ident),
+        "event_id": of.id if of else "", "kind": "page", "level": of.level if of else 0,
+        "confirmed_at": at + 900 if status == "confirmed" else None, **changes})
+
+
+def ledger(engine: Engine, real: int) -> None:
+    """Rows in every state, a bundle, a failover, an open breaker, a message that nobody accounts for. real: now."""
+    large, silent, drill = seed.head(317, 3), seed.head(SILENCED, 2), seed.head(DRILL, 2, subject="!polling")
+    muted = seed.silence(event_id=silent.id, levels=("一般", "较大"))
+    put_row(engine, "1", "night", "wecom-duty", "confirmed", of=large, minutes_ago=12)
+    put_row(engine, "2", "leader", "wecom-duty", "dead", of=large, minutes_ago=9, attempts=6,
+            error="errcode 93000：机器人已被移除", next_channels='["duty-sms"]')
+    put_row(engine, "2", "leader", "duty-sms", "pending", of=large, minutes_ago=9, attempts=2,
+            error="连接超时", next_try_at=real + 95_000)
+    for number in range(3):
+        put_row(engine, f"b{number}", "night", "wecom-duty", "confirmed", of=seed.head(318 + number, 2), minutes_ago=7,
+                confirmed_at=NOW - 6 * MINUTE)
+    put_row(engine, "3", "night", "wecom-duty", "suppressed", of=silent, attempts=0,
+            suppressed_by=f"silence:{muted.id}")
+    put_row(engine, "4", "day", "duty-sms", "suppressed", of=large, suppressed_by="acked:李敏", attempts=0)
+    put_row(engine, "5", "night", "wecom-duty", "confirmed", of=drill, drill=True, minutes_ago=2)
+    seed._put(engine, schema.channel_state, {
+        "channel": "duty-sms", "failures": 4, "opened": 1, "open_until": real + 180_000, "tokens": 0.0,
+        "refilled_at": real, "error": "连接超时"})
+    seed._put(engine, schema.channel_state, {
+        "channel": "wecom-duty", "failures": 0, "opened": 0, "open_until": 0, "tokens": 3.0, "refilled_at": real,
+        "error": "errcode 93000：机器人已被移除"})
