@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents import link_key
@@ -83,14 +83,18 @@ class FactFinder:
         return known
 
     def _read(self, subject: str, now: Millis) -> Figures:
-        """usual: None while the archive has not seen a whole day of the subject."""
-        column = scored.c
-        mine = column.subject == subject
         with self._engine.connect() as connection:
-            first, count = connection.execute(
-                select(func.min(column.first_seen_at), func.count())
-                .where(mine, column.first_seen_at > now - USUAL_DAYS * DAY, column.first_seen_at <= now - HOUR)).one()
-            latest = connection.execute(
-                select(func.count()).where(mine, column.first_seen_at > now - HOUR, column.first_seen_at <= now)).one()
-        hours = (now - HOUR - first) / HOUR if first is not None else 0.0
-        return Figures(round(count / hours, 2) if hours >= 24 else None, int(latest[0]))
+            return read_figures(connection, subject, now)
+
+
+def read_figures(connection: Connection, subject: str, now: Millis) -> Figures:
+    """usual: None while the archive has not seen a whole day of the subject."""
+    column = scored.c
+    mine = column.subject == subject
+    first, count = connection.execute(
+        select(func.min(column.first_seen_at), func.count())
+        .where(mine, column.first_seen_at > now - USUAL_DAYS * DAY, column.first_seen_at <= now - HOUR)).one()
+    latest = connection.execute(
+        select(func.count()).where(mine, column.first_seen_at > now - HOUR, column.first_seen_at <= now)).one()
+    hours = (now - HOUR - first) / HOUR if first is not None else 0.0
+    return Figures(round(count / hours, 2) if hours >= 24 else None, int(latest[0]))

@@ -16,6 +16,7 @@ from pipeline.rulebook.schema import Channel, ChannelType
 
 _PLACE = "preview.invalid"
 """In place of an address that a file holds; a name that never exists."""
+_KEY = "preview-in-place-of-a-secret"
 _ANSWER = {
     "errcode": 0, "code": 0, "errmsg": "ok", "access_token": "preview", "expires_in": 7200, "Code": "OK",
     "Response": {"SendStatusSet": [{"Code": "Ok"}], "SendStatus": {"CallId": "preview"}}}
@@ -52,7 +53,8 @@ async def rehearse(settings: Settings, channel: Channel, letter: Letter) -> Rehe
                          if channel.type is ChannelType.APPRISE else letter.message.text)
     notes = _Notes()
     async with httpx.AsyncClient(transport=httpx.MockTransport(notes)) as client:
-        outcome: Outcome = await senders(settings, client, real_now, _NoSecrets())[channel.type](channel, letter)
+        send = senders(settings, client, real_now, secrets=_NoSecrets(channel))[channel.type]
+        outcome: Outcome = await send(channel, letter)
     return Rehearsed(tuple(notes.calls), error="" if isinstance(outcome, Sent) or notes.calls else outcome.error)
 
 
@@ -72,20 +74,17 @@ class _Notes:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path != _ASKS_FOR_TOKEN:
-            secret = request.url.host == _PLACE or "access_token" in request.url.params
-            self.calls.append(Call(request.method, "" if request.url.host == _PLACE else request.url.host,
-                                   "" if secret else request.url.query.decode(), request.content))
+            host = "" if request.url.host == _PLACE else request.url.host
+            self.calls.append(Call(request.method, host, request.url.query.decode(), request.content))
         return httpx.Response(200, json=_ANSWER)
 
 
 class _NoSecrets(Secrets):
     """An address that leads nowhere and a key that signs nothing, in place of what the files hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: Channel) -> None:
         super().__init__(Path())
+        self._url_file = channel.url_file
 
     def read(self, channel: str, name: str) -> str:
-        return "preview-in-place-of-a-secret"
-
-    def address(self, channel: Channel) -> tuple[str, str]:
-        return channel.url or f"https://{_PLACE}/", "preview-in-place-of-a-secret" if channel.secret_file else ""
+        return f"https://{_PLACE}/" if name == self._url_file else _KEY
