@@ -7,10 +7,25 @@ import os
 import sys
 from collections.abc import Sequence
 
-from agents.commands import accounts, deadletters, demo, events, intake, notify, replay, rules, serve, sources, storage
+from agents.commands import (
+    accounts,
+    deadletters,
+    deliveries,
+    demo,
+    events,
+    intake,
+    notify,
+    replay,
+    routes,
+    rules,
+    serve,
+    sources,
+    storage,
+)
 from pipeline.errors import WenxunError
 
-GROUPS = (demo, rules, sources, intake, events, serve, replay, notify, storage, deadletters, accounts)
+GROUPS = (demo, rules, routes, sources, intake, events, serve, replay, notify, storage, deliveries, deadletters,
+          accounts)
 
 
 def parser() -> argparse.ArgumentParser:
