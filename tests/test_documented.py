@@ -67,7 +67,7 @@ def reference() -> str:
 def api_calls() -> Iterator[tuple[str, str, str]]:
     """Method and path, scope, and what its handler says of itself."""
     for route in api.routes():
-        method = "POST" if "POST" in (route.methods or ()) else "GET"
+        method = next((each for each in ("POST", "DELETE") if each in (route.methods or ())), "GET")
         yield f"{method} {route.path}", str(getattr(route.endpoint, "scope", "")), _plain(route.endpoint.__doc__)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from starlette.routing import Route
 
-from agents.desk import api_rules, api_sources, commands, describe, reads, verdicts
-from agents.desk.api_call import Call, Problem, accepted, endpoint, plain, text
-from agents.desk.commands import Accepted, Order
+from agents.desk import api_acts, api_rules, api_shift, api_sources, commands, describe, reads, verdicts
+from agents.desk.api_call import Call, Problem, accepted, accepted_on, endpoint, plain, text
 from agents.desk.sessions import Scope
 from agents.store import readmodel
 from pipeline.model import AlertState, DeliveryStatus, EventHead, EventStatus
@@ -43,7 +41,8 @@ def event(call: Call) -> dict[str, Any]:
         **_summary(head, found.event.alert),
         "why": describe.why(head, describe.Names(call.desk.book())),
         "decision": plain(head.decision),
-        "statements": plain(head.statements),
+        "statements": plain(found.view.statements), "proposals": plain(found.view.proposals),
+        "clocks": plain(found.view.clocks.clocks) if found.view.clocks else [],
         "timeline": [{"at": line.at, "kind": str(line.kind), "detail": line.detail} for line in found.view.timeline],
         "deliveries": [plain(row) for row in found.view.deliveries],
         "pending": [{"id": one.command.id, "by": one.command.by, "sent": one.sent} for one in found.event.pending],
@@ -55,7 +54,7 @@ def event(call: Call) -> dict[str, Any]:
 
 def ack(call: Call) -> dict[str, Any]:
     """Body: {"alert_id": …, "note": …}. alert_id is of the alert that was seen."""
-    return _command(call, lambda order: commands.ack(
+    return accepted_on(call, lambda order: commands.ack(
         call.desk.engine, order, text(call, "alert_id"), text(call, "note", "")))
 
 
@@ -64,7 +63,7 @@ def snooze(call: Call) -> dict[str, Any]:
     minutes = call.body.get("minutes")
     if not isinstance(minutes, int) or isinstance(minutes, bool):
         raise Problem(400, "bad_field", "minutes 要是整数")
-    return _command(call, lambda order: commands.snooze(call.desk.engine, order, text(call, "alert_id"), minutes))
+    return accepted_on(call, lambda order: commands.snooze(call.desk.engine, order, text(call, "alert_id"), minutes))
 
 
 def close(call: Call) -> dict[str, Any]:
@@ -72,7 +71,7 @@ def close(call: Call) -> dict[str, Any]:
     version = call.body.get("version")
     if not isinstance(version, int) or isinstance(version, bool):
         raise Problem(400, "bad_field", "version 要是整数：事件的 version")
-    return _command(call, lambda order: commands.close(
+    return accepted_on(call, lambda order: commands.close(
         call.desk.engine, order, version, text(call, "reason"), text(call, "note", "")))
 
 
@@ -102,13 +101,6 @@ def deliveries(call: Call) -> dict[str, Any]:
     return {"deliveries": [plain(row) for row in rows]}
 
 
-def _command(call: Call, accept: Callable[[Order], Accepted]) -> dict[str, Any]:
-    event_id = reads.event_id(call.desk.engine, str(call.request.path_params["ref"]))
-    if event_id is None:
-        raise Problem(404, "not_found", "没有这个事件")
-    return accepted(lambda: accept(call.order(event_id)))
-
-
 def _summary(head: EventHead, alert: AlertState | None) -> dict[str, Any]:
     names = ("id", "subject", "version", "level", "level_name", "peak", "title", "items", "sources", "negative",
              "questions", "first_item_at", "last_item_at", "opened_at", "changed_at", "closed_by", "closed_reason")
@@ -126,5 +118,5 @@ def routes() -> list[Route]:
         Route("/events/{ref}/close", endpoint(close, Scope.CLOSE), methods=["POST"]),
         Route("/verdicts", endpoint(verdict, Scope.ACK), methods=["POST"]),
         Route("/deliveries", endpoint(deliveries, Scope.READ)),
-        *api_sources.routes(), *api_rules.routes(),
+        *api_acts.routes(), *api_shift.routes(), *api_sources.routes(), *api_rules.routes(),
     ]

@@ -11,12 +11,18 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agents.desk import audit, sessions, web
+from agents.desk import audit, reads, sessions, web
 from agents.desk.commands import Accepted, Order, Refused
 from agents.desk.sessions import Scope, Token
 from agents.desk.web import Desk
+from pipeline.collect import intake
+from pipeline.model import Millis
 
-STATUSES = {"not_found": 404, "bad_length": 400, "bad_reason": 400, "bad_kind": 400, "no_note": 400}
+STATUSES = {"not_found": 404, "no_item": 404, **dict.fromkeys((
+    "bad_length", "bad_reason", "bad_kind", "bad_url", "bad_time", "bad_clock", "bad_matcher", "bad_since", "empty",
+    "no_matcher", "no_note", "no_owner", "no_reason", "too_long", "unknown_receiver"), 400)}
+"""Of what is refused; 409 where the request is right and the event, alert or silence stands otherwise."""
+WRITES = ("POST", "DELETE")
 
 
 class Problem(Exception):
@@ -57,7 +63,7 @@ def endpoint(handler: Callable[[Call], dict[str, Any]], scope: Scope, *,
              status: int = 0) -> Callable[[Request], Awaitable[Response]]:
     """A call with a token of this scope. The handler is plain and blocks: it runs in a thread.
 
-    status: of a good answer, by default 202 (accepted) for a POST.
+    status: of a good answer, by default 202 (accepted) for a POST or DELETE.
     """
 
     async def answer(request: Request) -> Response:
@@ -66,9 +72,9 @@ def endpoint(handler: Callable[[Call], dict[str, Any]], scope: Scope, *,
             result = await asyncio.to_thread(handler, call)
         except Problem as problem:
             return problem_response(problem.status, problem.code, str(problem))
-        if request.method == "POST":
+        if request.method in WRITES:
             call.desk.sender.wake()
-        return _json(result, status or (202 if request.method == "POST" else 200))
+        return _json(result, status or (202 if request.method in WRITES else 200))
 
     answer.__doc__, answer.scope = handler.__doc__, scope          # type: ignore[attr-defined]  # for the reference
     return answer
@@ -113,12 +119,36 @@ def accepted(accept: Callable[[], Accepted]) -> dict[str, Any]:
     return {"id": done.id, "accepted": True, "repeated": done.repeated, "note": done.note}
 
 
+def accepted_on(call: Call, accept: Callable[[Order], Accepted]) -> dict[str, Any]:
+    """The answer to a command about the event that the path names."""
+    event_id = reads.event_id(call.desk.engine, str(call.request.path_params["ref"]))
+    if event_id is None:
+        raise Problem(404, "not_found", "没有这个事件")
+    return accepted(lambda: accept(call.order(event_id)))
+
+
 def text(call: Call, name: str, default: str | None = None) -> str:
     """A member of the body that is a text; Problem when it is none."""
     value = call.body.get(name, default)
     if not isinstance(value, str):
         raise Problem(400, "bad_field", f"{name} 要是文字")
     return value
+
+
+def texts(call: Call, name: str) -> tuple[str, ...]:
+    """A member of the body that is a list of texts, by default empty."""
+    value = call.body.get(name, [])
+    if not isinstance(value, list) or len(value) > 100 or not all(isinstance(each, str) for each in value):
+        raise Problem(400, "bad_field", f"{name} 要是文字的列表")
+    return tuple(value)
+
+
+def moment_of(call: Call, name: str) -> Millis | None:
+    """A member of the body that is a time, None without one."""
+    try:
+        return intake.moment(text(call, name, ""), call.desk.deps.settings.zone)
+    except intake.BadReport:
+        raise Problem(400, "bad_time", f"{name} 写作 2026-11-22 03:12") from None
 
 
 def plain(value: Any) -> Any:
