@@ -52,6 +52,10 @@ TABLE: tuple[Metric, ...] = (
     Metric("circuit_state", Gauge, "A channel's breaker: 0 closed, 1 trying again, 2 open.", ("channel",)),
     Metric("unaccounted_alerts", Gauge, "Decided alerts of the last day, older than 2 minutes, of which deliver knows "
            "nothing: neither sent nor waiting nor dead nor suppressed."),
+    Metric("alertmanager_rounds_total", Counter, "Rounds of sending standing alerts to Alertmanager again.",
+           ("outcome",)),
+    Metric("alertmanager_received_total", Counter, "Alerts of an Alertmanager that came in, by what became of them.",
+           ("outcome",)),
     Metric("dead_letters_total", Counter, "Records set aside, by role and reason.", ("role", "reason")),
     Metric("agent_errors_total", Counter, "Errors that an agent survived.", ("role",)),
     Metric("consumer_lag_records", Gauge, "Records not yet committed, as the broker sees it.", ("topic", "group")),

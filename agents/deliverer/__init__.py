@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy.exc import SQLAlchemyError
 
 from agents import bus, outbound
+from agents.deliverer.alertmanager import Alertmanager
 from agents.deliverer.claims import Load
 from agents.deliverer.courier import LAST_SECONDS, Courier, stop
 from agents.deliverer.heartbeat import Pulse
@@ -26,11 +27,13 @@ from agents.deliverer.outage import Outage
 from agents.deliverer.parcel import Parcel
 from agents.deliverer.reporter import Reporter
 from agents.deliverer.senders import Senders, real_now, senders
+from agents.deliverer.standing import Standing
 from agents.deliverer.watch import Watch
 from agents.deps import Deps
 from agents.store.engine import ready_store
 from pipeline import topics
 from pipeline.model import Millis
+from pipeline.rulebook.schema import ChannelType
 
 log = logging.getLogger("wenxun.deliver")
 
@@ -47,7 +50,8 @@ async def run(deps: Deps) -> None:
     try:
         async with bus.Bus(deps.settings, deps.clock, "deliver") as sender, outbound.client(deps.settings) as client:
             pulse = Pulse(deps, engine, client)
-            await deliver(deps, Ledger(engine), sender, senders(deps.settings, client), pulse=pulse)
+            by_type = senders(deps.settings, client, standing=Standing(deps, engine))
+            await deliver(deps, Ledger(engine), sender, by_type, pulse=pulse)
     finally:
         engine.dispose()
 
@@ -73,6 +77,8 @@ async def deliver(
         async with asyncio.TaskGroup() as group:
             group.create_task(intake.run(consumer))
             group.create_task(couriers.run())
+            if isinstance(again := by_type.get(ChannelType.ALERTMANAGER), Alertmanager):
+                group.create_task(again.run(deps))
             group.create_task(reporter.run())
             group.create_task(Watch(office, reporter.tell).run())
             if pulse:

@@ -29,7 +29,7 @@ class HttpGateway:
         return await post.carried(channel, self._send(channel, letter))
 
     async def _send(self, channel: Channel, letter: Letter) -> Outcome:
-        url, secret = await asyncio.to_thread(self._read, channel)
+        url, secret = await asyncio.to_thread(self._secrets.address, channel)
         told = template.values(
             letter.message.fields, letter.person, letter.id, letter.escalation.drill, secret)
         content = None if channel.method == "GET" else template.body(channel, told)
@@ -38,10 +38,6 @@ class HttpGateway:
             self._client, template.url(url, told) if channel.url else url, content, headers, method=channel.method)
         judged = post.judge(answer.status, answer.headers.get("retry-after", ""), self._real())
         return judged if not isinstance(judged, Sent) or not channel.expect else _as_expected(channel, answer)
-
-    def _read(self, channel: Channel) -> tuple[str, str]:
-        url = self._secrets.read(channel.id, channel.url_file) if channel.url_file else channel.url
-        return url, self._secrets.read(channel.id, channel.secret_file) if channel.secret_file else ""
 
 
 def _lacking(channel: Channel, letter: Letter) -> str:

@@ -33,10 +33,11 @@ def real_now() -> Millis:
 
 def senders(
     settings: Settings, client: httpx.AsyncClient, real: Callable[[], Millis] = real_now,
-    standing: Standing | None = None,
+    secrets: Secrets | None = None, standing: Standing | None = None,
 ) -> dict[ChannelType, Send]:
-    """standing: what Alertmanager is sent again; None where only single messages go out."""
-    secrets = Secrets(settings.rules_dir)
+    """secrets: where they are read, the files of the rule directory by default. standing: what Alertmanager is sent
+    again; None where only single messages go out."""
+    secrets = secrets or Secrets(settings.rules_dir)
     cloud = Cloud(client, secrets, real)
     return {
         ChannelType.WEBHOOK: Webhook(client, secrets, real),
