@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.model import EventClock, Millis
-from pipeline.notify import wording
+from pipeline.notify import said, wording
 
 HALF, NEAR = 50, 80
 """Per cent of the time from which a clock is said to be half over, nearly over."""
@@ -26,8 +26,7 @@ class Standing(StrEnum):
 _TONE = {Standing.RUNNING: "good", Standing.HALF: "wait", Standing.NEAR: "wait", Standing.OVER: "bad",
          Standing.STOPPED: "quiet", Standing.LATE: "bad"}
 _WORD = {Standing.RUNNING: "计时中", Standing.HALF: "已过半", Standing.NEAR: "快到期", Standing.OVER: "已超时",
-         Standing.STOPPED: "已停止", Standing.LATE: "超时后停止"}
-_WHY = {"statement": "已发布回应", "closed": "事件关闭"}
+         Standing.LATE: "超时后停止"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,8 @@ class ClockView:
 
     @property
     def word(self) -> str:
+        if self.standing is Standing.STOPPED:
+            return "已完成" if self.clock.stopped_why == "statement" else "已停止"
         return _WORD[self.standing]
 
     @property
@@ -53,19 +54,19 @@ class ClockView:
 
     @property
     def left_text(self) -> str:
-        """`剩 2 小时 10 分钟`, `超时 5 分钟`; of a stopped one how long it took."""
+        """`还剩 2 小时 10 分钟`, `超时 5 分钟`; of a stopped one how long it took."""
         if self.clock.stopped_at is not None:
             return f"用时 {length(self.clock.stopped_at - self.clock.started_at)}"
-        return f"剩 {length(self.left)}" if self.left > 0 else f"超时 {length(-self.left)}"
+        return f"还剩 {length(self.left)}" if self.left > 0 else f"超时 {length(-self.left)}"
 
     @property
     def why(self) -> str:
-        """Who stopped it and why: `李敏，已发布回应`; empty while it runs."""
+        """Who stopped it and why: `李敏 登记了官方回应`; empty while it runs."""
         if self.running:
             return ""
-        why = _WHY.get(self.clock.stopped_why, self.clock.stopped_why)
+        why = said.STOPPED.get(self.clock.stopped_why, self.clock.stopped_why)
         reason = f"（{self.clock.ref}）" if self.clock.stopped_why == "closed" and self.clock.ref else ""
-        return "，".join(part for part in (self.clock.stopped_by, f"{why}{reason}") if part)
+        return f"{self.clock.stopped_by} {why}{reason}".strip()
 
 
 def view(clock: EventClock, now: Millis) -> ClockView:

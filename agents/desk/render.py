@@ -25,7 +25,7 @@ from pipeline import explain_words
 from pipeline.collect.health import word
 from pipeline.collect.redact import shown
 from pipeline.model import CountsRow, Millis, Span
-from pipeline.notify import wording
+from pipeline.notify import said, wording
 from pipeline.rulebook.schema import Level, RuleBook
 
 HERE = Path(__file__).parent
@@ -217,6 +217,7 @@ class Render:
             rule_words=rule_words, level_words=level_words, explain_words=explain_words,
             factor_title=level_words.title,
             spark=spark, figure=figure, kind_name=kind_name, clock_views=clock_views.views,
+            clock_view=clock_views.view, act_said=said.act,
             length=clock_views.length, held_why=held_words.why, pending_words=held_words.pending,
             timeline_line=timeline_words.line,
             health_word=word, actions=audit.ACTIONS, banner=settings.banner, assets=self.assets)

@@ -12,7 +12,7 @@ from agents.desk import held_words
 from agents.desk.describe import VERDICT, Names
 from agents.store.readmodel import Kind, Line
 from pipeline.model import DRILL, SHADOW, DeliveryStatus, EscalationKind, EventStatus, LevelDecision, VerdictKind, Why
-from pipeline.notify import wording
+from pipeline.notify import said, wording
 
 Detail = Mapping[str, Any]
 
@@ -112,10 +112,9 @@ def _clock_started(detail: Detail, names: Names) -> Told:
 
 def _clock_stopped(detail: Detail, names: Names) -> Told:
     late = int(detail.get("late") or 0)
-    why = {"statement": "已发布回应", "closed": "事件关闭"}.get(str(detail.get("why")), str(detail.get("why") or ""))
-    said = "，".join(part for part in (str(detail.get("by") or ""), why) if part)
-    return Told(f"停止计时：{detail['name']}" + (f"，超时 {wording.duration(late)}" if late > 0 else ""), said,
-                "bad" if late > 0 else "ack")
+    why = said.STOPPED.get(str(detail.get("why")), str(detail.get("why") or ""))
+    return Told(f"停止计时：{detail['name']}" + (f"，超时 {wording.duration(late)}" if late > 0 else ""),
+                f"{detail.get('by') or ''} {why}".strip(), "bad" if late > 0 else "ack")
 
 
 def _escalation(detail: Detail, names: Names) -> Told:

@@ -21,9 +21,9 @@ NAMES = Names(seed_alerts.book())
 
 
 @pytest.mark.parametrize(("minutes_ago", "standing", "percent", "left"), [
-    (0, Standing.RUNNING, 0, "剩 1 小时 40 分钟"), (49, Standing.RUNNING, 49, "剩 51 分钟"),
-    (50, Standing.HALF, 50, "剩 50 分钟"), (79, Standing.HALF, 79, "剩 21 分钟"),
-    (80, Standing.NEAR, 80, "剩 20 分钟"), (99.5, Standing.NEAR, 99, "剩 不到 1 分钟"),
+    (0, Standing.RUNNING, 0, "还剩 1 小时 40 分钟"), (49, Standing.RUNNING, 49, "还剩 51 分钟"),
+    (50, Standing.HALF, 50, "还剩 50 分钟"), (79, Standing.HALF, 79, "还剩 21 分钟"),
+    (80, Standing.NEAR, 80, "还剩 20 分钟"), (99.5, Standing.NEAR, 99, "还剩 不到 1 分钟"),
     (100, Standing.OVER, 100, "超时 不到 1 分钟"), (165, Standing.OVER, 100, "超时 1 小时 5 分钟")])
 def test_a_clock_says_in_words_how_much_of_it_is_over(
         minutes_ago: float, standing: Standing, percent: int, left: str) -> None:
@@ -35,9 +35,9 @@ def test_a_clock_says_in_words_how_much_of_it_is_over(
 
 @pytest.mark.parametrize(("stopped", "standing", "why"), [
     ({"stopped_at": NOW - 30 * MINUTE, "stopped_by": "李敏", "stopped_why": "statement"}, Standing.STOPPED,
-     "李敏，已发布回应"),
+     "李敏 登记了官方回应"),
     ({"stopped_at": NOW, "stopped_by": "王强", "stopped_why": "closed", "ref": "重复"}, Standing.LATE,
-     "王强，事件关闭（重复）")])
+     "王强 关闭了事件（重复）")])
 def test_a_stopped_clock_says_who_stopped_it_why_and_whether_in_time(
         stopped: dict[str, object], standing: Standing, why: str) -> None:
     one = clock_views.view(seed.clock(minutes_ago=90, hours=1.25, **stopped), NOW + 9 * HOUR)

@@ -81,6 +81,25 @@
   addEventListener("pageshow", (event) => {
     if (event.persisted) for (const form of document.forms) delete form.dataset.sent;
   });
+  // Buttons that need a script are shown by it.
+  for (const button of document.querySelectorAll("[data-print], [data-copy]")) button.hidden = false;
+  const copy = async (from) => {
+    try {
+      await navigator.clipboard.writeText(from.value);
+      return "已复制";
+    } catch {
+      from.focus();
+      from.select();
+      return document.execCommand("copy") ? "已复制" : "已全选，请按复制键";
+    }
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-print], [data-copy]");
+    if (!button) return;
+    if ("print" in button.dataset) { print(); return; }
+    const said = await copy(document.getElementById(button.dataset.copy));
+    document.querySelector("[data-copied]").textContent = said;
+  });
   if (location.search.includes("done=")) {
     const url = new URL(location.href);
     url.searchParams.delete("done");
