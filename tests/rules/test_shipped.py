@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ import yaml
 from agents.commands.rule_test import run_files
 from agents.rule_files import load_book, read_dir
 from pipeline.rulebook.json_schema import KINDS, schema_files
+from pipeline.rulebook.parse import parse_book
 from tests.rules.test_parse import BAD
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,6 +52,39 @@ def test_the_starter_routes_are_those_that_were_agreed() -> None:
     after = {name: [step.after // 60_000 for step in route.steps] for name, route in routes.items()}
     assert after == {"重大": [0, 5], "较大": [0, 15], "一般": [0]}
     assert routes["重大"].repeat == 600_000 and routes["一般"].mode == "digest" and routes["一般"].hours
+
+
+def test_the_starter_clocks_are_those_of_the_plan() -> None:
+    clocks = load_book(RULES, "Asia/Shanghai").levels.clocks
+    assert [(each.name, each.within // 3_600_000, each.start_level) for each in clocks] == [
+        ("首次权威回应", 5, "较大"), ("新闻发布", 24, "较大"), ("政务舆情回复", 48, "较大")]
+    assert all([warning.at for warning in each.warnings] == [50, 80, 100] for each in clocks)
+
+
+SOURCES = """
+sources:
+  - {id: bbs, name: 本地论坛, url: "https://bbs.example.org/rss", group: 本地论坛, region: 石桥镇}
+"""
+CHANNELS = """
+channels:
+  - {id: console, type: console}
+  - {id: duty-robot, type: wecom-bot, url_file: secrets/duty-robot.url}
+  - {id: duty-sms, type: http, url: "http://127.0.0.1:9/sms", body: "to={mobile}&text={text}"}
+  - {id: office-mail, type: smtp, host: smtp.example.org, sender: wenxun@example.org}
+"""
+
+
+def test_the_examples_in_comments_of_roster_and_routes_can_be_used() -> None:
+    files = dict(read_dir(RULES).texts)
+    for name in ("roster.yml", "routes.yml"):
+        files[name] = re.sub(r"^( *)# (?=- |[a-z_]+:|  )", r"\1", files[name], flags=re.MULTILINE)
+    roster = files["roster.yml"].replace("channels: [console]", "channels: [console, duty-robot, duty-sms]").replace(
+        "console, duty-robot, duty-sms]}", 'console, duty-robot, duty-sms], mobile: "13800000000"}')
+    book = parse_book({**files, "roster.yml": roster, "sources.yml": SOURCES, "channels.yml": CHANNELS},
+                      "Asia/Shanghai")
+    assert [each.id for each in book.routes] == ["town", "major", "larger", "ordinary"]
+    assert (len(book.quiet), book.budget) == (2, {"重大": 5, "较大": 20})
+    assert book.roster.overrides and book.roster.people[-1].wecom and len(book.roster.teams[0].shifts) == 5
 
 
 def test_no_secret_ships() -> None:
