@@ -126,10 +126,18 @@ def warnings(case: Case, book: RuleBook, silences: Silences, now: Millis, *, aga
     for clock, rule in clocks.running(case.clocks, book):
         case, said = _warning(case, clock, rule, book, silences, now, again)
         sent += said
-    wanted = {clock.id for clock, rule in clocks.running(case.clocks, book) if clocks.due_warning(clock, rule, now)}
-    if any(each.clock not in wanted for each in case.held):         # it was stopped, or the rules moved its time
-        case = replace(case, held=tuple(each for each in case.held if each.clock in wanted))
-    return case, sent
+    return _only_held(case, {clock.id for clock, rule in clocks.running(case.clocks, book)
+                             if clocks.due_warning(clock, rule, now)}), sent
+
+
+def tidied(case: Case, book: RuleBook) -> Case:
+    """Nothing is held back of a clock that does not run."""
+    return _only_held(case, {clock.id for clock, _ in clocks.running(case.clocks, book)}) if case.held else case
+
+
+def _only_held(case: Case, wanted: set[str]) -> Case:
+    held = tuple(each for each in case.held if each.clock in wanted)
+    return case if held == case.held else replace(case, held=held)
 
 
 def _warning(case: Case, clock: EventClock, rule: ResponseClock, book: RuleBook, silences: Silences, now: Millis,

@@ -292,6 +292,7 @@ class Escalator:
 
     def _put(self, case: Case, book: RuleBook, out: Outcome, *, announce: bool = True) -> None:
         """Keep it, write its row if anything of it changed, and say what others have to know."""
+        case = due.tidied(case, book)
         event_id, known = case.event_id, self._cases.get(case.event_id)
         if known != case:
             case = replace(case, at=max(self.now, case.at))

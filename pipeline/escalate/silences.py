@@ -75,8 +75,9 @@ def matches(silence: Silence, head: EventHead, level_name: str) -> bool:
 
 
 def hold_of(head: EventHead, book: RuleBook, silences: Silences, now: Millis, *, quiet: bool = True) -> Hold | None:
-    """What holds a message about this event back now; of two the one that ends last. quiet: whether quiet hours do."""
-    name = head.level_name or book.levels.name(head.peak)
+    """What holds a message about this event back now; of two the one that ends last. quiet: whether quiet hours do.
+    Of an event without a level the one it had last counts."""
+    name = head.level_name or book.levels.name(head.decision.previous or head.peak)
     by_silence = silences.hold(head, name, now)
     until = quiet_until(book, name, now) if quiet else None
     if until is None or (by_silence is not None and by_silence.until >= until):
