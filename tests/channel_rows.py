@@ -125,7 +125,7 @@ WECOM_APP = Row(
         **write(path, secret=WecomApi.SECRET), "url": f"http://127.0.0.1:{port}", "secret_file": "secret",
         "corp": WecomApi.CORP, "agent": WecomApi.AGENT},
     secrets=(WecomApi.SECRET, "canary-token-1"), files=("secret",), spoil=spoilt(secret="canary-wrong"),
-    faults=http_faults(), limit=(30, MINUTE), size=True,
+    faults=http_faults(), size=True,
     stamp=lambda server: [json.loads(got.body) for got in server.got if got.body],
     answers=(                                               # of the request for a token
         ({"errcode": 0, "errmsg": "ok"}, (Retry, None)),

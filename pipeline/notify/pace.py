@@ -9,16 +9,20 @@ from pipeline.model import Escalation, EscalationKind, Millis
 from pipeline.rulebook.schema import Channel, ChannelType
 
 MINUTE: Millis = 60_000
-RATES = {ChannelType.WECOM_BOT: 18, ChannelType.DINGTALK_BOT: 18, ChannelType.FEISHU_BOT: 90}
-"""Calls a minute, a little under what the receivers allow: 20, 20 and 100."""
+RATES = {ChannelType.WECOM_BOT: 18, ChannelType.DINGTALK_BOT: 18, ChannelType.FEISHU_BOT: 90, ChannelType.WECOM_APP: 25}
+"""Calls a minute, a little under what the receivers allow: 20, 20, 100, and 30 to one person (what is over that a WeCom
+app says it took, and drops)."""
+REQUESTS = {ChannelType.WECOM_BOT: 2}
+"""What a message takes of the rate, where it is not one: a text that mentions, then the card."""
 SINGLY = frozenset((ChannelType.ALERTMANAGER, ChannelType.ALIYUN_SMS, ChannelType.ALIYUN_VOICE,
                     ChannelType.TENCENT_SMS, ChannelType.TENCENT_VOICE, ChannelType.HTTP))
 """A list has no place in their templates, or each alert has a state of its own: they wait for their turn instead."""
 
 
 def rate_of(channel: Channel) -> int:
-    """Calls a minute at most; 0: as many as there are."""
-    return channel.rate or RATES.get(channel.type, 0)
+    """Messages a minute at most; 0: as many as there are."""
+    rate = channel.rate or RATES.get(channel.type, 0)
+    return max(1, rate // REQUESTS.get(channel.type, 1)) if rate else 0
 
 
 @dataclass(frozen=True, slots=True)

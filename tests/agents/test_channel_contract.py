@@ -18,12 +18,13 @@ from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Send, Sent
 from agents.deliverer.senders import senders
 from agents.settings import Settings
 from pipeline.model import Escalation
+from pipeline.notify import pace
 from pipeline.notify.render import Facts, Setting, render
 from pipeline.rulebook.schema import Channel, ChannelType, Person
 from tests.builders import book
 from tests.channel_rows import DINGTALK_BOT, FEISHU_BOT, WECOM_APP, WECOM_BOT, Row
 from tests.channel_rows import ROWS as OWN
-from tests.channel_servers import HOUR, NOW, DingTalkRobot, FeishuRobot, WecomApi, WecomRobot
+from tests.channel_servers import HOUR, NOW, DingTalkRobot, FeishuRobot, WecomApi
 from tests.gateway_rows import ROWS as GATEWAYS
 from tests.messages import excerpt, head, page
 
@@ -397,6 +398,10 @@ async def test_feishu_may_say_its_code_with_another_status(status: int, tmp_path
     assert outcome == (Retry("HTTP 429", 12_000) if status == 429 else Refused("HTTP 400"))
 
 
-def test_the_services_of_these_tests_are_the_documented_ones() -> None:
-    """Limits that the payload builders keep below."""
-    assert WecomRobot.SIZES == {"text": 2048, "markdown": 4096}
+@pytest.mark.parametrize("row", [WECOM_BOT, WECOM_APP, DINGTALK_BOT, FEISHU_BOT], ids=lambda row: row.name)
+async def test_the_rate_that_a_type_has_unasked_is_one_its_service_takes(row: Row, tmp_path: Path) -> None:
+    async with wired(row, tmp_path) as wire:
+        rate = pace.rate_of(wire.channel)
+        assert [await wire(letter(ident=f"{turn:08x}")) for turn in range(rate)] == [Sent()] * rate
+        assert rate >= 9 and getattr(wire.server, "dropped", 0) == 0
+        assert pace.rate_of(Channel(id="c", type=row.kind, rate=1)) == 1
