@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from agents import outbound
-from agents.deliverer import post, smtp
+from agents.deliverer import dingtalk, feishu, post, smtp, wecom, wecom_token
 from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Send, Sent
 from agents.deliverer.senders import senders
 from agents.settings import Settings
@@ -396,6 +397,15 @@ async def test_feishu_may_say_its_code_with_another_status(status: int, tmp_path
         wire.server.script.append((status, "X-Ogw-Ratelimit-Reset: 12"))
         outcome = await wire()
     assert outcome == (Retry("HTTP 429", 12_000) if status == 429 else Refused("HTTP 400"))
+
+
+@pytest.mark.parametrize("module", [wecom, wecom_token, dingtalk, feishu], ids=lambda module: module.__name__)
+def test_every_code_that_has_its_own_words_is_in_the_documentation(module: Any) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "channels.md").read_text("utf-8")
+    tables = [table for name, table in vars(module).items() if name in ("_KNOWN", "_ROBOT", "_APP", "SHARED")]
+    codes = {str(code) for table in tables for code in table} - {"0"}
+    assert len(codes) > 1
+    assert [code for code in codes if not re.search(rf"(?<!\d){re.escape(code)}(?!\d)", text)] == []
 
 
 @pytest.mark.parametrize("row", [WECOM_BOT, WECOM_APP, DINGTALK_BOT, FEISHU_BOT], ids=lambda row: row.name)
