@@ -6,26 +6,38 @@ from typing import Any
 
 from starlette.routing import Route
 
-from agents.desk import api_acts, api_rules, api_shift, api_sources, commands, describe, reads, verdicts
+from agents.desk import (
+    api_acts,
+    api_alertmanager,
+    api_rules,
+    api_shift,
+    api_sources,
+    commands,
+    describe,
+    event_json,
+    reads,
+    verdicts,
+)
 from agents.desk.api_call import Call, Problem, accepted, accepted_on, endpoint, plain, text
 from agents.desk.sessions import Scope
 from agents.store import readmodel
-from pipeline.model import AlertState, DeliveryStatus, EventHead, EventStatus
+from pipeline.model import DeliveryStatus, EventStatus
 
 
 def events(call: Call) -> dict[str, Any]:
-    """Query: status, level (rank reached at least), subject, q, page; shadow=1 for those of shadow rules."""
+    """Query: status, level (rank reached at least), subject, q, page; shadow=1 for those of shadow rules, drill=1 for
+    those of drills."""
     status, level, page = call.query("status"), call.query("level") or "0", call.query("page") or "1"
     if status and status not in list(EventStatus):
         raise Problem(400, "bad_status", f"status 只能是 {'、'.join(EventStatus)}")
     if not (level.isdecimal() and page.isdecimal() and len(level) < 3 and len(page) < 7):
         raise Problem(400, "bad_number", "level 和 page 要是整数")
-    wanted = reads.EventFilter(
-        status, int(level), call.query("subject"), call.query("q"), shadow=call.query("shadow") in ("1", "true"))
+    shadow, drill = (call.query(each) in ("1", "true") for each in ("shadow", "drill"))
+    wanted = reads.EventFilter(status, int(level), call.query("subject"), call.query("q"), shadow=shadow, drill=drill)
     found = reads.list_events(call.desk.engine, wanted, int(page))
     call.write_read("events")
     return {"total": found.paging.total, "page": found.paging.page, "pages": found.paging.pages,
-            "events": [_summary(card.head, card.alert) for card in found.cards]}
+            "events": [event_json.summary(card.head, card.alert) for card in found.cards]}
 
 
 def event(call: Call) -> dict[str, Any]:
@@ -38,13 +50,7 @@ def event(call: Call) -> dict[str, Any]:
     head = found.event.head
     call.write_read("event", head.short or head.id)
     return {
-        **_summary(head, found.event.alert),
-        "why": describe.why(head, describe.Names(call.desk.book())),
-        "decision": plain(head.decision),
-        "statements": plain(found.view.statements), "proposals": plain(found.view.proposals),
-        "clocks": plain(found.view.clocks.clocks) if found.view.clocks else [],
-        "timeline": [{"at": line.at, "kind": str(line.kind), "detail": line.detail} for line in found.view.timeline],
-        "deliveries": [plain(row) for row in found.view.deliveries],
+        **event_json.whole(found.view, describe.why(head, describe.Names(call.desk.book()))),
         "pending": [{"id": one.command.id, "by": one.command.by, "sent": one.sent} for one in found.event.pending],
         "items": [plain(one.scored) if one.scored else {"item": {"id": one.item_id}, "expired": one.expired}
                   for one in found.members],
@@ -101,13 +107,6 @@ def deliveries(call: Call) -> dict[str, Any]:
     return {"deliveries": [plain(row) for row in rows]}
 
 
-def _summary(head: EventHead, alert: AlertState | None) -> dict[str, Any]:
-    names = ("id", "subject", "version", "level", "level_name", "peak", "title", "items", "sources", "negative",
-             "questions", "first_item_at", "last_item_at", "opened_at", "changed_at", "closed_by", "closed_reason")
-    return {"number": head.short, "status": str(head.status), **{name: getattr(head, name) for name in names},
-            "alert": plain(alert) if alert else None}
-
-
 def routes() -> list[Route]:
     """Routes below /api/v1."""
     return [
@@ -119,4 +118,5 @@ def routes() -> list[Route]:
         Route("/verdicts", endpoint(verdict, Scope.ACK), methods=["POST"]),
         Route("/deliveries", endpoint(deliveries, Scope.READ)),
         *api_acts.routes(), *api_shift.routes(), *api_sources.routes(), *api_rules.routes(),
+        *api_alertmanager.routes(),
     ]

@@ -19,7 +19,7 @@ from agents.desk.paging import Page
 from agents.store import readmodel, schema
 from agents.store.readmodel import EventCard
 from pipeline import codec
-from pipeline.model import SHADOW, Escalation, EventStatus, MemberRow, Millis, PollRequest, Silence
+from pipeline.model import DRILL, SHADOW, Escalation, EventStatus, MemberRow, Millis, PollRequest, Silence
 
 PAGE = 50
 ITEMS = 20
@@ -47,14 +47,15 @@ class EventPage:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """status: an EventStatus or empty (all but watching). level: rank the event reached at least. shadow: events of
-    shadow rules instead of the live ones; a subject in shadow says so by itself."""
+    """status: an EventStatus or empty (all but watching). level: rank the event reached at least. shadow, drill: events
+    of shadow rules, or of drills, instead of the live ones; a subject that is one of these says so by itself."""
 
     status: str = ""
     level: int = 0
     subject: str = ""
     text: str = ""
     shadow: bool = False
+    drill: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +139,14 @@ def _conditions(wanted: EventFilter) -> list[Any]:
     table = schema.events
     # What never reached a level is shown only when asked for: most clusters never become events.
     found = [table.c.status == wanted.status if wanted.status else table.c.number > 0,
-             table.c.shadow.is_(wanted.shadow or wanted.subject.startswith(SHADOW))]
+             table.c.shadow.is_(wanted.shadow or wanted.subject.startswith(SHADOW)),
+             table.c.drill.is_(wanted.drill or wanted.subject.startswith(DRILL))]
     if wanted.level:
         found.append(table.c.peak >= wanted.level)
     if wanted.subject:
         found.append(table.c.subject == wanted.subject)
     if wanted.text:
-        number = wanted.text.upper().removeprefix("S-" if wanted.shadow else "E-")
+        number = wanted.text.upper().removeprefix("S-" if wanted.shadow else "D-" if wanted.drill else "E-")
         by_number = [table.c.number == int(number)] if number.isdecimal() and len(number) <= 9 else []
         found.append(or_(table.c.title.contains(wanted.text, autoescape=True), *by_number))
     return found
@@ -153,7 +155,8 @@ def _conditions(wanted: EventFilter) -> list[Any]:
 def subjects_seen(engine: Engine) -> list[str]:
     with engine.connect() as connection:
         events = schema.events.c
-        return sorted(connection.execute(select(events.subject).where(events.shadow.is_(False)).distinct()).scalars())
+        live = (events.shadow.is_(False), events.drill.is_(False))
+        return sorted(connection.execute(select(events.subject).where(*live).distinct()).scalars())
 
 
 def _member_times(connection: Connection, ident: str) -> list[tuple[Millis, str]]:

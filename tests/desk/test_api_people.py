@@ -144,3 +144,13 @@ async def test_an_alert_that_expired_is_still_answered_by_api(stand: Stand) -> N
     state = seed.put_alert(stand.engine, seed.alert(one, AlertStatus.EXPIRED))
     async with client(stand, "ack") as http:
         assert await post(http, "events/317/ack", alert_id=state.alert_id) == (202, "")
+
+
+async def test_events_of_drills_are_listed_only_when_asked_for(stand: Stand) -> None:
+    project(stand.engine, [Entry(each, seed.NOW) for each in (
+        seed.head(317), seed.head(3, id="d" * 20, subject="!polling"))])
+    async with client(stand, "read") as http:
+        listed = [[each["number"] for each in (await http.get(f"/api/v1/events{query}")).json()["events"]]
+                  for query in ("", "?drill=1", "?subject=!polling", "?drill=1&q=D-3")]
+        one = (await http.get("/api/v1/events/D-0003")).json()
+    assert listed == [["E-0317"], ["D-0003"], ["D-0003"], ["D-0003"]] and one["drill"] is True
