@@ -39,6 +39,16 @@ def answer_link(settings: Settings, key: bytes, escalation: Escalation, person: 
     return f"{settings.link_url}/a/{sign(key, claim)}"
 
 
+def why_no_link(settings: Settings) -> str:
+    """What to tell an operator whose messages carry no link; empty when they do."""
+    if settings.link_url:
+        return ""
+    if not settings.external_url:
+        return "消息里不带链接：没有设置 WENXUN_EXTERNAL_URL。请设为收件人手机打得开的值班台地址，例如 https://值班台的域名。"
+    return (f"消息里不带链接：WENXUN_EXTERNAL_URL={settings.external_url} 是本机地址，别人打不开。"
+            "请改为收件人手机打得开的值班台地址。")
+
+
 def _make(path: Path) -> None:
     """Whole or not at all, readable by its owner alone from its first byte on; the first of two makers wins."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import WenxunError
+from agents.commands import notify_address, notify_preview
+from pipeline.errors import SettingsError
 
 if TYPE_CHECKING:
     from agents.deliverer.letter import Outcome
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from pipeline.rulebook.schema import Channel, Person, RuleBook
 
 OK, FAILED = 0, 1
-
-
-class NotifyError(WenxunError):
-    """A test message that cannot be addressed."""
 
 
 def add(groups: Any) -> None:
@@ -31,27 +28,24 @@ def add(groups: Any) -> None:
     test.add_argument("--person", metavar="ID", default="", help="of roster.yml; default: the first with the channel")
     test.add_argument("--rules", type=Path, metavar="DIR", help="rule directory; default: WENXUN_RULES_DIR, else rules")
     test.set_defaults(run=run_test)
+    notify_preview.add(actions)
 
 
 def run_test(args: argparse.Namespace) -> int:
     """0 when the receiver confirmed, 1 when not; RuleBookError and NotifyError say what to mend."""
-    from dataclasses import replace
-
     from agents.deliverer.letter import Refused, Retry
-    from agents.rule_files import load_book
-    from agents.settings import Settings
 
-    settings = Settings.from_env(os.environ)
-    if args.rules:
-        settings = replace(settings, rules_dir=args.rules)
-    book = load_book(settings.rules_dir, settings.timezone)
-    channel = _channel(book, args.channel)
-    outcome = asyncio.run(send_test(settings, book, channel, _person(book, args.channel, args.person)))
+    settings, book = notify_address.installation(os.environ, args.rules)
+    channel = notify_address.channel(book, args.channel)
+    person = notify_address.person(book, args.channel, args.person)
+    outcome = asyncio.run(send_test(settings, book, channel, person))
     if isinstance(outcome, Refused | Retry):
         again = "（可以重试的错误）" if isinstance(outcome, Retry) else ""
-        print(f"通道 {channel.id} 没有收下测试消息{again}：{outcome.error}", file=sys.stderr)
+        print(f"通道 {channel.id} 没有收下给 {person.name}（{person.id}）的测试消息{again}：{outcome.error}",
+              file=sys.stderr)
         return FAILED
-    print(f"通道 {channel.id} 已确认收到测试消息。")
+    print(f"通道 {channel.id} 已确认收到测试消息，收件人 {person.name}（{person.id}）。")
+    print(_about_links(settings))
     return OK
 
 
@@ -72,7 +66,7 @@ async def send_test(settings: Settings, book: RuleBook, channel: Channel, person
         id=ident, kind=EscalationKind.TEST, at=now, why="test", tell=(person.id,),
         title=f"通道 {channel.id} 的测试消息",
         text="这是一条测试消息，不是真实事件，不需要处理。收到它说明这个通道可以送达。")
-    message = render(escalation, Setting(book, settings.zone, settings.external_url, settings.banner))
+    message = render(escalation, Setting(book, settings.zone, settings.link_url, settings.banner))
     letter = Letter(ident, person, escalation, message)
     async with outbound.client(settings) as client:
         try:
@@ -82,18 +76,14 @@ async def send_test(settings: Settings, book: RuleBook, channel: Channel, person
             return Retry(f"{ATTEMPT_SECONDS:g} 秒内没有完成")
 
 
-def _channel(book: RuleBook, wanted: str) -> Channel:
-    found = next((channel for channel in book.channels if channel.id == wanted), None)
-    if found is None:
-        known = "、".join(channel.id for channel in book.channels) or "（没有）"
-        raise NotifyError(f"--channel {wanted}：channels.yml 里没有这个通道，已有：{known}")
-    return found
+def _about_links(settings: Settings) -> str:
+    """Whether alerts will carry links. A key is read when there is one and not made: deliver may be another user."""
+    from agents import link_key
 
-
-def _person(book: RuleBook, channel: str, wanted: str) -> Person:
-    people = [person for person in book.roster.people
-              if (person.id == wanted if wanted else channel in person.channels)]
-    if not people:
-        raise NotifyError(f"--person {wanted}：roster.yml 里没有这个人" if wanted else
-                          f"roster.yml 里没有人使用通道 {channel}，用 --person 指定收件人")
-    return people[0]
+    why_not = link_key.why_no_link(settings)
+    if not why_not and settings.link_key_path.exists():
+        try:
+            link_key.load(settings)
+        except SettingsError as error:
+            return f"告警里不带链接：{error}"
+    return why_not or f"告警里会带链接，以 {settings.link_url} 开头；请在收件人的手机上确认打得开。"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from agents.deliverer.letter import Letter, Outcome, Sent
 from agents.deliverer.secrets import Secrets
@@ -76,7 +78,12 @@ class _Notes:
         if request.url.path != _ASKS_FOR_TOKEN:
             host = "" if request.url.host == _PLACE else request.url.host
             self.calls.append(Call(request.method, host, request.url.query.decode(), request.content))
-        return httpx.Response(200, json=_ANSWER)
+        return httpx.Response(200, content=_taken())
+
+
+async def _taken() -> AsyncIterator[bytes]:
+    """Senders read the answer as a stream."""
+    yield msgspec.json.encode(_ANSWER)
 
 
 class _NoSecrets(Secrets):

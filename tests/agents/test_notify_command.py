@@ -75,6 +75,30 @@ def test_an_unknown_channel_or_person_is_named(
     assert word in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("url", "words"), [
+    ("", "没有设置 WENXUN_EXTERNAL_URL"), ("http://127.0.0.1:8000", "是本机地址，别人打不开"),
+    ("https://desk.example", "会带链接，以 https://desk.example 开头")])
+def test_a_test_says_whether_alerts_will_carry_links(
+    rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("WENXUN_EXTERNAL_URL", url)
+    monkeypatch.setenv("WENXUN_DATA_DIR", str(tmp_path / "data"))
+    assert command(rules, "--channel", "console") == 0
+    assert words in capsys.readouterr().out and not (tmp_path / "data").exists(), "whoever tries it makes no key"
+
+
+def test_a_key_that_cannot_be_used_is_told(
+    rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "open.key").write_text("k" * 40)
+    (tmp_path / "open.key").chmod(0o644)
+    monkeypatch.setenv("WENXUN_EXTERNAL_URL", "https://desk.example")
+    monkeypatch.setenv("WENXUN_LINK_KEY_FILE", str(tmp_path / "open.key"))
+    assert command(rules, "--channel", "console") == 0
+    assert "告警里不带链接" in (said := capsys.readouterr().out) and "chmod 600" in said and "kkkk" not in said
+
+
 def test_the_console_channel_prints_the_message(rules: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert command(rules, "--channel", "console") == 0
     assert "【测试】通道 console 的测试消息" in capfd.readouterr().out
