@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.rulebook.schema import Condition, Pattern, RuleBook, Threshold
+from pipeline.rulebook.schema import Condition, Override, Pattern, ResponseClock, RuleBook, Threshold
 from pipeline.rulebook.schema.base import Rule
 
 MAX_NAMED = 12
@@ -50,7 +50,8 @@ class Change:
 _VERBS = {Kind.ADDED: "新增", Kind.REMOVED: "删去", Kind.CHANGED: "改动"}
 _LENGTHS = frozenset((
     "window", "hold", "join_within", "page_max_age", "calm_after", "interval", "min_interval", "max_interval", "after",
-    "repeat", "every"))
+    "repeat", "every", "until", "rotate", "within", "resend",
+    "levels"))
 """Fields that are milliseconds."""
 _NAMES = {
     "title": "名称", "name": "名称", "owner": "负责人", "reason": "理由", "expires": "到期日", "status": "状态",
@@ -70,6 +71,13 @@ _NAMES = {
     "fallback": "兜底人", "ops": "运维班组", "tell": "通知", "after": "晚",
     "members": "值班", "start": "从", "end": "到", "days": "星期",
     "windows": "窗口名称",
+    "region": "地区", "regions": "地区", "team": "归属班组", "teams": "主题归属", "lead": "牵头", "until": "期限",
+    "mobile": "手机号", "wecom": "企业微信账号", "dingtalk": "钉钉账号", "feishu": "飞书账号", "account": "值班台账号",
+    "calendar": "日历", "rotate": "每人轮", "since": "轮班起始日", "date": "日期",
+    "within": "时限", "start_level": "起始级别", "warnings": "提醒", "at": "时限百分比", "heartbeat": "心跳",
+    "rate": "每分钟最多", "key_file": "密钥编号文件", "corp": "企业", "agent": "应用", "app": "应用", "sign": "签名",
+    "template": "模板", "caller": "主叫号码", "params": "模板参数", "method": "请求方法", "headers": "请求头",
+    "body": "正文", "expect": "应答条件", "resend": "重发间隔",
 }
 _FACTORS = {
     "items": "{} 条", "sources": "{} 个来源", "groups": "{} 个分组", "speed": "每小时 {} 条", "heat": "热度 {}",
@@ -101,6 +109,8 @@ def _entries(
             ("levels.yml", "另用的阈值", before.levels.overrides, after.levels.overrides),
             ("roster.yml", "人员", before.roster.people, after.roster.people),
             ("roster.yml", "班组", before.roster.teams, after.roster.teams),
+            ("levels.yml", "时钟", before.levels.clocks, after.levels.clocks),
+            ("roster.yml", "换班", before.roster.overrides, after.roster.overrides),
             ("channels.yml", "通道", before.channels, after.channels),
             ("routes.yml", "路由", before.routes, after.routes)):
         yield file, what, _keyed(first), _keyed(second)
@@ -111,6 +121,8 @@ def _keyed(entries: Iterable[Rule]) -> dict[str, Rule]:
 
 
 def _key(entry: Rule) -> str:
+    if isinstance(entry, Override):
+        return f"{entry.date} {entry.team} {entry.start}"
     for name in ("id", "name", "subject"):
         if found := getattr(entry, name, ""):
             return str(found)
@@ -143,6 +155,10 @@ def _settings(before: RuleBook, after: RuleBook) -> Iterator[Change]:
             ("roster.yml", "兜底人", before.roster.fallback, after.roster.fallback),
             ("roster.yml", "运维班组", before.roster.ops, after.roster.ops),
             ("levels.yml", "窗口名称", _said("windows", before.levels.windows), _said("windows", after.levels.windows)),
+            ("routes.yml", "安静时段", _said("quiet", before.quiet) or "没有", _said("quiet", after.quiet) or "没有"),
+            ("routes.yml", "预算", _said("budget", before.budget) or "没有", _said("budget", after.budget) or "没有"),
+            ("channels.yml", "心跳", _said("heartbeat", before.heartbeat) or "没有",
+             _said("heartbeat", after.heartbeat) or "没有"),
             ("WENXUN_TIMEZONE", "时区", before.timezone, after.timezone)):
         if old != new:
             yield Change(file, Kind.CHANGED, "", name, old, new)
@@ -154,8 +170,9 @@ def _fields(file: str, entry: str, old: Rule, new: Rule, apart: tuple[str, ...])
         first, second = getattr(old, name), getattr(new, name)
         if first == second or name in apart:
             continue
-        said = _NAMES.get(name, name)
-        if name in ("terms", "exclude", "words", "negations", "degrees", "include", "groups", "channels"):
+        said = "时限" if isinstance(new, ResponseClock) and name == "levels" else _NAMES.get(name, name)
+        if name in ("terms", "exclude", "words", "negations", "degrees", "include", "groups", "regions", "teams",
+                    "channels"):
             yield from _of_list(file, entry, said, first, second)
         elif isinstance(first, dict) or isinstance(second, dict):
             keys = [*second, *(key for key in first if key not in second)]

@@ -67,6 +67,26 @@ def said(after: RuleBook, before: RuleBook = BOOK) -> list[str]:
     ("routes.yml", "id: all\n", "id: all\n    repeat: 10m\n", "路由 all：重复间隔 0 → 10m"),
     ("routes.yml", "[{tell: [duty]}]", "[{tell: [duty]}, {tell: [ops], after: 15m}]",
      "路由 all：步骤 通知 duty → 通知 duty；通知 ops，晚 15m"),
+    ("routes.yml", "id: all\n", "id: all\n    until: 1d\n    lead: ops\n", "路由 all：期限 0 → 1d"),
+    ("routes.yml", "id: all\n", "id: all\n    lead: ops\n", "路由 all：牵头 没有 → ops"),
+    ("routes.yml", "[{tell: [duty]}]", "[{tell: [duty], channels: [console]}]",
+     "路由 all：步骤 通知 duty → 通知 duty，通道 console"),
+    ("routes.yml", "routes:", "quiet: [{levels: [一般], hours: '22:00-07:00'}]\nroutes:",
+     "安静时段 没有 → 适用级别 一般，时段 22:00-07:00"),
+    ("routes.yml", "routes:", "budget: {一般: 5}\nroutes:", "预算 没有 → 一般 5"),
+    ("levels.yml", "ladder:", "clocks: [{id: a, name: 回应, within: 5h, start_level: 一般}]\nladder:",
+     "新增 时钟 a（回应）"),
+    ("roster.yml", "fallback: duty-a",
+     "fallback: duty-a\noverrides: [{date: 2026-12-01, team: ops, members: [duty-a]}]",
+     "新增 换班 2026-12-01 ops 00:00"),
+    ("roster.yml", "name: 值班员", "name: 值班员, mobile: '13800000000'",
+     "人员 duty-a（值班员）：手机号 没有 → 13800000000"),
+    ("roster.yml", "{id: ops, name: 运维, shifts: [{members: [duty-a]}]}",
+     "{id: ops, name: 运维, shifts: [{members: [duty-a], calendar: workday, rotate: 7d, since: 2026-11-02}]}",
+     "班次 值班 duty-a → 值班 duty-a，日历 workday，每人轮 7d，轮班起始日 2026-11-02"),
+    ("sources.yml", "name: 县新闻网", "name: 县新闻网, region: 石桥镇", "来源 news（县新闻网）：地区 没有 → 石桥镇"),
+    ("subjects/polling.yml", "exclude:", "team: ops\nexclude:", "主题 polling（投票地点）：归属班组 没有 → ops"),
+    ("channels.yml", "channels:", "heartbeat: {url_file: secrets/beat.url, every: 2m}\nchannels:", "心跳 没有 → "),
     ("sentiment.yml", "好: 1", "好: 2", "sentiment.yml 词“好”的权重 1 → 2"),
     ("sources.yml", "name: 县新闻网", "name: 县新闻网, interval: 10m", "来源 news（县新闻网）：采集间隔 5m → 10m"),
     ("channels.yml", "{id: console, type: console}",
@@ -76,6 +96,14 @@ def test_a_change_is_said_in_words(file: str, old: str, new: str, line: str) -> 
     found = said(edited(file, old, new))
     assert any(line in each for each in found), found
     assert all(each.startswith(file) for each in found)
+
+
+def test_a_clock_is_told_field_by_field() -> None:
+    levels = FILES["levels.yml"] + "clocks: [{id: a, name: 回应, within: 5h, start_level: 一般}]\n"
+    before = parse_book({**FILES, "levels.yml": levels}, ZONE)
+    after = parse_book({**FILES, "levels.yml": levels.replace("within: 5h", "within: 6h, levels: {较大: 3h}")}, ZONE)
+    assert said(after, before) == ["levels.yml 时钟 a（回应）：时限 5h → 6h",
+                                   "levels.yml 时钟 a（回应）：较大 的时限 没有 → 3h"]
 
 
 def test_the_same_book_differs_in_nothing_and_any_other_in_something() -> None:
@@ -124,13 +152,13 @@ def test_items_that_match_otherwise_and_events_of_another_level_are_found() -> N
 
 def test_thresholds_change_levels_and_pages_and_no_match() -> None:
     effect = play(BOOK, edited("levels.yml", "items: 3,", "items: 4,")).effect
-    assert effect.matches == [] and effect.pages == (1, 0)
+    assert effect.matches == [] and effect.pages == (2, 0), "told, and that nobody answered"
     assert [(each.before, each.after, each.items) for each in effect.events] == [("一般", "", 3)]
 
 
 def test_a_change_that_these_items_do_not_meet_has_no_effect() -> None:
     effect = play(BOOK, edited("subjects/polling.yml", "[打榜]", "[比赛]")).effect
-    assert effect.none and effect.items == 3 and effect.pages == (1, 1)
+    assert effect.none and effect.items == 3 and effect.pages == (2, 2)
 
 
 # ---------------------------------------------------------------- the command
