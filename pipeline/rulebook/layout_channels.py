@@ -43,7 +43,8 @@ HEADER = pattern("请求头的名字", "Authorization", r"[A-Za-z0-9!#$%&'*+.^_`
 CHANNEL = ByType(schema.Channel, {
     "id": Field(ident("channel"), "通道编号", True),
     "type": Field(Choice.of(schema.ChannelType), "通道类型：群机器人、应用消息、短信、电话、邮件、网关等", True),
-    "rate": Field(whole(1, 6000, 18), "每分钟最多调用几次；默认按类型：企业微信和钉钉机器人 18，飞书机器人 90"),
+    "rate": Field(whole(1, 6000, 18), "每分钟最多调用几次；默认按类型："
+                  "企业微信和钉钉机器人 18，企业微信应用 25，飞书机器人 90"),
     "url": Field(URL, "地址，不含密钥时才可以直接写；wecom-app 和短信、语音只在不用服务商的官方地址时写"),
     "url_file": Field(FILE, "存有地址的文件：群机器人的地址里有密钥"),
     "secret_file": Field(FILE, "存有密钥的文件：webhook、钉钉、飞书的签名密钥，应用的 secret，云服务的 AccessKey "

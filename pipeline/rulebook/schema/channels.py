@@ -28,7 +28,7 @@ class Channel(Rule, frozen=True):
     """An endpoint. Secrets are read from files, relative to the rule directory, by the deliverer alone.
 
     url: of wecom-app and the gateways, only where it is not the provider's own. rate: calls per minute at most, 0 for
-    the type's own (wecom-bot and dingtalk-bot 18, feishu-bot 90). For gateways: key_file holds the access key id,
+    the type's own (notify/pace.py). For gateways: key_file holds the access key id,
     secret_file its secret; app, sign, template and caller are what the provider calls them; params: what fills the
     template's places, in order, of PARAMS; `code=number` where the provider's places have names. corp, agent: of a
     WeCom app. method, headers, body, expect: of `http`; its url, headers and body are templates with the places of
