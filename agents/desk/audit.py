@@ -50,6 +50,7 @@ ACTIONS: dict[str, str] = {
     "rules.refuse": "不让规则变更生效",
     "intake.report": "上报",
     "intake.read": "查看自己的上报",
+    "alertmanager.notice": "Alertmanager 的告警",
     "user.add": "添加账号",
     "user.passwd": "修改口令",
     "user.disable": "停用账号",

@@ -23,6 +23,7 @@ from pipeline.model import (
     AlertStatus,
     Close,
     Comment,
+    Escalation,
     EventHead,
     EventStatus,
     HandOver,
@@ -39,7 +40,8 @@ from pipeline.notify import wording
 from pipeline.rulebook.schema import RuleBook, SourceKind
 
 Command = (Ack | Snooze | Close | HandOver | Comment | Statement | Silence | PollRequest | RawBatch | RulesAnswer
-           | Verdict)
+           | Verdict | Escalation)
+"""Escalation: a notice that another system asked for."""
 RESEND_AFTER = 30_000
 """The same decision again, this long (real milliseconds) after it was sent without effect, is sent again."""
 

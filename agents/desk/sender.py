@@ -15,7 +15,7 @@ from agents.clock import Clock
 from agents.desk.commands import Command, read_command
 from agents.store import schema
 from pipeline import codec, topics
-from pipeline.model import Close, Millis, PollRequest, RawBatch, RulesAnswer, Silence, Verdict
+from pipeline.model import Close, Escalation, Millis, PollRequest, RawBatch, RulesAnswer, Silence, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +144,8 @@ def _address(command: Command) -> tuple[str, str]:
         return topics.EVENTS, command.event_id or command.item_id
     if isinstance(command, Silence):
         return topics.EVENTS, command.id
+    if isinstance(command, Escalation):
+        return topics.ESCALATIONS, command.event_id or command.id
     return topics.EVENTS, command.event_id
 
 

@@ -26,19 +26,21 @@ TOKEN_PREFIX = "wxt_"  # noqa: S105  (a prefix that secret scanners can find, no
 
 class Scope(StrEnum):
     """What a token may do. poll: have a source collected now. intake: file reports, and nothing else.
-    admin: let a change of the rules come into force."""
+    alertmanager: put its alerts to ops, and nothing else. admin: let a change of the rules come into force."""
 
     READ = "read"
     ACK = "ack"
     CLOSE = "close"
     POLL = "poll"
     INTAKE = "intake"
+    ALERTMANAGER = "alertmanager"
     ADMIN = "admin"
 
     @property
     def needs(self) -> Role:
         """The role that an account must have for it."""
-        own = {Scope.READ: Role.VIEWER, Scope.INTAKE: Role.REPORTER, Scope.ADMIN: Role.ADMIN}
+        own = {Scope.READ: Role.VIEWER, Scope.INTAKE: Role.REPORTER, Scope.ALERTMANAGER: Role.REPORTER,
+               Scope.ADMIN: Role.ADMIN}
         return own.get(self, Role.DUTY)
 
 
