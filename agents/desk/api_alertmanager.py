@@ -90,7 +90,8 @@ def _title(alert: Alert) -> str:
 
 
 def _text(alert: Alert) -> str:
-    labels = [line(f"{name}={shorten(value, 80)}") for name, value in sorted(alert.labels.items()) if name != "alertname"]
+    labels = [line(f"{name}={shorten(value, 80)}") for name, value in sorted(alert.labels.items())
+              if name != "alertname"]
     rows = [
         shorten(line(alert.annotations.get("description", "")), _VALUE),
         f"标签：{'，'.join(labels[:_LABELS])}" if labels else "",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from agents import outbound
@@ -19,12 +20,15 @@ from agents.deliverer.alertmanager import Alertmanager
 from agents.deliverer.letter import Letter, Sent
 from agents.deliverer.secrets import Secrets
 from agents.deliverer.standing import Standing
+from agents.desk.api_alertmanager import Payload
 from agents.settings import Settings
 from pipeline.model import AlertStatus, Escalation, EscalationKind
+from pipeline.notify.alertmanager import OWN
 from pipeline.notify.render import Setting, render
 from pipeline.rulebook.schema import Channel, ChannelType, Person
 from tests.agents.alert_rows import Rows
 from tests.builders import book
+from tests.delivery_fakes import Hook
 from tests.messages import head, page, system
 from tests.servers import missing
 
@@ -44,10 +48,12 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def alertmanager(path: Path) -> AsyncIterator[str]:
-    """A server of its own on this machine alone; its base URL."""
+async def alertmanager(path: Path, hook: int = 0) -> AsyncIterator[str]:
+    """A server of its own on this machine alone; its base URL. hook: the port where it sends what it is told."""
+    to = f", webhook_configs: [{{url: 'http://127.0.0.1:{hook}/', send_resolved: true}}]" if hook else ""
     config = path / "alertmanager.yml"
-    config.write_text("route: {receiver: none, group_wait: 1s}\nreceivers: [{name: none}]\n", "utf-8")
+    config.write_text("route: {receiver: us, group_wait: 0s, group_interval: 1s, group_by: ['...']}\n"
+                      f"receivers: [{{name: us{to}}}]\n", "utf-8")
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         binary(), f"--config.file={config}", f"--storage.path={path / 'data'}", "--cluster.listen-address=",
@@ -143,3 +149,23 @@ async def test_what_is_wrong_is_refused_and_a_test_message_arrives(tmp_path: Pat
         test, = await known(base)
         assert test["labels"]["alertname"] == "WenxunTest"
         assert not isinstance(await real(channel(f"{base}/elsewhere"), letter(page())), Sent)
+
+
+async def test_what_it_sends_us_is_read_and_our_own_alert_that_comes_back_is_known(tmp_path: Path) -> None:
+    async with Hook() as hook, alertmanager(tmp_path, hook.port) as base, outbound.client(
+            Settings(allow_private=(base.removeprefix("http://"),))) as client:
+        real = Alertmanager(client, Secrets(tmp_path), lambda: int(time.time() * 1000))
+        assert await real(channel(base), letter(page())) == Sent()
+        other = [{"labels": {"alertname": "DiskFull", "instance": "db-1"}, "annotations": {"summary": "磁盘快满了"}}]
+        async with httpx.AsyncClient(trust_env=False) as plain:
+            (await plain.post(f"{base}/api/v2/alerts", json=other)).raise_for_status()
+
+        async def both() -> bool:
+            return len(hook.got) >= 2
+
+        await until(both)
+    payloads = [msgspec.json.decode(got.body, type=Payload) for got in hook.got]
+    assert {payload.version for payload in payloads} == {"4"}
+    told = {each.labels["alertname"]: each for payload in payloads for each in payload.alerts}
+    assert set(told) == {"DiskFull", "WenxunEvent"} and told["WenxunEvent"].labels["alertname"] in OWN
+    assert all(each.fingerprint and each.startsAt and each.status == "firing" for each in told.values())
