@@ -60,7 +60,7 @@ def lines(card: Card) -> Iterator[tuple[str, str]]:
 def quote_of(one: CardExcerpt) -> str:
     """An excerpt on one line, without its link."""
     origin = " · ".join(part for part in (plain(one.source), plain(one.time)) if part)
-    return " ".join(part for part in (f"「{plain(one.title)}」", plain(one.text), origin) if part)
+    return f"「{plain(one.title)}」{plain(one.text)}{f'（{origin}）' if origin else ''}"
 
 
 def excerpts(card: Card, lead: str = "") -> Iterator[Block]:
@@ -87,6 +87,10 @@ def in_json(text: str) -> int:
     return len(msgspec.json.encode(text)) - 2
 
 
+SCRAP = 12
+"""Characters of a cut text that are not worth a line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A part of a message. before and after are markup, whole or not there; text is plain and may be cut."""
@@ -111,10 +115,12 @@ def fit(blocks: Iterable[Block], size: int, *, last: str = "", gap: str = "\n", 
     """The blocks in order as far as they fit, the one that does not cut within its text; `last` always stands."""
     done, left = "", size - weigh(gap + last if last else "")
     for block in blocks:
+        if not (block.before or block.text or block.after):
+            continue
         lead = gap if done else ""
         frame = weigh(lead + block.before + block.after)
         text = cut(block.text, left - frame, weigh)
-        if not text and block.text:
+        if frame > left or (text != block.text and (not text or (done and len(text) < SCRAP))):
             break
         done += lead + block.before + text + block.after
         left -= frame + weigh(text)

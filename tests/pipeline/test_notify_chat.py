@@ -108,6 +108,7 @@ def test_wecom_mentions_by_account_else_by_number_in_a_text_before_the_card() ->
         "content": "【重大】E-0317 投票站三点关门的说法\n致：运维", "mentioned_list": ["zhiban"],
         "mentioned_mobile_list": ["13900000000"]}}
     assert wecom.mention(card(), (NOBODY,)) is None
+    assert wecom_mention(card(), DAY) == "【重大】E-0317 投票站三点关门的说法"
     assert "致：运维" in wecom_markdown(card(), NOBODY) and "致：" not in wecom_markdown(card(), DAY)
 
 
@@ -164,6 +165,15 @@ def test_a_cut_never_splits_a_character_and_never_exceeds(size: int) -> None:
     blocks = [chat.Block(text, "**", "**"), chat.Block("后面", "> ")]
     whole = chat.fit(blocks, size + 20, last="[开](u)")
     assert chat.utf8(whole) <= size + 20 and whole.endswith("[开](u)") and whole.count("**") in (0, 2)
+
+
+@pytest.mark.parametrize("text", ["", "x", "很长的一段话" * 3000])
+def test_labels_without_text_and_many_lines_stay_within_the_sizes(text: str) -> None:
+    many = card(lines=tuple((f"标签{n}" * 5, text if n == 900 else "") for n in range(3000)), excerpts=())
+    assert len(wecom_markdown(many, DAY).encode()) <= 4096
+    for body in (dingtalk.payload(many, (DAY,)), feishu.signed(feishu.payload(many, (DAY,)), "demo", 1_599_360_473)):
+        assert len(msgspec.json.encode(body)) <= 20_000
+    assert chat.fit([chat.Block("", "长标签")], 5) == "" and chat.fit([chat.Block("")], 5, last="x") == "x"
 
 
 def test_an_app_message_is_a_card_when_its_lines_fit_and_a_text_when_not_or_without_a_link() -> None:
