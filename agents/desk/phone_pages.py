@@ -136,7 +136,7 @@ def _opened(request: Request, session: Session | None) -> Opened:
 
 def _refused(request: Request, desk: Desk, error: LinkError) -> Response:
     if error.code == "expired":
-        return _message(desk, "链接已过期", str(error), 410)
+        return _message(desk, "这条链接不能用了", str(error), 410)
     address, now = request.client.host if request.client else "", desk.real.now()
     if desk.link_limiter.locked_for("", address, now):
         return _message(desk, "尝试次数过多", "请过几分钟再试，或登录值班台处理。", 429)
