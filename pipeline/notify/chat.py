@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from pipeline.notify import safe
+from pipeline.notify import gateway, safe
 from pipeline.notify.card import Card, CardExcerpt
 from pipeline.rulebook.schema import Person
 
@@ -28,7 +28,6 @@ _WIDE = {ord(mark): ord(mark) + 0xFEE0 for mark in "-+=.)"}
 _ADDRESS = re.compile(r"https?://\S+")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}", re.ASCII)
-_MOBILE = re.compile(r"\+?[0-9]{5,15}", re.ASCII)
 _URL_SAFE = "/:?&=#%+,;!$-._~"
 
 Weigh = Callable[[str], int]
@@ -140,8 +139,7 @@ def account(text: str) -> str:
 
 def mobile(text: str) -> str:
     """The number without spaces, dashes and +86; empty when it is none."""
-    digits = re.sub(r"[\s()-]", "", text).removeprefix("+86")
-    return digits if _MOBILE.fullmatch(digits) else ""
+    return gateway.mobile(text).removeprefix("+86")
 
 
 def split(

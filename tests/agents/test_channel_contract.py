@@ -17,9 +17,11 @@ from agents import outbound
 from agents.deliverer import dingtalk, feishu, post, smtp, wecom, wecom_token
 from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Send, Sent
 from agents.deliverer.senders import senders
+from agents.deliverer.writer import BUNDLE_BYTES
 from agents.settings import Settings
 from pipeline.model import Escalation
 from pipeline.notify import pace
+from pipeline.notify.digest import render_bundle
 from pipeline.notify.render import Facts, Setting, render
 from pipeline.rulebook.schema import Channel, ChannelType, Person
 from tests.builders import book
@@ -267,6 +269,19 @@ async def test_one_message_to_a_group_mentions_all_its_people(row: Row, tmp_path
         assert await wire(letter(None, "d1e2f3a4b5c6", DAY, LEAD)) == Sent()
         assert row.mentions is not None
         assert row.mentions(wire.server) == {"zhiban", "lingdao"}
+
+
+@rows(lambda row: row.kind not in pace.SINGLY)
+async def test_every_number_of_a_bundle_arrives(row: Row, tmp_path: Path) -> None:
+    held = [page(f"p{n}", head=head(f"e{n}", number=n)) for n in range(1000, 1400)]
+    setting = Setting(book(), Settings().zone, "https://desk.example", short_bytes=BUNDLE_BYTES)
+    bundles = render_bundle(held, setting)
+    async with wired(row, tmp_path) as wire:
+        for turn, one in enumerate(bundles):
+            given = Letter(f"{turn:08x}", DAY, one.escalations[0], one.message, (DAY, LEAD), bundle=True)
+            assert await wire(given) == Sent()
+        shown = "\n".join(row.shown(wire.server))
+    assert len(bundles) < 6 and [n for n in range(1000, 1400) if f"E-{n}" not in shown] == []
 
 
 # ---------------------------------------------------------------- what only one type has
