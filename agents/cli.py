@@ -19,13 +19,15 @@ from agents.commands import (
     routes,
     rules,
     serve,
+    shift,
+    silences,
     sources,
     storage,
 )
 from pipeline.errors import WenxunError
 
-GROUPS = (demo, rules, routes, sources, intake, events, serve, replay, notify, storage, deliveries, deadletters,
-          accounts)
+GROUPS = (demo, rules, routes, sources, intake, events, silences, shift, serve, replay, notify, storage, deliveries,
+          deadletters, accounts)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""`wenxun event verdict` and `wenxun rules verdict`: what a person says of an event or a match, as on the desk."""
+"""`wenxun event …`; `wenxun event verdict` and `wenxun rules verdict`: what a person says of an event or a match."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agents.commands import event_acts, event_views
 from pipeline.errors import SettingsError
 from pipeline.model import VerdictKind
 
@@ -21,8 +22,10 @@ KINDS = tuple(kind.value.replace("_", "-") for kind in VerdictKind)
 
 
 def add(groups: Any) -> None:
-    actions = groups.add_parser("event", help="what people say of events").add_subparsers(
+    actions = groups.add_parser("event", help="events, and what people do and say about them").add_subparsers(
         dest="action", required=True, metavar="ACTION")
+    event_views.add(actions)
+    event_acts.add(actions)
     one = actions.add_parser("verdict", help="say whether an event is relevant; each rule's ratio is made of this")
     one.add_argument("event", metavar="EVENT", help="number (E-0317; S-0317 in shadow) or id")
     _kind(one)

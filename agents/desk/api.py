@@ -35,9 +35,11 @@ def events(call: Call) -> dict[str, Any]:
     shadow, drill = (call.query(each) in ("1", "true") for each in ("shadow", "drill"))
     wanted = reads.EventFilter(status, int(level), call.query("subject"), call.query("q"), shadow=shadow, drill=drill)
     found = reads.list_events(call.desk.engine, wanted, int(page))
+    with call.desk.engine.connect() as connection:
+        clocks = readmodel.clocks_of(connection, [card.head.id for card in found.cards])
     call.write_read("events")
     return {"total": found.paging.total, "page": found.paging.page, "pages": found.paging.pages,
-            "events": [event_json.summary(card.head, card.alert) for card in found.cards]}
+            "events": [event_json.summary(card.head, card.alert, clocks.get(card.head.id)) for card in found.cards]}
 
 
 def event(call: Call) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from agents.desk.commands import ago
 from agents.desk.describe import Names
 from agents.desk.handover import Handover, Message, OpenEvent
 from agents.desk.silence_commands import SHORT_ID, described
+from agents.store.people import over_at
 from agents.store.readmodel import RunningClock
 from pipeline.collect.health import Health
-from pipeline.model import AlertStatus, Millis, Silence
+from pipeline.model import AlertState, AlertStatus, Millis, Silence
 from pipeline.notify import said, wording
 from pipeline.notify.safe import line, shorten
 
@@ -28,22 +29,22 @@ def text(found: Handover, names: Names, zone: ZoneInfo) -> str:
         (f"处置中的事件 {len(found.events)} 件，其中 {len(found.unanswered)} 件待确认",
          [_event(each, names, now, zone) for each in found.events]),
         (f"时限 {len(found.clocks)} 个在计时", [_clock(each, now, zone) for each in found.clocks]),
-        (f"静默 {len(found.silences)} 个生效", [_silence(each, names, numbers, now, zone) for each in found.silences]),
+        (f"静默 {len(found.silences)} 个生效", [silence(each, names, numbers, now, zone) for each in found.silences]),
         (f"未送达 {len(found.pending)} 条，未能送达 {len(found.dead)} 条",
          [_message(each, names, now, zone) for each in (*found.dead, *found.pending)]),
         (f"听不到的来源 {len(found.blind)} 个", [_source(each, now, zone) for each in found.blind]),
         (f"久无更新的来源 {len(found.silent)} 个", [_source(each, now, zone) for each in found.silent]),
         (f"规则到期 {len(found.rules)} 条", [line(each) for each in found.rules]),
         (f"本班平息或关闭 {len(found.settled)} 件",
-         [f"{each.head.short} {_title(each.head.title)}（{wording.EVENT_STATUS[each.head.status]}，"
+         [f"{each.head.short} {title(each.head.title)}（{wording.EVENT_STATUS[each.head.status]}，"
           f"{said.at(each.head.changed_at, now, zone)}）" for each in found.settled])]
     head = [f"交接班 {wording.moment(now, zone)}，含 {wording.short_moment(found.since, zone)} 以来"]
-    body = [part for title, lines in parts for part in _part(title, lines)]
+    body = [part for name, lines in parts for part in _part(name, lines)]
     return "\n".join([*head, *body, *_rest(found)])
 
 
-def _part(title: str, lines: list[str]) -> Iterable[str]:
-    yield f"【{title}】"
+def _part(name: str, lines: list[str]) -> Iterable[str]:
+    yield f"【{name}】"
     yield from (f"- {each}" for each in lines[:SHOWN])
     if lines[SHOWN:]:
         yield f"- ……共 {len(lines)} 条"
@@ -60,15 +61,16 @@ def _event(one: OpenEvent, names: Names, now: Millis, zone: ZoneInfo) -> str:
     head = one.head
     proposed = f"；{one.proposals} 条官方内容待确认是否回应" if one.proposals else ""
     size = f"（{head.items} 条，{head.sources} 个来源）"
-    answer = _answer(one, names, now, zone)
-    return f"{head.short or head.id} {head.level_name} {_title(head.title)}{size}；{answer}{proposed}"
+    told = answer(one.alert, names, now, zone)
+    return f"{head.short or head.id} {head.level_name} {title(head.title)}{size}；{told}{proposed}"
 
 
-def _answer(one: OpenEvent, names: Names, now: Millis, zone: ZoneInfo) -> str:
-    """`李敏 03:06 已确认`, `待确认，已通知 值班组，12 分钟前提醒`."""
-    alert = one.alert
+def answer(alert: AlertState | None, names: Names, now: Millis, zone: ZoneInfo) -> str:
+    """How an alert stands: `李敏 03:06 已确认`, `待确认，已通知 值班组，12 分钟前提醒`."""
     if alert is None:
         return "未提醒"
+    if alert.status is AlertStatus.ENDED:
+        return "提醒已结束"
     if alert.status is AlertStatus.ACKED:
         when = f" {said.at(alert.acked_at, now, zone)}" if alert.acked_at is not None else ""
         return f"{line(alert.acked_by)}{when} 已确认"
@@ -84,12 +86,14 @@ def _answer(one: OpenEvent, names: Names, now: Millis, zone: ZoneInfo) -> str:
 
 
 def _clock(one: RunningClock, now: Millis, zone: ZoneInfo) -> str:
-    return f"{one.number} {one.level_name} {_title(one.title)}：{said.clock(one.clock, now, zone)}"
+    return f"{one.number} {one.level_name} {title(one.title)}：{said.clock(one.clock, now, zone)}"
 
 
-def _silence(one: Silence, names: Names, numbers: dict[str, str], now: Millis, zone: ZoneInfo) -> str:
+def silence(one: Silence, names: Names, numbers: dict[str, str], now: Millis, zone: ZoneInfo) -> str:
+    """`级别 一般，到 05:12；检修；负责人 李敏（编号 3f2a90）`. numbers: of events, by id."""
     shown = described(one, numbers.get(one.event_id, ""))
-    return (f"{line(shown)}，到 {said.at(one.ends_at, now, zone)}；{line(one.reason)}；负责人 {line(one.owner)}"
+    ended = "已结束，" if over_at(one) <= now else ""
+    return (f"{line(shown)}，{ended}到 {said.at(over_at(one), now, zone)}；{line(one.reason)}；负责人 {line(one.owner)}"
             f"（编号 {one.id[:SHORT_ID]}）")
 
 
@@ -105,5 +109,6 @@ def _source(one: Health, now: Millis, zone: ZoneInfo) -> str:
     return f"{line(one.name)}：{one.word}{since}，{shorten(line(one.why), 80)}"
 
 
-def _title(title: str) -> str:
-    return shorten(line(title), TITLE) if title else "（文字已过保存期）"
+def title(written: str) -> str:
+    """An event's title as it can be printed and pasted."""
+    return shorten(line(written), TITLE) if written else "（文字已过保存期）"
