@@ -128,7 +128,9 @@ def _thread(letter: Letter) -> str:
     head = letter.escalation.head
     if head is None or letter.bundle or letter.escalation.kind is EscalationKind.DIGEST:
         return ""
-    return shorten(f"{letter.message.fields['number']} {line(head.title)}".strip(), 200)
+    drill = "【演练】" if letter.escalation.drill else ""
+    number = head.short if drill else letter.message.fields["number"]
+    return shorten(f"{drill}{number} {line(head.title)}".strip(), 200)
 
 
 async def _dial(address: str, port: int) -> socket.socket:

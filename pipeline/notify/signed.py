@@ -16,7 +16,7 @@ LIFE: Millis = 72 * 3_600_000
 """From the message on. An alert that nobody answered for so long is answered on the desk."""
 MIN_KEY = 32
 MAX_TOKEN = 512
-_PURPOSE = b"wenxun answer link v1\0"
+_PURPOSE = b"wenxun.link.v1\0"
 _TAG = 16
 """Bytes of the tag: 128 bits, which nobody guesses, and a link that fits into a text message."""
 _CHANGED = "链接不完整或被改动过。请回到消息里重新点开，或登录值班台处理。"
@@ -98,4 +98,4 @@ def _unpack(ident: bytes | str) -> str:
 
 def bind(key: bytes, *parts: str) -> str:
     """A mark that ties these together for a form: nobody makes another pair of them without the key."""
-    return hmac.new(key, b"\0".join((b"wenxun answer form v1", *(each.encode() for each in parts))), sha256).hexdigest()
+    return hmac.new(key, b"\0".join((b"wenxun.form.v1", *(each.encode() for each in parts))), sha256).hexdigest()

@@ -247,6 +247,8 @@ def step(escalation: Escalation) -> str:
         given = [each for each in escalation.acts if each.kind is ActKind.HAND_OVER]
         by = max(given, key=lambda each: each.at).by if given else "他人"
         return f"{by} 转交给您，请确认"
+    if escalation.why == "next" and not escalation.step:
+        return "转交后对方未确认，请确认"
     if escalation.why == "exhausted":
         return "已通知全部人员，无人应答，请马上处理"
     if escalation.repeat:

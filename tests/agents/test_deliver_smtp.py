@@ -84,7 +84,7 @@ def test_mails_of_one_event_are_one_thread_whatever_its_level_and_what_they_are_
 
 def test_a_drill_says_so_in_the_subject_and_another_event_is_another_thread() -> None:
     drill = compose(channel(), letter(page(event_id="e2", head=head("e2", subject="!d1"))))
-    assert drill["Subject"].startswith("演练") and drill["References"] == "<event.e2@office.example>"
+    assert drill["Subject"].startswith("【演练】D-0317") and drill["References"] == "<event.e2@office.example>"
 
 
 def test_a_bundle_is_of_many_events_and_so_of_no_thread() -> None:

@@ -114,6 +114,10 @@ def test_a_page_says_which_call_it_is(step: int, repeat: int, text: str) -> None
     assert wording.step(page(step=step, repeat=repeat)) == text
 
 
+def test_who_is_told_after_a_hand_over_that_nobody_took_hears_so() -> None:
+    assert wording.step(page(why="next", step=0, repeat=1)) == "转交后对方未确认，请确认"
+
+
 def test_only_a_page_asks_for_an_answer() -> None:
     assert [kind for kind in EscalationKind if wording.step(page(kind=kind))] == [EscalationKind.PAGE]
 
