@@ -17,7 +17,7 @@ ALERT = b"a|"
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A clock's warning that waits: which, by what, until when."""
+    """What waits, by what, until when: a clock's warning, or news of a fall (no clock)."""
     clock: str
     percent: int
     by: str
@@ -28,7 +28,7 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     """A row of the escalator's table. It has the fields of a WarmAlert, which rows once were.
 
     state: None while the event never reached a level. head: None of an event that is only known by what people said of
-    it. heard: ids of the last commands that changed it. owed_at: when those told hear of a fall that was held back.
+    it. heard: ids of the last commands that changed it. owed: those told have yet to hear of a fall.
     at: when it last changed.
     """
 
@@ -39,13 +39,13 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
     clocks: EventClocks | None = None
     heard: tuple[str, ...] = ()
     held: tuple[Held, ...] = ()
-    owed_at: Millis | None = None
+    owed: Held | None = None
     at: Millis = 0
 
     @property
     def waits(self) -> bool:
         """Whether a silence or quiet hours hold anything of it back."""
-        return bool(self.held) or self.owed_at is not None or (self.state is not None and bool(self.state.held_by))
+        return bool(self.held) or self.owed is not None or (self.state is not None and bool(self.state.held_by))
 
     @property
     def last_at(self) -> Millis:

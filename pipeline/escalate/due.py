@@ -25,7 +25,7 @@ Sent = tuple[Case, list[Escalation]]
 
 def next_at(case: Case, book: RuleBook) -> Millis | None:
     """When the case is to be looked at next; None: only when a record comes."""
-    moments = [case.owed_at, past_at(case, book)]
+    moments = [case.owed.until if case.owed is not None else None, past_at(case, book)]
     if case.state is not None:
         moments.append(case.state.due_at)
     held = {each.clock: each for each in case.held}
@@ -161,12 +161,14 @@ def _warning(case: Case, clock: EventClock, rule: ResponseClock, book: RuleBook,
 # ---------------------------------------------------------------- news of a fall
 
 
-def news(case: Case, book: RuleBook, silences: Silences, now: Millis) -> Sent:
-    """Those who were told of the level hear that it fell: now, or as it stands when nothing holds it back any more."""
+def news(case: Case, book: RuleBook, silences: Silences, now: Millis, *, again: bool = False) -> Sent:
+    """Those who were told of the level hear that it fell: now, or as it stands when nothing holds it back any more.
+    again: it is held back already; the record of that is sent when another holds it."""
     if case.state is None or case.head is None or not case.state.told:
-        return replace(case, owed_at=None), []
+        return replace(case, owed=None), []
     message = policy.inform(case, book, now)
     hold = hold_of(case.head, book, silences, now)
     if hold is None:
-        return replace(case, owed_at=None), [message]
-    return replace(case, owed_at=hold.until), [policy.held_back(message, hold.by)]
+        return replace(case, owed=None), [message]
+    known = again and case.owed is not None and case.owed.by == hold.by
+    return replace(case, owed=Held("", 0, hold.by, hold.until)), [] if known else [policy.held_back(message, hold.by)]

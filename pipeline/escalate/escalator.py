@@ -37,7 +37,7 @@ Input = EventHead | Command | Silence | Tick | Verdict | WarmAlert
 
 FAR = HOUR
 """A tick further ahead than this counts when the next one agrees."""
-_CLOCK = b"t"
+_CLOCK, _FOLLOWED = b"t", b"r"
 _LOST = (AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED, AlertStatus.EXPIRED)
 
 
@@ -55,7 +55,7 @@ class Escalator:
         self._silences = Silences()
         self._agenda = Agenda()
         self._book: RuleBook | None = None
-        self._restored = self._follows = False
+        self._followed, self._restored = "", False
 
     @property
     def next_due(self) -> Millis | None:
@@ -69,6 +69,8 @@ class Escalator:
         for key, value in rows:
             if key == _CLOCK:
                 self.now = msgspec.msgpack.decode(value, type=int)
+            elif key == _FOLLOWED:
+                self._followed = value.decode()
             elif key.startswith(SILENCE):
                 self._silences.load(value)
             else:
@@ -80,7 +82,7 @@ class Escalator:
     def handle(self, record: Input, book: RuleBook) -> Outcome:
         out = Outcome()
         if book is not self._book:
-            self._book, self._follows = book, True
+            self._book = book
             for case in self._cases.values():
                 self._agenda.put(case.event_id, due.next_at(case, book))
         match record:
@@ -101,6 +103,8 @@ class Escalator:
                 pass                     # what people think of an alert changes nothing of who is told
             case _:
                 assert_never(record)
+        if out.puts:                     # the rows are as of a time: a snooze that is over then is none
+            self._put_clock(out)
         return out
 
     # ---------------------------------------------------------------- events
@@ -115,7 +119,7 @@ class Escalator:
         if head.level and (state is None or known is None or head.raises > known.raises):
             revision = state.revision + 1 if state is not None else 1
             raised = policy.raise_alert(head, book, revision, head.changed_at)
-            self._put(replace(case, state=raised, owed_at=None), book, out)
+            self._put(replace(case, state=raised, owed=None), book, out)
         elif state is not None and known is not None and _lower(head, known):
             self._fell(case, book, out)
         elif case.clocks is not self._clocks_of(head.id):
@@ -212,8 +216,8 @@ class Escalator:
             return
         self._ahead = 0
         self.now = max(self.now, tick.at)
-        out.puts[_CLOCK] = msgspec.msgpack.encode(self.now)
-        if self._follows:
+        self._put_clock(out)
+        if self._followed != book.hash:
             self._follow(book, out)
         for event_id in self._agenda.take_due(self.now):
             self._run(event_id, book, self.now, out)
@@ -221,8 +225,9 @@ class Escalator:
             out.puts[SILENCE + ident.encode()] = None
 
     def _follow(self, book: RuleBook, out: Outcome) -> None:
-        """Other rules, or the first tick after a start: clocks start, move and go as the rules say now."""
-        self._follows = False
+        """The first tick under other rules: clocks start, move and go as they say, what is held is looked at again."""
+        self._followed = book.hash
+        out.puts[_FOLLOWED] = book.hash.encode()
         for event_id in sorted(self._cases):
             case = self._cases[event_id]
             if case.head is not None and (moved := clocks.follow(case.clocks, case.head, book)) is not case.clocks:
@@ -249,8 +254,8 @@ class Escalator:
             out.escalations += sent
         case, sent = due.warnings(case, book, self._silences, now, again=again)
         out.escalations += sent
-        if case.owed_at is not None and (again or case.owed_at <= now):
-            case, sent = due.news(case, book, self._silences, now)
+        if case.owed is not None and (again or case.owed.until <= now):
+            case, sent = due.news(case, book, self._silences, now, again=True)
             out.escalations += sent
         self._put(case, book, out)
 
@@ -269,6 +274,9 @@ class Escalator:
 
     # ---------------------------------------------------------------- state
 
+    def _put_clock(self, out: Outcome) -> None:
+        out.puts[_CLOCK] = msgspec.msgpack.encode(self.now)
+
     def _warm(self, record: WarmAlert, book: RuleBook, out: Outcome) -> None:
         """Take over what the archive knew; what was decided and got lost in flight is sent again. The state of an event
         without an alert, of which only clocks are known, names none."""
@@ -285,7 +293,7 @@ class Escalator:
         case = replace(case, acts=case.acts or record.acts, state=state if fresh else case.state,
                        clocks=record.clocks if later else case.clocks)
         self._put(case, book, out, announce=False)
-        self._follows = True
+        self._followed = ""              # the archive's clocks may be of an earlier book
         if fresh and record.lost and state is not None and state.status in _LOST:
             if (message := policy.last_message(case, book)) is not None:
                 out.escalations.append(message)

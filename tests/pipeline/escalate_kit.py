@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from pipeline.escalate.escalator import Escalator, Outcome
+from pipeline.ids import digest
 from pipeline.model import (
     Ack,
     AlertState,
@@ -42,11 +43,16 @@ def route(*after: int, **changes: Any) -> Route:
 
 
 def routed(*routes: Route, **changes: Any) -> RuleBook:
-    return book(**{"routes": routes, **changes})
+    return _hashed(**{"routes": routes, **changes})
 
 
 def clocked(*clocks: ResponseClock, **changes: Any) -> RuleBook:
-    return book(**{"levels": levels(clocks=clocks or CLOCKS), **changes})
+    return _hashed(**{"levels": levels(clocks=clocks or CLOCKS), **changes})
+
+
+def _hashed(**changes: Any) -> RuleBook:
+    """Other rules have another hash, as of real books."""
+    return book(**changes, hash=digest(repr(changes), size=8))
 
 
 class Desk:

@@ -267,7 +267,7 @@ def test_a_raise_in_shadow_is_one_recorded_page_and_nobody_is_asked_again() -> N
     assert {each.id for each in said} == {said[0].id} and len(said) == 2, "a head that comes again says the same again"
     page = said[0]
     assert (page.kind, page.shadow, page.tell, page.step, page.at) == (EscalationKind.PAGE, True, ("duty",), 0, NOON)
-    assert states == [] and puts == {b"t"}
+    assert states == [] and puts == {b"t", b"r"}, "what time it is, by which rules"
 
 
 def test_a_shadow_head_moves_no_live_timer() -> None:
