@@ -111,7 +111,7 @@ def event_filter(visit: Visit) -> reads.EventFilter:
     return reads.EventFilter(
         status=status if status in list(EventStatus) else "",
         level=int(level) if level.isdecimal() and len(level) < 3 else 0,
-        subject=visit.query("subject"), text=visit.query("q"))
+        subject=visit.query("subject"), text=visit.query("q"), drill=visit.query("drill") == "1")
 
 
 def audit_page(visit: Visit) -> Response:

@@ -12,12 +12,17 @@
 
   const clock = (date) => date.toLocaleTimeString("zh-CN", { hour12: false });
 
+  // The option that a list shows when none is marked: showing it is no choice.
+  const firstOf = (option) => option.index === 0 && ![...option.closest("select").options].some((each) => each.defaultSelected);
+
   // What a person is using stays: a field with focus or with text in it, an open choice.
   const inUse = (part) => {
     if (part.dataset.live !== "idle") return false;
     if (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return true;
-    return [...part.querySelectorAll("input")].some((field) =>
-      ["radio", "checkbox"].includes(field.type) ? field.checked !== field.defaultChecked : field.type !== "hidden" && field.value !== field.defaultValue);
+    return [...part.querySelectorAll("input, textarea, option")].some((field) =>
+      field.localName === "option" ? field.selected !== field.defaultSelected && !firstOf(field)
+        : ["radio", "checkbox"].includes(field.type) ? field.checked !== field.defaultChecked
+          : field.type !== "hidden" && field.value !== field.defaultValue);
   };
 
   const swap = (old, next) => {
