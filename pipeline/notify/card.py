@@ -31,3 +31,7 @@ class Card(msgspec.Struct, frozen=True):
     link: str = ""
     link_text: str = ""
     mention: str = ""
+
+    def __repr__(self) -> str:
+        """Without the signed link."""
+        return f"Card({self.title!r})"

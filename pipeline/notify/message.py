@@ -28,6 +28,10 @@ class Message(msgspec.Struct, frozen=True):
     card: Card
     fields: dict[str, str]
 
+    def __repr__(self) -> str:
+        """Without the signed link that all its texts carry."""
+        return f"Message({self.subject!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -36,7 +40,7 @@ class Facts:
     usual: items an hour that the subject has, over the last 7 days; now_items: those of the last hour. None: not known.
     """
 
-    link: str = ""
+    link: str = field(default="", repr=False)
     usual: float | None = None
     now_items: int | None = None
 

@@ -79,6 +79,14 @@ def test_the_card_and_the_fields_say_the_same() -> None:
                 "首次权威回应还剩 4 小时。第 1 次通知，请确认"}
 
 
+def test_the_signed_link_is_in_no_repr() -> None:
+    facts = Facts(link="https://desk.example/a/TOKEN")
+    message = rendered(page(), facts)
+    assert "TOKEN" in message.text and "TOKEN" not in repr((message, message.card, facts))
+    bundle, = render_bundle([page()], Setting(book(), ZoneInfo("Asia/Shanghai")), facts)
+    assert "TOKEN" in bundle.message.text and "TOKEN" not in repr(bundle)
+
+
 def test_the_three_excerpts_are_of_as_many_sources_as_there_are() -> None:
     names = ("新闻网", "新闻网", "本地论坛", "新闻网", "广播")
     quoted = head(excerpts=tuple(excerpt(f"a{n}", source_name=name) for n, name in enumerate(names, 1)))
