@@ -8,7 +8,7 @@ import pytest
 from pipeline.model import Receiver
 from pipeline.notify.route import receivers
 from pipeline.rulebook.duty import covers
-from pipeline.rulebook.schema import Person, Roster, Shift, Team
+from pipeline.rulebook.schema import Override, Person, Roster, Shift, Team
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -84,3 +84,31 @@ def test_a_person_without_channels_does_not_count_as_told() -> None:
 
 def test_system_notices_go_to_whatever_the_roster_calls_ops() -> None:
     assert people(["ops"], roster(DAY), at("2026-11-24T09:00"), SHANGHAI) == ["bo"]
+
+
+# ---------------------------------------------------------------- the channels of a step, overrides
+
+
+@pytest.mark.parametrize(("channels", "expected"), [
+    (("hook", "mail"), [Receiver("bo", "hook", ("mail",))]),
+    (("mail", "hook"), [Receiver("bo", "mail", ("hook",))]),
+    (("fax", "mail"), [Receiver("bo", "mail")]),
+    (("mail",), [Receiver("bo", "mail")]),
+    (("fax",), [Receiver("bo", "hook"), Receiver("bo", "mail")]),
+    ((), [Receiver("bo", "hook"), Receiver("bo", "mail")])])
+def test_the_channels_of_a_step_are_taken_in_its_order_and_the_rest_stand_by(
+        channels: tuple[str, ...], expected: list[Receiver]) -> None:
+    found = receivers(["bo"], roster(DAY), at("2026-11-24T09:00"), SHANGHAI, channels)
+    assert list(found) == expected
+
+
+def test_the_fallback_is_told_by_the_steps_channels_too_where_it_has_them() -> None:
+    found = receivers(["duty"], roster(DAY), at("2026-11-24T22:00"), SHANGHAI, ("mail",))
+    assert found == (Receiver("chief", "mail"),)
+
+
+def test_whoever_stands_in_for_a_day_is_told_instead() -> None:
+    changed = roster(DAY, NIGHT, overrides=(Override("2026-11-24", "duty", ("chief",), "08:00", "12:00"),))
+    assert people(["duty"], changed, at("2026-11-24T09:00"), SHANGHAI) == ["chief"]
+    assert people(["duty"], changed, at("2026-11-24T12:00"), SHANGHAI) == ["ann"]
+    assert people(["duty"], changed, at("2026-11-25T09:00"), SHANGHAI) == ["ann"]
