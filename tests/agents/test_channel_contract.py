@@ -225,6 +225,19 @@ async def test_no_secret_is_in_an_outcome_a_log_or_a_repr(
     assert [secret for secret in row.secrets if secret in text] == []
 
 
+@rows(lambda row: "url" in row.files)
+async def test_an_address_that_is_none_is_refused_without_being_shown(
+    row: Row, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with wired(row, tmp_path) as wire:
+        for address in ("canary-key", "ftp://canary-key/x", "http://u:canary@a.example/", "http://a:canary/", "网址"):
+            (tmp_path / "url").write_text(address, "utf-8")
+            outcome = await wire()
+            assert isinstance(outcome, Refused) and "canary" not in outcome.error, address
+    assert "canary" not in caplog.text
+
+
 HOSTILE = ("@all @所有人 <@all> <at id=all></at> <at user_id=\"all\">所有人</at> [点](http://evil.example/x) "
            "![](http://evil.example/y.png) <a href=\"http://evil.example\">z</a> `x` **粗**")
 
