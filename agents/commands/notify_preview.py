@@ -190,8 +190,10 @@ def _feishu(body: Mapping[str, Any]) -> Iterator[str]:
     card = body["card"]
     yield str(card["header"]["title"]["content"])
     for element in card["elements"]:
-        if "text" in element:
-            yield str(element["text"]["content"])
+        for part in (element, *element.get("fields", ()), *element.get("elements", ())):
+            said = part.get("text") or part
+            if isinstance(said.get("content"), str):
+                yield said["content"]
         yield from (f"［{action['text']['content']}］ {action['url']}" for action in element.get("actions", ()))
 
 

@@ -141,9 +141,9 @@ def _decoded(text: str) -> str:
 
 def test_what_people_see_is_shown_as_they_see_it(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, words in (
-            ("wecom-bot", ("第 1 次调用", "第 2 次调用", "［提醒 zhiban］", "[查看并确认](https://desk.example/a/")),
-            ("dingtalk-bot", ("@ding01", "［查看并确认］ https://desk.example/a/")),
-            ("feishu-bot", ("<at id=ou_01></at>", "［查看并确认］ https://desk.example/a/")),
+            ("wecom-bot", ("原因：</font>2 小时内", "第 1 次调用", "第 2 次调用", "［提醒 zhiban］", "[查看并确认](https://desk.example/a/")),
+            ("dingtalk-bot", ("**原因**：2 小时内", "@ding01", "［查看并确认］ https://desk.example/a/")),
+            ("feishu-bot", ("**原因**：2 小时内", "1. 「投票站几点关门」", "<at id=ou_01></at>", "［查看并确认］ https://desk.example/a/")),
             ("smtp", ("Subject: E-0317", "To: duty@mail.example", "查看并确认：https://desk.example/a/"))):
         assert preview(installation, "--channel", name) == 0
         shown = capsys.readouterr().out

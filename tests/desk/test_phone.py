@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
+from agents import link_key
 from agents.desk import phone_views, web
 from agents.desk.accounts import Role
 from agents.desk.phone_pages import COOKIE
@@ -65,6 +66,18 @@ async def test_a_personal_link_answers_as_that_person_without_a_sign_in(stand: S
     assert (done.by, done.via, done.note) == (ACCOUNT, "link", "已联系县选举办")
     assert done.alert_id == seed.alert(one).alert_id
     assert ("event.read" in {line[1] for line in stand.audit()}) and (ACCOUNT, "alert.ack", one.id) in stand.audit()
+
+
+async def test_the_link_that_deliver_writes_into_a_message_opens_the_page(tmp_path: Path) -> None:
+    made = make_stand(tmp_path, book=phone_kit.book(), external_url="https://desk.example")
+    made.account(ACCOUNT)
+    one = phone_kit.waiting(made)
+    escalation = seed.put_escalation(made.engine, one, alert_id=seed.alert(one).alert_id, step=1)
+    for person, status in (("duty-a", 200), ("", 303)):
+        url = link_key.answer_link(made.settings, link_key.load(made.settings), escalation, person)
+        async with made.client(base_url="https://desk.example") as client:
+            assert (await client.get(url)).status_code == status
+    made.engine.dispose()
 
 
 async def test_reading_never_answers(stand: Stand) -> None:
