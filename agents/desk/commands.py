@@ -96,6 +96,8 @@ def ack(engine: Engine, order: Order, alert_id: str, note: str = "") -> Accepted
         accepted = accept(connection, order, record, ident, "alert.ack", detail)
         first = _first_ack(connection, record, handed.at if handed else 0)
         told = f"{first.by} 已先确认（{ago(order.at - first.at)}），您的确认也已记下。" if first else ""
+        if waiting.status is AlertStatus.EXPIRED:
+            told += "这次提醒已过最后期限，确认记入时间线，状态仍是无人应答。"
         return Accepted(ident, accepted.repeated, told)
 
 
@@ -106,7 +108,7 @@ def snooze(engine: Engine, order: Order, alert_id: str, minutes: int) -> Accepte
         raise Refused("bad_length", "暂缓时间要在 1 分钟到 24 小时之间。")
     with engine.begin() as connection:
         head, alert = standing(connection, order.event_id)
-        waiting = answerable(head, alert, alert_id, order.at)
+        waiting = unexpired(answerable(head, alert, alert_id, order.at))
         ident = digest(order.event_id, "alert.snooze", alert_id, order.by, waiting.revision)
         record = Snooze(id=ident, event_id=head.id, alert_id=waiting.alert_id, by=order.by, at=order.at,
                         until=order.at + length, via=order.via)
@@ -163,6 +165,13 @@ def answerable(head: EventHead, alert: AlertState | None, alert_id: str, now: Mi
         when = f"（{ago(now - waiting.acked_at)}）" if waiting.acked_at is not None else ""
         raise Refused("acked", f"{waiting.acked_by} 已经确认了这次提醒{when}，升级已停止。")
     return waiting
+
+
+def unexpired(state: AlertState) -> AlertState:
+    """The alert, if it still goes on: of one that expired nobody is told any more."""
+    if state.status is AlertStatus.EXPIRED:
+        raise Refused("expired", "这次提醒已过最后期限，不再通知任何人，不能暂缓或转交。可以确认、备注，或关闭事件。")
+    return state
 
 
 def closed_by(head: EventHead, now: Millis) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from agents.desk.commands import Accepted, Order, Refused, accept, ago, current, earlier, one_note, standing
+from agents.desk.commands import Accepted, Order, Refused, accept, ago, current, earlier, one_note, standing, unexpired
 from agents.store import people_reads, readmodel
 from pipeline.collect.links import public_link
 from pipeline.collect.privacy import mask
@@ -32,7 +32,7 @@ def hand_over(engine: Engine, book: RuleBook | None, order: Order, alert_id: str
     target = receiver(book, to)
     with engine.begin() as connection:
         head, alert = standing(connection, order.event_id)
-        state = current(head, alert, alert_id, order.at)
+        state = unexpired(current(head, alert, alert_id, order.at))
         if state.handed_to == target and state.status is not AlertStatus.ACKED:
             raise Refused("handed", f"已转交给 {who(book, target)}，正在等对方确认。")
         ident = digest(head.id, "alert.hand_over", alert_id, target, order.by, state.revision)

@@ -124,7 +124,11 @@ def test_two_acks_in_two_processes_at_the_same_moment_tell_one_of_them_of_the_ot
 
 def test_an_expired_alert_can_still_be_answered(stand: Stand) -> None:
     one, state = put(stand, AlertStatus.EXPIRED, due_at=None)
-    assert not commands.ack(stand.engine, order(one), state.alert_id).repeated
+    assert "仍是无人应答" in commands.ack(stand.engine, order(one), state.alert_id).note
+    with pytest.raises(Refused, match="不能暂缓或转交"):
+        commands.snooze(stand.engine, order(one), state.alert_id, 30)
+    with pytest.raises(Refused, match="不能暂缓或转交"):
+        event_commands.hand_over(stand.engine, seed.book(), order(one), state.alert_id, "leaders")
 
 
 def test_after_a_hand_over_the_same_person_can_answer_once_more(stand: Stand) -> None:
