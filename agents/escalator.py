@@ -36,8 +36,10 @@ class Escalate:
         self._deps, self._out, self._table, self._states = deps, out, table, states
 
     async def __call__(self, record: Any, partition: int) -> None:
-        if isinstance(record, Heartbeat):               # on the same partition: what it proves is that this one works
-            return await self._out.send(topics.ESCALATIONS, record.id, record, ident=record.id, partition=partition)
+        if isinstance(record, Heartbeat):
+            self._states.of(partition)                          # on, while the partition's state can be had
+            await self._out.send(topics.ESCALATIONS, "heartbeat", record, ident=record.id, partition=partition)
+            return
         if not isinstance(record, INPUTS):
             raise TypeError(f"{topics.EVENTS} holds no {type(record).__name__}")
         outcome = self._states.of(partition).handle(record, self._deps.rules.book)

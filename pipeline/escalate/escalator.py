@@ -286,7 +286,7 @@ class Escalator:
             case.state.event_version, case.state.revision) < (state.event_version, state.revision))
         later = record.clocks is not None and (
             case.clocks is None or case.clocks.revision < record.clocks.revision)
-        if not fresh and not later:
+        if not fresh and not later and (case.acts or not record.acts):
             return
         if case.head is None or case.head.version < record.head.version or fresh:
             case = replace(case, head=replace(record.head, joined=()))
