@@ -1,5 +1,5 @@
 """python -m bench [score] [match] [chain] [latency] [memory] [archive] [feeds] [parse] [backtest] [reload] [rules]
-[--quick]"""
+[alerts] [--quick]"""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from bench import archive, backtest, chain, feeds, latency, match, memory, parse, reload, rule_files, score
+from bench import alerts, archive, backtest, chain, feeds, latency, match, memory, parse, reload, rule_files, score
 
 ALL = {"score": score.measure, "match": match.measure, "chain": chain.measure, "latency": latency.measure,
        "memory": memory.measure, "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure,
-       "backtest": backtest.measure, "reload": reload.measure, "rules": rule_files.measure}
+       "backtest": backtest.measure, "reload": reload.measure, "rules": rule_files.measure,
+       "alerts": alerts.measure}
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import Connection, RowMapping, or_, select, update
 
 from agents.deliverer import gates, suppress
 from agents.deliverer.gates import Gate
@@ -78,7 +78,7 @@ class Claims:
 
         hopeless_before: by the installation's clock; rows decided before that end if the channel is long broken.
         """
-        if not self._due(line.channel, now):
+        if not self._worth(line, now, hopeless_before):
             return Claimed()
         with self._engine.begin() as connection:
             gate = gates.locked(connection, line.channel)
@@ -107,11 +107,17 @@ class Claims:
             gate_due = max(gate_due, gate.bucket.refilled(line.rate, now).due(line.rate, now))
         return max(int(row_due), gate_due)
 
-    def _due(self, channel: str, now: Millis) -> bool:
-        """A look that waits for no writer."""
+    def _worth(self, line: Line, now: Millis, hopeless_before: Millis) -> bool:
+        """Whether anything can be done: a look that waits for no writer, and takes no lock from one."""
         with self._engine.connect() as connection:
-            found = select(outbox.c.id).where(*_free(channel, now)).limit(1)
-            return connection.execute(found).first() is not None
+            gate = gates.seen(connection, line.channel)
+            where = [*_free(line.channel, now)]
+            if not gate.breaker.allows(now, 1) or (line.rate and gate.bucket.refilled(line.rate, now).tokens < 1):
+                stuck = [outbox.c.next_channels != "", outbox.c.suppressed_by != ""]
+                if gate.breaker.opened >= HOPELESS:
+                    stuck.append(outbox.c.decided_at < hopeless_before)
+                where.append(or_(*stuck))
+            return connection.execute(select(outbox.c.id).where(*where).limit(1)).first() is not None
 
 
 def _free(channel: str, now: Millis) -> tuple[Any, ...]:
