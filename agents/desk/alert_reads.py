@@ -38,9 +38,9 @@ def silences(connection: Connection, ids: Collection[str]) -> dict[str, Silence]
 
 
 def arrived(connection: Connection, pending: Mapping[str, Iterable[Any]]) -> set[str]:
-    """Ids of comments and statements under way that the archive has by now."""
+    """Ids of hand-overs, comments and statements under way that the archive has by now."""
     refs = {f"{kind}:{one.command.id}": one.command.id for own in pending.values() for one in own
-            for kind in ("comment", "answered", "rejected")}
+            for kind in ("hand_over", "comment", "answered", "rejected")}
     table = schema.timeline.c
     if not refs:
         return set()

@@ -148,15 +148,13 @@ def _pending(connection: Connection, ids: Collection[str], real: Millis) -> dict
 
 
 def _under_way(command: EventCommand, card: EventCard) -> bool:
-    """Whether the stream has yet to answer this command. Comments and statements: see alert_reads.arrived."""
+    """Whether the stream has yet to answer this command. What is only a line of the timeline: alert_reads.arrived."""
     head, alert = card.head, card.alert
-    if isinstance(command, Comment | Statement):
+    if isinstance(command, Comment | Statement | HandOver):
         return True
     if isinstance(command, Close):
         # Closed since it was decided, even if the event was opened again after that.
         return head.status is not EventStatus.CLOSED and not (head.closed_by and head.changed_at >= command.at)
     if alert is None or alert.alert_id != command.alert_id or alert.status in (AlertStatus.ACKED, AlertStatus.ENDED):
         return False
-    if isinstance(command, HandOver):
-        return alert.handed_to != command.to
     return not (isinstance(command, Snooze) and (alert.snoozed_until or 0) >= command.until)

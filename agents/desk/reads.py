@@ -41,8 +41,9 @@ class EventPage:
 
     @property
     def held(self) -> list[Escalation]:
-        """Messages that were held back, the latest first."""
-        return [one for one in reversed(self.view.escalations) if one.suppressed_by]
+        """Messages that were held back and that no delivery tells of, the latest first."""
+        told = {one.escalation_id for one in self.view.deliveries}
+        return [one for one in reversed(self.view.escalations) if one.suppressed_by and one.id not in told]
 
 
 @dataclass(frozen=True, slots=True)

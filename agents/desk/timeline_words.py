@@ -31,8 +31,8 @@ class Told:
 def line(row: Line, names: Names, silences: held_words.Silences) -> Told:
     """A sentence for a line; one that cannot be read is shown by its kind, never left out."""
     try:
-        if row.kind is Kind.SUPPRESSED:
-            return _suppressed(row.detail, names, silences)
+        if row.kind in _HELD:
+            return _HELD[row.kind](row.detail, names, silences)
         return _LINES[row.kind](row.detail, names)
     except (KeyError, ValueError, TypeError, msgspec.ValidationError):
         return Told(f"记录（{row.kind}）")
@@ -145,17 +145,20 @@ def _suppressed(detail: Detail, names: Names, silences: held_words.Silences) -> 
     return Told(f"没有通知 {told}", held_words.why(str(detail["suppressed_by"]), silences), "wait")
 
 
-def _delivery(detail: Detail, names: Names) -> Told:
+def _delivery(detail: Detail, names: Names, silences: held_words.Silences) -> Told:
     status = DeliveryStatus(detail["status"])
     to = f"{names.who(str(detail['person']))}，{names.channel(str(detail['channel']))}"
     tone = "bad" if status is DeliveryStatus.DEAD else "minor"
-    return Told(f"{wording.DELIVERY_STATUS[status]}：{to}", str(detail.get("error") or ""), tone)
+    why = held_words.why(str(detail["suppressed_by"]), silences) if detail.get("suppressed_by") else ""
+    return Told(f"{wording.DELIVERY_STATUS[status]}：{to}", why or str(detail.get("error") or ""), tone)
 
 
+_HELD: dict[Kind, Callable[[Detail, Names, held_words.Silences], Told]] = {
+    Kind.SUPPRESSED: _suppressed, Kind.DELIVERY: _delivery}
 _LINES: dict[Kind, Callable[[Detail, Names], Told]] = {
     Kind.OPENED: _opened, Kind.LEVEL: _level, Kind.STATUS: _status, Kind.STATEMENT: _proposed,
     Kind.ANSWERED: _answered, Kind.REJECTED: _rejected, Kind.ACK: _ack, Kind.SNOOZE: _snooze,
     Kind.HAND_OVER: _hand_over, Kind.COMMENT: _comment, Kind.CLOSE: _close, Kind.VERDICT: _verdict,
     Kind.SILENCE: _silence, Kind.CLOCK_STARTED: _clock_started, Kind.CLOCK_STOPPED: _clock_stopped,
-    Kind.ESCALATION: _escalation, Kind.DELIVERY: _delivery,
+    Kind.ESCALATION: _escalation,
 }

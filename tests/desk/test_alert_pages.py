@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from agents.desk.accounts import Role
-from agents.store import schema
+from agents.store import lines, schema
 from pipeline import codec
 from pipeline.model import AlertStatus, Comment, EventHead, HandOver, Silence, Statement
 from pipeline.notify import pace
@@ -144,6 +144,19 @@ async def test_an_alert_is_handed_over_with_a_note(night: Stand) -> None:
     over = command(night, HandOver)
     assert (over.to, over.note, over.by, over.event_id) == ("leader", "我在去现场的路上", "李敏", one.id)
     assert "李敏 已提交转交给 带班领导，消息总线恢复后发出" in page and "已提交" in page
+
+
+async def test_an_answered_alert_can_be_handed_over_and_what_arrived_is_no_longer_under_way(night: Stand) -> None:
+    one = seed.head(318, 2)
+    async with await night.signed_in() as client:
+        await posted(client, f"/events/{one.id}/handover", alert=seed.alert(one).alert_id, to="leaders")
+        before = words((await client.get("/events/E-0318")).text)
+        over = command(night, HandOver)
+        with night.engine.begin() as connection:
+            connection.execute(schema.timeline.insert().values(**lines.of_command(over)))
+        after = words((await client.get("/events/E-0318")).text)
+    assert "李敏 已提交转交给 领导小组" in before
+    assert "已提交" not in after and "李敏 转交给 领导小组" in after
 
 
 async def test_a_note_is_kept_and_shown_as_under_way(night: Stand) -> None:

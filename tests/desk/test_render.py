@@ -170,6 +170,8 @@ def test_who_is_next_is_said_by_name(changes: dict[str, object], text: str) -> N
     (Kind.ESCALATION, {"kind": "page", "tell": ["leaders"], "step": 1, "repeat": 1}, "通知 领导小组 第 2 步，第 2 轮"),
     (Kind.ESCALATION, {"kind": "inform", "tell": ["duty"]}, "通报 值班组"),
     (Kind.DELIVERY, {"person": "duty-a", "channel": "console", "status": "dead", "error": "550"}, "未能送达：值班员甲"),
+    (Kind.DELIVERY, {"person": "duty-a", "channel": "console", "status": "suppressed", "suppressed_by": "acked:李敏"},
+     "已抑制：值班员甲，console（控制台） 李敏 已确认"),
     (Kind.LEVEL, {"unknown": 1}, "记录（level）"), (Kind.ACK, {}, "记录（ack）")])
 def test_every_kind_of_line_has_a_sentence(kind: Kind, detail: dict[str, object], says: str) -> None:
     told = timeline_words.line(Line(NOW, kind, detail), NAMES, {SILENCE.id: SILENCE})
