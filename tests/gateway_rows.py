@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from apprise.plugins.discord import NotifyDiscord
+
 from agents.deliverer.letter import Refused, Retry
 from pipeline.rulebook.schema import ChannelType
 from tests.channel_rows import Row, Wanted, bodies, http_faults, spoilt, write
@@ -103,9 +105,36 @@ ALERTMANAGER = Row(
     faults={name: fault for name, fault in http_faults().items() if name != "html"},   # only the status counts
     shown=lambda server: [_alert(json.loads(got.body)[0]) for got in server.got], stamp=bodies)
 
+
+
+def _said_at(posted: dict[str, Any]) -> str:
+    """The text of a Discord message, without what Apprise says of itself."""
+    return str(posted["content"])
+
+
+class DiscordHook(Hook):
+    """What Apprise calls in the place of Discord while it is open."""
+
+    async def __aenter__(self) -> DiscordHook:
+        await super().__aenter__()
+        self._real = NotifyDiscord.notify_url
+        NotifyDiscord.notify_url = f"http://127.0.0.1:{self.port}/api/webhooks"
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        NotifyDiscord.notify_url = self._real
+        await super().__aexit__(*exc)
+
+
+APPRISE = Row(
+    kind=ChannelType.APPRISE, server=DiscordHook, secrets=("canary-token",), files=("url",), redirect=Retry,
+    fields=lambda port, path: {**write(path, url="discord://4174216298/canary-token"), "url_file": "url"},
+    faults={name: fault for name, fault in http_faults().items() if name != "html"},   # best effort: the status alone
+    shown=lambda server: [_said_at(json.loads(got.body)) for got in server.got])
+
 ROWS: tuple[Row, ...] = (
     _signed(ChannelType.ALIYUN_SMS, TakingAliyun, _ALIYUN, template="SMS_123456789", sign="石桥镇选举办"),
     _signed(ChannelType.ALIYUN_VOICE, TakingAliyun, _ALIYUN, template="TTS_123456789"),
     _signed(ChannelType.TENCENT_SMS, TakingTencent, _TENCENT, **_APP, sign="石桥镇选举办"),
     _signed(ChannelType.TENCENT_VOICE, TakingTencent, _TENCENT, **_APP),
-    HTTP, ALERTMANAGER)
+    HTTP, ALERTMANAGER, APPRISE)

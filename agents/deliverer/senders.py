@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import httpx
 
 from agents.deliverer.alertmanager import Alertmanager
+from agents.deliverer.apprise import Apprise
 from agents.deliverer.cloud import Cloud
 from agents.deliverer.console import Console
 from agents.deliverer.dingtalk import DingTalk
@@ -53,4 +54,5 @@ def senders(
         ChannelType.TENCENT_VOICE: cloud,
         ChannelType.HTTP: HttpGateway(client, secrets, real),
         ChannelType.ALERTMANAGER: Alertmanager(client, secrets, real, standing),
+        ChannelType.APPRISE: Apprise(secrets),
     }
