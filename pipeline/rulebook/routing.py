@@ -21,7 +21,7 @@ def route_for(book: RuleBook, level_name: str, subject: str, groups: Collection[
     A subject in shadow or of a drill takes the route of the subject itself.
     """
     name = subject.lstrip(SHADOW + DRILL)
-    known = book.subject(name)
+    known = book.subject(name) if any(route.teams for route in book.routes) else None
     team = known.team if known is not None else ""
     for route in book.routes:
         if (_fits(route.levels, (level_name,)) and _fits(route.subjects, (name,)) and _fits(route.groups, groups)
