@@ -26,7 +26,7 @@ from pipeline.rulebook.kinds import (
     whole,
     written,
 )
-from pipeline.rulebook.layout_base import DATE, HOURS, MAIL, POSITIVE, TIME
+from pipeline.rulebook.layout_base import DATE, HOURS, MAIL, POSITIVE, TIME, date_of
 from pipeline.rulebook.numbers import NUMBER, mended
 from pipeline.rulebook.objects import Field, Record
 from pipeline.rulebook.yaml_marks import Node, Scalar
@@ -72,6 +72,8 @@ DINGTALK = pattern("钉钉 userId（字母、数字和 _ - . : $）", '"01234567
                    NOT_ALL + r"[A-Za-z0-9_$][A-Za-z0-9_.:$\-]{0,63}")
 FEISHU = pattern("飞书 open_id 或 user_id", "ou_0123456789abcdef", NOT_ALL + r"[A-Za-z0-9][A-Za-z0-9_\-]{0,63}")
 ACCOUNT = pattern("值班台的账号名", "duty", r"\w[\w.\-]{0,31}")
+DUTY_DATE = Word("日期 年-月-日（2000 到 2099 年）", "2026-12-31",
+                 lambda raw: found if (found := date_of(raw)) and found.startswith("20") else None, DATE.json)
 DAYS = Many(whole(1, 7, 1), 1, 7)
 
 PERSON = Record(schema.Person, {
@@ -94,11 +96,11 @@ SHIFT = Record(schema.Shift, {
     "calendar": Field(Choice.of(schema.Calendar),
                       "workday 只在工作日（含调休上班的周末）；holiday 只在休息日（含法定节假日）"),
     "rotate": Field(TURN, "轮班：每人轮多少天，按 members 的先后；不写则全体一起值"),
-    "since": Field(DATE, "从哪一天起轮第一位；写了 rotate 就要写"),
+    "since": Field(DUTY_DATE, "从哪一天起轮第一位；写了 rotate 就要写"),
 }, own.shift)
 
 OVERRIDE = Record(schema.Override, {
-    "date": Field(DATE, "哪一天", True),
+    "date": Field(DUTY_DATE, "哪一天", True),
     "team": Field(Ref(("team",)), "哪个班组", True),
     "members": Field(Many(Ref(("person",)), 1), "改由谁值班", True),
     "start": Field(TIME, "几点开始，默认 00:00"),
