@@ -1,4 +1,4 @@
-"""The role `archive`: every topic into SQL. A batch is one transaction, and its offsets are committed after it.
+"""The role `archive`: every topic into SQL. A batch is a few transactions, and its offsets are committed after them.
 
 While the store takes no writes (disk full, locked, away) nothing is committed: the batch is read and tried again until
 it is in, and `ops` is told once per such episode. A record that cannot be read, or that the store refuses for what is
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -37,11 +37,15 @@ from pipeline.rulebook.schema import DAY, HOUR
 log = logging.getLogger("wenxun.archive")
 
 BREATH_SECONDS = 0.2
-"""Between two batches the store belongs to deliver and desk: SQLite has one writer, and they are waited for."""
+"""Between two polls, so that a batch is worth its transaction."""
 GROUP = "wenxun-archive"
 ROLE = "archive"
 MAX_RECORDS = 100
-"""Of one transaction: up to 6,400 items, so that the desk and deliver wait for the write lock only briefly."""
+"""Of one poll, up to 6,400 items: its offsets are committed when all of it is in."""
+MAX_ROWS = 250
+"""Of one transaction, about: SQLite has one writer, and what the desk and deliver write waits for at most this."""
+TURN_SECONDS = 0.01
+"""Between two transactions the store belongs to them: who waits for the lock looks every 2 ms (store/engine.py)."""
 POLL_MS = 500
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 SEND_RETRY_SECONDS = 1.0
@@ -278,6 +282,22 @@ def _records_fault(error: Exception) -> bool:
 
 
 Pairs = Sequence[tuple[Message, Entry]]
+
+
+def parts_of(decoded: Pairs) -> Iterator[Pairs]:
+    """In order, parts of about MAX_ROWS rows each; a record is not torn."""
+    part: list[tuple[Message, Entry]] = []
+    rows = 0
+    for message, entry in decoded:
+        record = entry.record
+        size = len(record.items) if isinstance(record, RawBatch | ScoredBatch) else 1
+        if part and rows + size > MAX_ROWS:
+            yield part
+            part, rows = [], 0
+        part.append((message, entry))
+        rows += size
+    if part:
+        yield part
 
 
 def _halves(decoded: Pairs) -> tuple[Pairs, Pairs] | None:

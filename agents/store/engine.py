@@ -2,7 +2,8 @@
 
 Writing is `with engine.begin() as connection:`, reading `with engine.connect() as connection:`. On SQLite a reader
 never waits for the writer (WAL), and a transaction takes the write lock at its first INSERT, UPDATE or DELETE, waiting
-up to BUSY_SECONDS for it. What was read before that may have changed, as on PostgreSQL: put the condition into the
+BUSY_SECONDS for it at least, and looking often: SQLite itself looks every 100 ms, and who writes much takes the lock
+again before that. What was read before the lock may have changed, as on PostgreSQL: put the condition into the
 statement. All of it blocks: from a coroutine use `asyncio.to_thread`.
 """
 
@@ -11,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,9 +31,11 @@ from pipeline.errors import SettingsError
 log = logging.getLogger("wenxun.store")
 
 BUSY_SECONDS = 15
+LOOK_SECONDS = 0.002
 MIGRATIONS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 0x77656E78
 """Key of PostgreSQL's advisory lock while tables are altered."""
+_WRITES = ("INSERT", "UPDATE", "DELETE")
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_SECONDS * 1000}")
 
 
@@ -47,6 +52,7 @@ def open_store(url: str) -> Engine:
     # IMMEDIATE: a transaction that could not get the lock later would fail at once, without waiting.
     engine = _create(parsed, connect_args={"timeout": BUSY_SECONDS, "isolation_level": "IMMEDIATE"})
     event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "before_cursor_execute", _take_turn)
     return engine
 
 
@@ -154,6 +160,27 @@ def _set_pragmas(connection: Any, _record: object) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _take_turn(connection: Connection, _cursor: Any, statement: str, *_more: Any) -> None:
+    """Begin a writing transaction as soon as the lock is free. One that stays taken, and every other trouble, is left
+    to the statement itself, which waits once more: its error is SQLAlchemy's."""
+    raw: Any = connection.connection.dbapi_connection
+    if raw.in_transaction or not statement.lstrip()[:6].upper().startswith(_WRITES):
+        return
+    raw.execute("PRAGMA busy_timeout=0")
+    try:
+        until = time.monotonic() + BUSY_SECONDS
+        while time.monotonic() < until:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    return
+            time.sleep(LOOK_SECONDS)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
 
 def _lock(connection: Connection) -> None:
