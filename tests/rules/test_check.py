@@ -70,6 +70,10 @@ DAY = "{members: [duty-a], start: '08:00', end: '20:00'}"
      "looks-quoted words/venue.yml:3:13: words[1]: ““礼堂””的引号也是词的一部分，也要出现。 删去引号，或改用英文引号"),
     ({"channels": GOOD["channels.yml"] + "  - {id: spare, type: console}\n"},
      "channel-unused channels.yml:3:5: channels[1]: 没有人用通道 spare。 写进 roster.yml 里某人的 channels，或删去"),
+    ({"channels": GOOD["channels.yml"] + "  - {id: rest, type: apprise, url_file: secrets/rest.url}\n",
+      "roster": ROSTER.replace("[console]", "[rest]")},
+     "best-effort-only roster.yml:2:5: people[0]: 值班员只有 Apprise 通道，它是尽力而为，说成功不等于送达。"
+     " 再加一个别的通道，例如邮件或短信"),
     ({"roster": SPARE},
      "team-never-told roster.yml:4:5: teams[0]: 没有路由通知班组 spare（备班）。 写进 routes.yml 的 tell，或删去"),
     ({"roster": ROSTER.replace("teams:", "  - {id: b, name: 乙, channels: [console]}\nteams:")},
