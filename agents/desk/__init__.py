@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import uvicorn
 from sqlalchemy import Engine
 
+from agents import link_key
 from agents.bus import Bus
 from agents.deps import Deps
 from agents.desk.accounts import ensure_admin
@@ -40,6 +41,7 @@ async def run(deps: Deps) -> None:
     try:
         with _bind(*settings.desk_bind) as listening:
             await _first_admin(engine, deps)
+            await asyncio.to_thread(_look_at_key, deps)
             sender = CommandSender(engine, lambda: Bus(settings, deps.clock, "desk"),
                                    poll_partition=lambda source_id: _poll_partition(deps, source_id))
             await _serve(Desk(deps, engine, sender), listening)
@@ -77,6 +79,15 @@ async def _first_admin(engine: Engine, deps: Deps) -> None:
     if password is not None:
         print(f"\n值班台的第一个管理员：账号 admin，口令 {password}\n"
               "（只显示这一次；用 `wenxun user passwd admin` 修改）\n", file=sys.stderr, flush=True)
+
+
+def _look_at_key(deps: Deps) -> None:
+    """A key that cannot be used is said at start; without it the desk works, links of messages do not."""
+    if deps.settings.link_url:
+        try:
+            link_key.load(deps.settings)
+        except SettingsError as error:
+            log.error("links in messages cannot be opened: %s", error)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agents.desk import commands, event_commands, pages, verdicts
+from agents.desk import actions, commands, event_commands, pages, verdicts
 from agents.desk.commands import Accepted, Order, Refused
 from agents.desk.describe import VERDICT
 from agents.desk.verdict_pages import CLOSES
@@ -31,8 +31,7 @@ DONE: Mapping[str, str] = {
     "wrong-again": "这个判断之前已经提交过。",
     "wrong-close": "已记下：判错了，并提交关闭事件。",
 }
-_STATUS = {"not_found": 404, "no_item": 404, "no_rules": 503} | dict.fromkeys(
-    ("bad_length", "bad_reason", "no_note", "bad_kind", "bad_do", "empty", "too_long", "unknown_receiver"), 400)
+_STATUS = {"not_found": 404, "no_item": 404, "no_rules": 503} | dict.fromkeys((*actions.BAD, "bad_kind", "bad_do"), 400)
 
 Form = Mapping[str, str]
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from agents import link_key
+from agents import desk, link_key
 from agents.desk import phone_views, web
 from agents.desk.accounts import Role
 from agents.desk.phone_pages import COOKIE
@@ -328,6 +328,18 @@ async def test_a_key_that_everybody_can_read_opens_nothing_and_the_log_says_why(
     async with stand.client() as client:
         answer = await client.get(path)
     assert answer.status_code == 503 and "chmod" not in answer.text and "chmod 600" in caplog.text
+
+
+@pytest.mark.parametrize(("url", "said"), [("https://desk.example", "chmod 600"), ("", "")])
+def test_a_key_that_cannot_be_used_is_said_when_the_desk_starts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, url: str, said: str,
+) -> None:
+    made = make_stand(tmp_path, external_url=url)
+    link_key.load(made.settings)
+    made.settings.link_key_path.chmod(0o644)
+    desk._look_at_key(made.desk.deps)
+    assert said in caplog.text and bool(caplog.records) is bool(url)
+    made.engine.dispose()
 
 
 # ---------------------------------------------------------------- other sites
