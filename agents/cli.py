@@ -12,6 +12,7 @@ from agents.commands import (
     deadletters,
     deliveries,
     demo,
+    drills,
     events,
     intake,
     notify,
@@ -26,8 +27,8 @@ from agents.commands import (
 )
 from pipeline.errors import WenxunError
 
-GROUPS = (demo, rules, routes, sources, intake, events, silences, shift, serve, replay, notify, storage, deliveries,
-          deadletters, accounts)
+GROUPS = (demo, rules, routes, sources, intake, events, silences, shift, drills, serve, replay, notify, storage,
+          deliveries, deadletters, accounts)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -139,19 +139,19 @@ def act(args: argparse.Namespace, about: str, done: str, accept: Callable[[Place
             accepted = accept(at, account)
         except Refused as refused:
             raise SettingsError(f"{about}：{refused}" if about else str(refused)) from None
-        sent = _sent(at.engine, accepted.id, args.wait)
+        taken = sent(at.engine, accepted.id, args.wait)
     if args.format == "json":
-        print(json.dumps({"id": accepted.id, "by": account, "repeated": accepted.repeated, "sent": sent,
+        print(json.dumps({"id": accepted.id, "by": account, "repeated": accepted.repeated, "sent": taken,
                           "note": accepted.note}, ensure_ascii=False))
         return 0
     said = f"{done}，此前已经提交过" if accepted.repeated else done
     print(f"{about}：{said}（{account}）。{accepted.note}" if about else f"{said}（{account}）。{accepted.note}")
-    if not sent:
+    if not taken:
         print(WAITS)
     return 0
 
 
-def _sent(engine: Engine, ident: str, seconds: float) -> bool:
+def sent(engine: Engine, ident: str, seconds: float) -> bool:
     """Whether the broker has it within this long."""
     from sqlalchemy import select
 

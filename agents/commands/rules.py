@@ -89,6 +89,7 @@ def run_init(args: argparse.Namespace) -> int:
 def run_check(args: argparse.Namespace) -> int:
     """Errors are 1; warnings leave it at 0, with --strict 3, so that a workflow can tell the two apart."""
     from pipeline.rulebook.cases import read_cases
+    from pipeline.rulebook.drills import read_drills
     from pipeline.rulebook.duty_warnings import mute
     from pipeline.rulebook.warnings import warnings
 
@@ -97,6 +98,7 @@ def run_check(args: argparse.Namespace) -> int:
     try:
         book, places = files.parse_with_places(zone())
         cases = read_cases(files.texts, book)
+        read_drills(files.texts, book)
     except RuleBookError as error:
         return report(error, args.format, root)
     today = dt.datetime.now(zoneinfo.ZoneInfo(book.timezone)).date()

@@ -27,10 +27,11 @@ class Seen:
 
 def note(engine: Engine, beats: list[Seen]) -> None:
     """The newest of each stage and partition stays."""
-    rows = [{"stage": one.stage, "partition": one.partition, "at": one.at, "seen_at": one.seen_at} for one in beats]
-    newest = {(row["stage"], row["partition"]): row for row in sorted(rows, key=lambda row: row["at"])}
+    newest = {(one.stage, one.partition): one for one in sorted(beats, key=lambda one: one.at)}
+    rows = [{"stage": one.stage, "partition": one.partition, "at": one.at, "seen_at": one.seen_at}
+            for one in newest.values()]
     with engine.begin() as connection:
-        keep_newest(connection, heartbeats, list(newest.values()), lambda row: (row.at,))
+        keep_newest(connection, heartbeats, rows, lambda row: (row.at,))
 
 
 def read(engine: Engine) -> list[Seen]:

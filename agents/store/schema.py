@@ -364,6 +364,18 @@ commands = Table(                                                # accepted firs
     Index("commands_by_time", "accepted_at"),
 )
 
+drills = Table(                                                  # runs of drills
+    "drills", metadata,
+    Column("run", String(20), primary_key=True),
+    Column("drill", String(64), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),                              # NULL: it runs, or was broken off
+    Column("script", Text, nullable=False),                      # the Drill as JSON: what it is scored against
+    Index("drills_by_time", "began_at"),
+)
+
 audit = Table(                                                   # append only
     "audit", metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),

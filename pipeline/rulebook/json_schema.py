@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from pipeline.rulebook.cases import CASES
+from pipeline.rulebook.drills import DRILL
 from pipeline.rulebook.kinds import Kind, Schema
 from pipeline.rulebook.layout import DEFINITIONS, FILES, SUBJECT, WORDS
 
@@ -13,8 +14,9 @@ KINDS: dict[str, Kind] = {
     "subject": SUBJECT,
     "words": WORDS,
     "test": CASES,
+    "drill": DRILL,
 }
-"""Schema name -> what it describes: one per file at the top, one for subjects/*.yml, words/*.yml, tests/*.test.yml."""
+"""Schema name -> what it describes: one per file at the top, one for each folder of files."""
 
 
 def schema_files() -> dict[str, str]:

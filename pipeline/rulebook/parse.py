@@ -21,7 +21,7 @@ SPACES = {
     "source": "来源", "subject": "主题", "level": "级别", "person": "人员", "team": "班组", "receiver": "班组或人员",
     "channel": "通道", "list": "词表", "group": "来源分组", "region": "地区标签",
 }
-_KNOWN = (*layout.FILES, *(f"{name}/*.yml" for name in layout.FOLDERS), "tests/*.test.yml")
+_KNOWN = (*layout.FILES, *(f"{name}/*.yml" for name in layout.FOLDERS), "tests/*.test.yml", "drills/*.yml")
 _AVAILABLE = f"可用的文件：{'、'.join(_KNOWN)}"
 _OTHER = schema.Source(id="", name="").group
 """The group of sources that name none."""
@@ -31,7 +31,7 @@ _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
 def parse_book(files: Mapping[str, str], timezone: str) -> schema.RuleBook:
-    """The book in these files (path inside the rule directory -> text). Files under tests/ are left alone.
+    """The book in these files (path inside the rule directory -> text). Files under tests/ and drills/ are left alone.
 
     Raises RuleBookError with all problems, in file order.
     """
@@ -88,7 +88,7 @@ def _read_all(files: Mapping[str, str], reading: Reading) -> tuple[dict[str, Any
 
 
 def _kind(path: str, reading: Reading) -> Any:
-    if path.startswith("tests/"):
+    if path.startswith(("tests/", "drills/")):
         return None
     folder, _, name = path.rpartition("/")
     if path in layout.FILES:
@@ -102,7 +102,7 @@ def _kind(path: str, reading: Reading) -> Any:
 def _right_name(folder: str, name: str) -> str:
     right = name.removesuffix(".yaml") + ".yml" if name.endswith(".yaml") else name
     if folder and folder not in layout.FOLDERS:
-        folder = nearest(folder, [*layout.FOLDERS, "tests"])
+        folder = nearest(folder, [*layout.FOLDERS, "tests", "drills"])
         return f"是不是 {folder}/{right}？" if folder else _AVAILABLE
     right = right if right != name else nearest(name, () if folder else layout.FILES)
     return f"是不是 {folder + '/' if folder else ''}{right}？" if right else _AVAILABLE
