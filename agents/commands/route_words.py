@@ -14,7 +14,7 @@ from pipeline.notify.wording import ESCALATION_WHY, duration
 from pipeline.rulebook.routing import quiet_until, route_for
 from pipeline.rulebook.schema import DAY, Route, RouteMode, RuleBook
 from pipeline.rulebook.workdays import announced, workday
-from pipeline.unanswered import Message, messages
+from pipeline.unanswered import MOST, Message, messages
 
 _ROUNDS = 2
 """Rounds that are told step by step; those after them only when others are told."""
@@ -51,6 +51,8 @@ def lines(book: RuleBook, head: EventHead) -> Iterator[str]:
     yield ""
     yield "如果一直没有人确认："
     yield from _course(decided, book)
+    if len(decided) >= MOST:
+        yield f"  ……通知得太密，只看到 {_when(decided[-1].escalation.at, book)} 为止"
     yield from _ending(book, head, route)
 
 

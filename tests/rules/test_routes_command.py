@@ -145,6 +145,13 @@ def test_a_digest_waits_for_its_hours(rules: Path, capsys: pytest.CaptureFixture
                          "      值班组：白班值班员（console；spare）"]
 
 
+def test_a_route_that_repeats_every_second_is_not_looked_at_for_ever(
+        rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (rules / "routes.yml").write_text("routes: [{id: all, steps: [{tell: [duty]}], repeat: 1s}]\n", "utf-8")
+    lines = said(capsys, rules, "--level", "重大")
+    assert lines[-3] == "  ……通知得太密，只看到 12月1日 04:23:19 为止" and len(lines) < 30
+
+
 def test_json_has_every_message_with_its_receivers(rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads("\n".join(said(capsys, rules, "--level", "重大", "--subject", "polling", "--format", "json")))
     assert (found["route"], found["lead"], found["repeat"], found["quiet_until"]) == ("major", "leaders", 600_000, None)
