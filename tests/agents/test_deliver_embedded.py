@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,10 +17,11 @@ from agents.embedded import embedded_broker
 from agents.notices import notice
 from agents.store.engine import open_store, upgrade
 from pipeline import codec, topics
-from pipeline.model import DeliveryStatus
+from pipeline.model import AlertStatus, DeliveryStatus
 from pipeline.rulebook.schema import Channel, ChannelType
+from tests.agents.alert_rows import Rows
 from tests.delivery_fakes import Hook, delivery_book, delivery_deps, rows, until
-from tests.messages import page
+from tests.messages import head, page
 
 pytestmark = pytest.mark.embedded
 
@@ -75,3 +77,31 @@ async def test_an_escalation_is_delivered_reported_and_after_a_restart_not_sent_
     assert {one.status for one in accounts} == {DeliveryStatus.CONFIRMED}
     assert sorted(one.attempts for one in accounts) == [1, 1, 2]
     assert "【系统】来源中断" in capfd.readouterr().out
+
+
+async def test_a_standing_alert_is_sent_again_also_after_a_restart_until_it_ends(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'outbox.db'}"
+    upgrade(url)
+    with embedded_broker() as address:
+        async with Hook() as server:
+            rules = delivery_book(Channel(
+                id="am", type=ChannelType.ALERTMANAGER, url=f"http://127.0.0.1:{server.port}", resend=100))
+            deps = delivery_deps(tmp_path, rules, server, bootstrap=address, embedded=True)
+            store = Rows(tmp_path)
+            now = deps.clock.now()
+            fresh = page(at=now, head=head(changed_at=now))
+
+            def posted() -> list[Any]:
+                return [alert for got in server.got for alert in json.loads(got.body)]
+
+            async with bus.Bus(deps.settings, deps.clock, "escalate") as sender, running(deps):
+                await sender.send(topics.ESCALATIONS, "e1", fresh, ident=fresh.id)
+                await until(lambda: len(posted()) >= 3, 30)
+            first = len(posted())
+            async with running(deps):
+                await until(lambda: len(posted()) >= first + 2, 30)
+                assert all("endsAt" not in alert for alert in posted())
+                store.alert(fresh, AlertStatus.ENDED, raised_at=now, changed_at=deps.clock.now())
+                await until(lambda: "endsAt" in posted()[-1], 30)
+            assert len(rows(store.engine)) == 1 and len({str(alert["labels"]) for alert in posted()}) == 1
+            store.engine.dispose()
