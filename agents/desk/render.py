@@ -219,7 +219,7 @@ class Render:
             spark=spark, figure=figure, kind_name=kind_name, clock_views=clock_views.views,
             clock_view=clock_views.view, act_said=said.act,
             length=clock_views.length, held_why=held_words.why, pending_words=held_words.pending,
-            timeline_line=timeline_words.line,
+            timeline_line=timeline_words.line, clock_said=timeline_words.clock_said,
             health_word=word, actions=audit.ACTIONS, banner=settings.banner, assets=self.assets)
 
     @cached_property

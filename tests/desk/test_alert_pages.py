@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from agents.desk.accounts import Role
 from agents.store import lines, schema
 from pipeline import codec
 from pipeline.model import AlertStatus, Comment, EventHead, HandOver, Silence, Statement
 from pipeline.notify import pace
-from pipeline.rulebook.schema import HOUR, MINUTE
+from pipeline.rulebook.schema import HOUR, MINUTE, Quiet, Route, Step
 from tests.desk import seed, seed_alerts
 from tests.desk.conftest import Stand, csrf_of, make_stand
 from tests.desk.seed import NOW
@@ -398,6 +399,22 @@ async def test_since_when_is_chosen(night: Stand, query: str, status: int, says:
     async with await night.signed_in() as client:
         page = await client.get(f"/handover?{query}")
     assert page.status_code == status and says in words(page.text)
+
+
+async def test_the_page_of_rules_says_who_is_told_how_until_when_and_what_is_owed(tmp_path: Path) -> None:
+    route = Route(id="town", levels=("重大",), regions=("石桥镇",), teams=("duty",), lead="leaders", repeat=10 * MINUTE,
+                  until=24 * HOUR, steps=(Step(tell=("duty",), channels=("wecom-duty", "duty-sms")),
+                                          Step(tell=("leaders",), after=5 * MINUTE)))
+    whole = replace(seed_alerts.book(), routes=(route,), quiet=(Quiet(levels=("一般",), hours="22:00-07:00"),),
+                    budget={"重大": 5})
+    stand = make_stand(tmp_path, book=whole)
+    async with await stand.signed_in() as client:
+        page = words((await client.get("/rules")).text)
+    for said in ("石桥镇 · 归口 值班组 · 逐级通知 · 每 10 分钟重来一轮，直到确认 · 最多 1 天 · 领导小组牵头",
+                 "立即 值班组 经 wecom-duty，不通再经 duty-sms", "安静时段 22:00-07:00 ：一般的提醒等结束后再发",
+                 "重大 5 个", "首次权威回应 5 小时", "达到较大或加急上报时开始；已过 50%提醒 已通知的人", "已超时提醒"):
+        assert said in page, said
+    stand.engine.dispose()
 
 
 # ---------------------------------------------------------------- all of them
