@@ -28,7 +28,7 @@ def text(found: Handover, names: Names, zone: ZoneInfo) -> str:
     parts = [
         (f"处置中的事件 {len(found.events)} 件，其中 {len(found.unanswered)} 件待确认",
          [_event(each, names, now, zone) for each in found.events]),
-        (f"时限 {len(found.clocks)} 个在计时", [_clock(each, now, zone) for each in found.clocks]),
+        (f"时限 {len(found.clocks)} 个在计时", _clocks(found.clocks, now, zone)),
         (f"静默 {len(found.silences)} 个生效", [silence(each, names, numbers, now, zone) for each in found.silences]),
         (f"未送达 {len(found.pending)} 条，未能送达 {len(found.dead)} 条",
          [_message(each, names, now, zone) for each in (*found.dead, *found.pending)]),
@@ -85,8 +85,13 @@ def answer(alert: AlertState | None, names: Names, now: Millis, zone: ZoneInfo) 
     return f"{state}{told}，{ago(now - alert.raised_at)}提醒"
 
 
-def _clock(one: RunningClock, now: Millis, zone: ZoneInfo) -> str:
-    return f"{one.number} {one.level_name} {title(one.title)}：{said.clock(one.clock, now, zone)}"
+def _clocks(running: Iterable[RunningClock], now: Millis, zone: ZoneInfo) -> list[str]:
+    """A line for each event, in the order in which something is due."""
+    by_event: dict[str, list[RunningClock]] = {}
+    for each in running:
+        by_event.setdefault(each.event_id, []).append(each)
+    return [f"{own[0].number} {own[0].level_name} {title(own[0].title)}："
+            + "；".join(said.clock(each.clock, now, zone) for each in own) for own in by_event.values()]
 
 
 def silence(one: Silence, names: Names, numbers: dict[str, str], now: Millis, zone: ZoneInfo) -> str:

@@ -65,8 +65,8 @@ def test_clocks_that_run_say_what_time_is_left(stand: Stand) -> None:
                             fakes.clock("brief", stopped_at=start, stopped_by="李敏"), event_id=one.id))
     assert [each.clock.id for each in facts(stand).clocks] == ["reply", "answer"]
     said = text(stand)
-    assert "E-0317 较大 网传城东投票站下午三点关门：首次权威回应 还剩 1 小时（04:12 到期）" in said
-    assert "答复 已超时 10 分钟" in said
+    assert "【时限 2 个在计时】\n- E-0317 较大 网传城东投票站下午三点关门：答复 已超时 10 分钟（03:02 到期）；" in said
+    assert "；首次权威回应 还剩 1 小时（04:12 到期）\n" in said
 
 
 def test_a_silence_is_told_with_its_end_its_reason_and_who_answers_for_it(stand: Stand) -> None:
