@@ -22,7 +22,9 @@ from pipeline.model import (
     Heartbeat,
     RawBatch,
     ScoredBatch,
+    Silence,
     Tick,
+    WarmAlert,
 )
 from pipeline.rulebook.schema import RuleBook
 from pipeline.score.pair import ScorerPair
@@ -84,7 +86,10 @@ class Replay:
                 for key, subject, items in groups]
 
     def _places(self, each: Input) -> Iterable[int]:
-        return range(self._partitions) if each.partition is None else (each.partition,)
+        if each.partition is not None:
+            return (each.partition,)
+        key = _event_of(each.record) if each.topic == topics.EVENTS else ""
+        return (topics.partition_of(key, self._partitions),) if key else range(self._partitions)
 
     def _track(self, partition: int, record: object) -> Iterator[Decision]:
         for head in self._trackers[partition].handle(record, self._book).heads:  # type: ignore[arg-type]
@@ -99,6 +104,15 @@ class Replay:
         yield from outcome.escalations
         yield from outcome.states
         yield from outcome.clocks
+
+
+def _event_of(record: Value) -> str:
+    """The event whose partition it goes to; empty of what goes to all, as a silence does whatever it matches."""
+    if isinstance(record, Silence):
+        return ""
+    if isinstance(record, WarmAlert):
+        return record.head.id
+    return record.id if isinstance(record, EventHead) else getattr(record, "event_id", "")
 
 
 def replay(

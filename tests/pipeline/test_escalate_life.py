@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from pipeline.model import ActKind, AlertStatus, EscalationKind, EventStatus, Tick, WarmAlert, Why
+from pipeline.model import (
+    ActKind,
+    AlertStatus,
+    Escalation,
+    EscalationKind,
+    EventClocks,
+    EventStatus,
+    Heartbeat,
+    Silence,
+    Statement,
+    Tick,
+    WarmAlert,
+    Why,
+)
+from pipeline.replay import Input, Replay
 from pipeline.rulebook.schema import DAY, Subject
+from pipeline.topics import EVENTS
 from tests.builders import book
 from tests.pipeline.escalate_kit import HOUR, MINUTE, NOON, Desk, closed, raised, route, routed
 from tests.pipeline.test_escalate import head
@@ -273,3 +289,22 @@ def test_a_raise_and_a_fall_that_come_late_are_told_by_their_own_level() -> None
     assert desk(raised(3, 1, 1, NOON)).escalations == []
     out = desk(replace(raised(6, 2, 2, NOON + HOUR), decision=replace(head(why=Why.LOWERED).decision, level=2)))
     assert [(each.kind, each.level_name) for each in out.escalations][0] == (EscalationKind.INFORM, "较大")
+
+
+def test_rows_of_before_there_were_clocks_are_read() -> None:
+    desk = Desk(routed(TWO), head())
+    rows = {b"a|e1": msgspec.msgpack.encode(WarmAlert(state=desk.state, head=head())),
+            b"t": msgspec.msgpack.encode(NOON)}
+    desk.rows = rows
+    desk.restart()
+    assert desk.tick(NOON + 5 * MINUTE) == [("t1",)] and desk.ack().states[-1].status is AlertStatus.ACKED
+
+
+def test_replay_sends_a_command_to_its_events_partition_and_a_silence_to_all() -> None:
+    flow = Replay(routed(TWO), 4, frozenset({EVENTS}))
+    quiet = Silence(id="s", by="w", at=NOON, owner="w", reason="r", starts_at=NOON, ends_at=NOON + HOUR, event_id="e1")
+    said = [each for record in (quiet, head(), Statement(id="x", event_id="e9", by="w", at=NOON, title="t",
+                                                         published_at=NOON), Heartbeat(id="h", at=NOON, partition=0))
+            for each in flow.feed(Input(EVENTS, record))]
+    assert [each.suppressed_by for each in said if isinstance(each, Escalation)] == ["silence:s"]
+    assert [each.event_id for each in said if isinstance(each, EventClocks)] == ["e9"]
