@@ -46,7 +46,7 @@ def _add_token(kinds: Any) -> None:
     made.add_argument("--name", required=True, help="这个令牌做什么用，例如 大屏")
     made.add_argument("--account", required=True, help="以哪个账号的名义")
     made.add_argument("--scope", required=True, action="append",
-                      help="read、ack、close、poll、intake、admin，用逗号分开，也可以写几次")
+                      help="read、ack、close、poll、intake、alertmanager、admin，用逗号分开，也可以写几次")
     made.add_argument("--expires", metavar="90d", help="有效期，例如 12h、90d；不给则不过期")
     _command(kinds, "revoke", "吊销令牌", token_revoke, "NAME")
     _command(kinds, "list", "列出令牌", token_list)
@@ -149,7 +149,7 @@ def _scopes(text: str) -> Any:
     try:
         return frozenset(Scope(part.strip()) for part in text.split(","))
     except ValueError:
-        raise SettingsError(f"--scope {text}: 只能是 read、ack、close、poll、intake、admin，用逗号分开") from None
+        raise SettingsError(f"--scope {text}: 只能是 read、ack、close、poll、intake、alertmanager、admin，用逗号分开") from None
 
 
 def _length(text: str) -> int:
