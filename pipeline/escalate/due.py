@@ -82,13 +82,14 @@ def _hold(case: Case, hold: Hold, until: Millis, page: Escalation) -> Sent:
 
 def collected(route: Route, waiting: list[Case], book: RuleBook, silences: Silences, now: Millis) -> tuple[
         list[Case], list[Escalation]]:
-    """All cases that wait for the route's digest: in one message. Those held back are left out and come into the first
-    digest after that; a case that was looked at before its time waits for the next one."""
+    """All cases that wait for the route's digest: in one message. Those silenced are left out and come into the first
+    digest after that; a case that was looked at before its time waits for the next one. Quiet hours are of pages: a
+    digest has hours of its own."""
     zone, cases, sent = ZoneInfo(book.timezone), [], []
     ready: list[tuple[Case, AlertState]] = []
     for case in waiting:
         assert case.state is not None and case.head is not None and case.state.due_at is not None
-        hold = hold_of(case.head, book, silences, now)
+        hold = hold_of(case.head, book, silences, now, quiet=False)
         if hold is not None:
             alone = replace(digest_of(route, [(case.state, case.head)], book, now), alert_id=case.state.alert_id)
             held, said = _hold(case, hold, next_digest(hold.until - 1, route, zone), alone)

@@ -125,9 +125,9 @@ class Escalator:
         elif case.clocks is not self._clocks_of(head.id):
             self._put(case, book, out)
         elif head.id in self._cases:
-            # figures only: kept for the next message, and not worth a row; after a restart the next head brings them
-            newer = replace(state, event_version=head.version) if state is not None else None
-            self._cases[head.id] = replace(case, state=newer)
+            # figures only: kept for the next message, and not worth a row; after a restart the next head brings them.
+            # The alert's state keeps its version: said with another one it would outrank what a restart decides next
+            self._cases[head.id] = case
             return
         else:
             return                       # an event that nobody has to answer for

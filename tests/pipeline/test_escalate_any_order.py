@@ -132,10 +132,9 @@ def played(rules: RuleBook, chosen: Sequence[Sequence[Any]], *, restart: int = 0
 
 
 def outcome(world: World) -> Any:
-    """An event's figures are no row of their own: its version is only said with a state that is said again."""
+    """Rows without what is in them: an event's figures are written with its next change."""
     desk = world.desk
-    states = {ident: replace(state, event_version=0) for ident, state in desk.states.items()}
-    return (states, desk.clocks, [each.id for each in desk.sent], [each.id for each in desk.held], set(desk.rows))
+    return (desk.states, desk.clocks, [each.id for each in desk.sent], [each.id for each in desk.held], set(desk.rows))
 
 
 def each_once(ids: list[str]) -> bool:

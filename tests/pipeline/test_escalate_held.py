@@ -208,6 +208,12 @@ def test_a_silence_that_ends_early_lets_its_events_into_the_next_digest() -> Non
     assert [[each.id for each in sent.digest] for sent in desk.sent] == [["e1"]]
 
 
+def test_quiet_hours_do_not_hold_a_digest_which_has_hours_of_its_own() -> None:
+    desk = Desk(routed(*routes(), quiet=(Quiet(levels=("一般",), hours="09:00-18:00"),)), head(level=1))
+    desk.tick(NOON + HOUR)
+    assert [each.kind for each in desk.sent] == [EscalationKind.DIGEST] and desk.held == []
+
+
 def test_a_drill_is_collected_apart() -> None:
     desk = Desk(routed(*routes()), head(level=1), replace(head(level=1, event_id="d1"), subject="!polling"))
     desk.tick(NOON + HOUR)

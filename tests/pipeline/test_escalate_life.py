@@ -291,6 +291,15 @@ def test_a_raise_and_a_fall_that_come_late_are_told_by_their_own_level() -> None
     assert [(each.kind, each.level_name) for each in out.escalations][0] == (EscalationKind.INFORM, "较大")
 
 
+def test_a_state_said_again_does_not_outrank_what_is_decided_after_a_restart() -> None:
+    desk = Desk(routed(TWO), head())
+    desk(head(9))
+    (again,) = desk(head(9)).states
+    desk.restart()
+    state = desk.ack().states[-1]
+    assert (state.event_version, state.revision) > (again.event_version, again.revision)
+
+
 def test_rows_of_before_there_were_clocks_are_read() -> None:
     desk = Desk(routed(TWO), head())
     rows = {b"a|e1": msgspec.msgpack.encode(WarmAlert(state=desk.state, head=head())),
