@@ -149,7 +149,7 @@ def _scopes(text: str) -> Any:
     try:
         return frozenset(Scope(part.strip()) for part in text.split(","))
     except ValueError:
-        raise SettingsError(f"--scope {text}: 只能是 read、ack、close、poll、intake、alertmanager、admin，用逗号分开") from None
+        raise SettingsError(f"--scope {text}: 只能是 {'、'.join(Scope)}，用逗号分开") from None
 
 
 def _length(text: str) -> int:
