@@ -149,17 +149,21 @@ def _refused(request: Request, desk: Desk, error: LinkError) -> Response:
 
 def _caller(opened: Opened) -> Caller:
     """Who signed in on this phone; else the account of the person that the link is for, looked at anew each time."""
-    if opened.session is not None:
-        return Caller(opened.session.account, opened.session.role, opened.session.csrf)
+    session = opened.session
+    if session is not None and session.role.may(Role.VIEWER):
+        return Caller(session.account, session.role, session.csrf)
     book, wanted = opened.desk.book(), opened.claim.person
     person = book.roster.person(wanted) if book and wanted else None
     if wanted and book and person is None:
         raise _Stop(_stranger(opened, "这条链接发给的值班人员已不在值班表里。"))
     if person is None or not person.account:
-        raise _Stop(RedirectResponse(_login(opened), 303))
+        raise _Stop(_may_not_read(opened, session.account, session.role) if session else
+                    RedirectResponse(_login(opened), 303))
     account = accounts.find(opened.desk.engine, person.account)
     if account is None or account.disabled:
         raise _Stop(_stranger(opened, f"{person.name} 的账号 {person.account} 已停用或不存在。"))
+    if not account.role.may(Role.VIEWER):
+        raise _Stop(_may_not_read(opened, account.name, account.role))
     known = opened.request.cookies.get(COOKIE, "")
     cookie = known if _is_cookie(known) else secrets.token_urlsafe(32)
     csrf = bind(opened.key, cookie, opened.token)
@@ -176,6 +180,10 @@ def _login(opened: Opened) -> str:
 
 def _stranger(opened: Opened, why: str) -> Response:
     return _message(opened.desk, "不能用这条链接处理", f"{why}请登录自己的账号处理。", 403, _login(opened))
+
+
+def _may_not_read(opened: Opened, account: str, role: Role) -> Response:
+    return _message(opened.desk, "没有权限", f"账号 {account} 是“{role.label}”，不能查看事件。请联系管理员。", 403, "/")
 
 
 # ---------------------------------------------------------------- acting

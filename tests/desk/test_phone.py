@@ -139,6 +139,18 @@ async def test_a_viewer_reads_and_does_not_act(stand: Stand) -> None:
     assert answer.status_code == 403 and "“值班”角色" in answer.text and commands(stand) == []
 
 
+async def test_a_reporter_reads_no_event_by_a_link_either(stand: Stand) -> None:
+    one = phone_kit.waiting(stand)
+    async with await stand.signed_in("上报", Role.REPORTER) as client:
+        refused = await client.get(link(stand, one, ""))
+        assert refused.status_code == 403 and "不能查看事件" in refused.text and "城东" not in refused.text
+        own = await client.get(link(stand, one))        # sent to somebody who may
+        assert own.status_code == 200 and f"账号 {ACCOUNT}" in own.text
+        with stand.engine.begin() as connection:
+            connection.execute(update(schema.accounts).values(role=Role.REPORTER.value))
+        assert (await client.get(link(stand, one))).status_code == 403
+
+
 async def test_a_disabled_account_can_do_nothing_by_its_link(stand: Stand) -> None:
     one = phone_kit.waiting(stand)
     async with stand.client() as client:
