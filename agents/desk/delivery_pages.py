@@ -24,7 +24,7 @@ def deliveries(visit: Visit) -> Response:
     with engine.connect() as connection:
         found = delivery_views.find(connection, wanted, visit.page_number()) if not missing else None
         dead = readmodel.dead_letters(connection, limit=20, waiting=True)
-        dead_count = readmodel.counts(connection).dead_letters
+        dead_count = readmodel.dead_letter_count(connection)
         channels = delivery_views.channels(connection, book, desk.real.now())
         # Not asked for by open pages: it reads a day of the ledger.
         account = None if visit.polling else delivery_views.account(connection, visit.now)

@@ -113,7 +113,7 @@ def facts(engine: Engine, book: RuleBook | None, settings: Settings, now: Millis
             blind=heard.blind, silent=heard.silent,
             pending=_messages(connection, DeliveryStatus.PENDING, 0),
             dead=_messages(connection, DeliveryStatus.DEAD, since),
-            unsent=len(_unsent(connection)), dead_letters=readmodel.counts(connection).dead_letters)
+            unsent=len(_unsent(connection)), dead_letters=readmodel.dead_letter_count(connection))
 
 
 def since_of(text: str, now: Millis, zone: ZoneInfo) -> Millis:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, and_, exists, false, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, exists, false, func, select
 
 from agents.store import people_reads, schema
 from agents.store.item_reads import counts_of, item
@@ -46,6 +46,7 @@ from agents.store.rows import (
 )
 from pipeline import codec
 from pipeline.model import (
+    DRILL,
     AlertState,
     AlertStatus,
     DeadLetter,
@@ -281,7 +282,7 @@ def counts(connection: Connection) -> Counts:
     ok = and_(source.failures == 0, source.succeeded_at.is_not(None))
     open_alert = waiting.status.in_([str(AlertStatus.NOTIFIED), str(AlertStatus.EXHAUSTED)])
     made_up = select(func.count(schema.members.c.item_id.distinct())).where(
-        schema.members.c.event_id == event.id, event.drill.is_(True))
+        schema.members.c.event_id == event.id, event.drill.is_(True), *_of_drills(connection))
     drilled = exists().where(event.id == waiting.event_id, event.drill.is_(True))
 
     def ask(query: Select[Any]) -> Any:
@@ -294,7 +295,20 @@ def counts(connection: Connection) -> Counts:
         sources_ok=ask(select(func.count()).where(ok)),
         last_polled_at=ask(select(func.max(source.polled_at))),
         waiting_alerts=ask(select(func.count()).where(open_alert, ~drilled)),
-        dead_letters=ask(select(func.count()).where(schema.dead_letters.c.replayed_at.is_(None))))
+        dead_letters=dead_letter_count(connection))
+
+
+def dead_letter_count(connection: Connection) -> int:
+    """Records that were set aside and that nobody replayed yet."""
+    waiting = select(func.count()).where(schema.dead_letters.c.replayed_at.is_(None))
+    return connection.execute(waiting).scalar() or 0
+
+
+def _of_drills(connection: Connection) -> tuple[ColumnElement[bool], ...]:
+    """Bounds of their subjects, so that SQLite finds them by an index: `drill` lies behind a long text in the row.
+    Other databases keep such texts elsewhere, and may order signs otherwise."""
+    subject = schema.events.c.subject
+    return (subject >= DRILL, subject < chr(ord(DRILL) + 1)) if connection.dialect.name == "sqlite" else ()
 
 
 def scored_items(connection: Connection, ids: Sequence[str], subject: str = "") -> list[ScoredItem]:
