@@ -78,7 +78,7 @@ async def deliver(
             group.create_task(intake.run(consumer))
             group.create_task(couriers.run())
             if isinstance(again := by_type.get(ChannelType.ALERTMANAGER), Alertmanager):
-                group.create_task(again.run(deps))
+                group.create_task(again.run(deps, reporter.trouble))
             group.create_task(reporter.run())
             group.create_task(Watch(office, reporter.tell).run())
             if pulse:

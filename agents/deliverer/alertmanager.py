@@ -29,6 +29,11 @@ log = logging.getLogger("wenxun.deliver")
 BATCH = 100
 """Alerts of one request."""
 PAUSE_SECONDS = 1.0
+PATIENCE = 3
+"""Rounds in a row that fail before ops is told."""
+
+Trouble = Callable[[str, Millis | None, str], None]
+"""Channel, since when it fails (None: it works again), error."""
 
 
 class Alertmanager:
@@ -58,17 +63,20 @@ class Alertmanager:
             return Retry(f"账本暂时读不了（{type(error).__name__}）")
         return await post.carried(channel, self._post(channel, found))
 
-    async def run(self, deps: Deps) -> None:
-        """The rounds of all channels of the rule book in force, until cancelled."""
+    async def run(self, deps: Deps, trouble: Trouble) -> None:
+        """The rounds of all channels of the rule book in force, until cancelled. ops hears of a channel whose rounds
+        keep failing: without messages nobody else would notice."""
         last: dict[str, float] = {}
-        failing: set[str] = set()
+        failed: dict[str, int] = {}
         clock = asyncio.get_running_loop().time
         while True:
             for channel in deps.rules.book.channels:
                 if channel.type is ChannelType.ALERTMANAGER and (
                         clock() >= last.get(channel.id, -1e9) + channel.resend / 1000):
                     last[channel.id] = clock()
-                    self._account(deps, channel, await self._round(deps, channel), failing)
+                    outcome = await self._round(deps, channel)
+                    deps.metrics["alertmanager_rounds_total"].labels("ok" if outcome == Sent() else "failed").inc()
+                    failed[channel.id] = _streak(channel, outcome, failed.get(channel.id, 0), deps.clock.now(), trouble)
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _round(self, deps: Deps, channel: Channel) -> Outcome:
@@ -78,16 +86,6 @@ class Alertmanager:
         except Exception as error:
             deps.metrics["agent_errors_total"].labels("deliver").inc()
             return Retry(f"内部错误（{type(error).__name__}）")
-
-    def _account(self, deps: Deps, channel: Channel, outcome: Outcome, failing: set[str]) -> None:
-        ok = isinstance(outcome, Sent)
-        deps.metrics["alertmanager_rounds_total"].labels("ok" if ok else "failed").inc()
-        if not isinstance(outcome, Sent) and channel.id not in failing:
-            failing.add(channel.id)
-            log.warning("channel %s: alerts that stand cannot be sent again: %s", channel.id, outcome.error)
-        elif ok and channel.id in failing:
-            failing.discard(channel.id)
-            log.info("channel %s: alerts that stand are sent again", channel.id)
 
     async def _post(self, channel: Channel, found: list[alertmanager.Alert]) -> Outcome:
         url, headers = await asyncio.to_thread(self._address, channel)
@@ -108,3 +106,18 @@ class Alertmanager:
             pair = f"{channel.username}:{self._secrets.read(channel.id, channel.password_file)}"
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         return base.rstrip("/") + "/api/v2/alerts", headers
+
+
+def _streak(channel: Channel, outcome: Outcome, failed: int, now: Millis, trouble: Trouble) -> int:
+    """How many rounds in a row have failed by now; the first is logged, the third and the recovery told."""
+    if isinstance(outcome, Sent):
+        if failed:
+            log.info("channel %s: alerts that stand are sent again", channel.id)
+        if failed >= PATIENCE:
+            trouble(channel.id, None, "")
+        return 0
+    if not failed:
+        log.warning("channel %s: alerts that stand cannot be sent again: %s", channel.id, outcome.error)
+    if failed + 1 == PATIENCE:
+        trouble(channel.id, now, outcome.error)
+    return failed + 1

@@ -203,11 +203,11 @@ async def test_an_inform_and_a_bundle_tell_all_that_stands(tmp_path: Path) -> No
 
 
 @asynccontextmanager
-async def rounds(rows: Rows, server: Fake, path: Path) -> AsyncIterator[None]:
+async def rounds(rows: Rows, server: Fake, path: Path, told: list[Any] | None = None) -> AsyncIterator[None]:
     rules = RuleStore(replace(rows.deps.rules.book, channels=(channel(server),)))
     rows.deps = dataclasses.replace(rows.deps, rules=rules)
     async with sender(server, path, rows, NOON + 60_000) as to:
-        task = asyncio.create_task(to.run(rows.deps))
+        task = asyncio.create_task(to.run(rows.deps, lambda *words: (told if told is not None else []).append(words)))
         try:
             yield
         finally:
@@ -243,9 +243,11 @@ async def test_rounds_that_fail_are_counted_said_once_and_go_on(
     rows = rows_at_noon(tmp_path)
     rows.sent("am", page())
     caplog.set_level("INFO", "wenxun.deliver")
-    async with Fake(503, 503, RESET) as server, rounds(rows, server, tmp_path):
+    told: list[Any] = []
+    async with Fake(503, 503, RESET, 503) as server, rounds(rows, server, tmp_path, told):
         await until(lambda: counted(rows, "ok") >= 1)
-    assert counted(rows, "failed") == 3 and caplog.text.count("cannot be sent again") == 1
+    assert told == [("am", NOON + 60_000, told[0][2]), ("am", None, "")], "once, and once that it works again"
+    assert counted(rows, "failed") == 4 and caplog.text.count("cannot be sent again") == 1
     assert "are sent again" in caplog.text and str(server.port) not in caplog.text
 
 
