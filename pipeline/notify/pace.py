@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.model import Escalation, EscalationKind, Millis
+from pipeline.model import EscalationKind, Millis
 from pipeline.rulebook.schema import Channel, ChannelType
 
 MINUTE: Millis = 60_000
@@ -92,9 +92,3 @@ def calls(units: Sequence[Unit], limit: int, *, scarce: bool, bundles: bool) -> 
         if unit not in alone:
             together.setdefault(unit.receiver, []).append(unit)
     return [*((unit,) for unit in alone), *(tuple(each) for each in together.values())][:max(0, limit)]
-
-
-def numbers(escalation: Escalation) -> tuple[str, ...]:
-    """The short numbers of the events that a message is about."""
-    heads = (escalation.head, *escalation.digest)
-    return tuple(dict.fromkeys(head.short for head in heads if head is not None and head.short))
