@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from msgspec.structs import replace
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from agents.store import engine as engine_module
 from agents.store import history_reads, readmodel, rule_reads, warm
 from agents.store.expiry import expire
 from agents.store.rows import Kind
@@ -246,3 +252,35 @@ def test_numbers_of_drills_go_on_by_themselves(store: Engine) -> None:
     fakes.put(store, fakes.head(event_id="e1", number=5), fakes.head(event_id="s1", number=7, subject="~polling"),
               fakes.head(event_id="d1", number=3, subject="!polling"))
     assert sorted(each.id for each in ask(store, warm.greatest_numbers, 1)) == ["d1", "e1", "s1"]
+
+
+# ---------------------------------------------------------------- tables of before
+
+
+def test_rows_of_before_are_of_no_drill_and_were_held_back_by_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    engine = engine_module.open_store(url)
+    with engine.begin() as connection:
+        command.upgrade(engine_module._config(connection), "0005")
+        connection.execute(text("INSERT INTO escalations (id, event_id, kind, at, detail) "
+                                "VALUES ('esc1', 'e1', 'page', 5, '')"))
+        connection.execute(text(
+            "INSERT INTO items (id, source_id, revision, title, text, url, first_seen_at, seen_at, backfill, expired) "
+            "VALUES ('a1', 'xinwen', '1', '投票站', '几点关门', 'http://x/', 5, 5, FALSE, FALSE)"))
+    engine.dispose()
+    engine_module.upgrade(url)
+    engine = engine_module.open_store(url)
+    message, item = only(engine, "escalations"), only(engine, "items")
+    engine.dispose()
+    assert (message["drill"], message["suppressed_by"], item["drill"]) == (False, "", False)
+
+
+def test_the_sixth_migration_can_be_said_in_postgresql() -> None:
+    said = io.StringIO()
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": said})
+    with Operations.context(context):
+        importlib.import_module("agents.store.migrations.versions.0006_clocks_statements_silences").upgrade()
+    for line in ("ALTER TABLE items ADD COLUMN drill BOOLEAN DEFAULT false NOT NULL",
+                 "ALTER TABLE escalations ADD COLUMN suppressed_by TEXT DEFAULT '' NOT NULL",
+                 "PRIMARY KEY (stage, partition)", "CREATE INDEX clocks_open ON clocks (open, next_due_at)"):
+        assert line in said.getvalue()
