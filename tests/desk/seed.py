@@ -174,10 +174,12 @@ def put_line(engine: Engine, of: EventHead, kind: str, minutes_ago: int, detail:
 
 
 def put_delivery(engine: Engine, of: EventHead, person: str, status: str, *, minutes_ago: int = 9, error: str = "",
-                 attempts: int = 1, channel: str = "console", suppressed_by: str = "") -> None:
+                 attempts: int = 1, channel: str = "console", suppressed_by: str = "",
+                 escalation_id: str = "") -> None:
     at = NOW - minutes_ago * MINUTE
     _put(engine, schema.deliveries, {
-        "id": digest("delivery", of.id, person, status), "escalation_id": "", "event_id": of.id, "person": person,
+        "id": digest("delivery", of.id, person, status), "escalation_id": escalation_id, "event_id": of.id,
+        "person": person,
         "channel": channel, "status": status, "attempts": attempts, "at": at, "decided_at": at - 1400, "error": error,
         "suppressed_by": suppressed_by})
 

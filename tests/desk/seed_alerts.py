@@ -6,7 +6,11 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from agents.desk import drill_commands
+from agents.desk.commands import Order
 from agents.store import schema
+from agents.store.drill_reads import Run
+from pipeline.drill import item_id, turns
 from pipeline.ids import digest
 from pipeline.model import (
     AlertStatus,
@@ -17,6 +21,7 @@ from pipeline.model import (
     Excerpt,
     HandOver,
 )
+from pipeline.rulebook.drills import Drill, DrillItem, DrillSource, DrillTargets
 from pipeline.rulebook.schema import (
     HOUR,
     MINUTE,
@@ -116,6 +121,31 @@ def _drill(engine: Engine) -> None:
     state = seed.put_alert(engine, seed.alert(one))
     seed.put_clocks(engine, one, seed.clock(hours=5, minutes_ago=40))
     seed.put_escalation(engine, one, alert_id=state.alert_id, kind=EscalationKind.PAGE, head=one)
+
+
+def played(engine: Engine) -> Run:
+    """A run of a drill whose items became an event that was paged and answered too late."""
+    script = Drill(id="rumour", title="投票提前截止的谣言", owner="监测组", reason="检验值班能否在 5 分钟内确认",
+                   sources=(DrillSource(id="a", name="演练论坛"),),
+                   items=(DrillItem(at=0, sources=("a",), title="听说下午三点就截止？"),),
+                   targets=DrillTargets(event=3 * MINUTE, levels={"较大": 5 * MINUTE}, page=MINUTE, ack=5 * MINUTE,
+                                        statement=30 * MINUTE))
+    began = NOW - 20 * MINUTE
+    run = drill_commands.begin(engine, Order("", "局长", began, began), script)
+    accepted = drill_commands.send(engine, Order("", "局长", began, began), run, 0, turns(script)[0])
+    one = seed.head(DRILL, 2, subject="!polling", key="!polling")
+    row = seed.MemberRow(item_id(run.id, 0), began, "drill:a", 0, ())
+    seed._put(engine, schema.members, {"event_id": one.id, "item_id": item_id(run.id, 0), "at": began,
+                                       "row": seed.codec_text(row)})
+    for minutes, level in ((18, 1), (17, 2)):
+        seed.put_line(engine, one, "level", minutes, seed.head(DRILL, level).decision.__class__(
+            level=level, previous=level - 1, why=seed.Why.RAISED, evidence=one.decision.evidence,
+            at=NOW - minutes * MINUTE, name="一般" if level == 1 else "较大"))
+    page = seed.put_escalation(engine, one, head=one, at=NOW - 17 * MINUTE, why="played")
+    seed.put_delivery(engine, one, "night", "confirmed", minutes_ago=16, escalation_id=page.id)
+    seed.put_line(engine, one, "ack", 9, {"by": "李敏", "at": NOW - 9 * MINUTE})
+    assert not accepted.repeated
+    return run
 
 
 def put_row(engine: Engine, ident: str, person: str, channel: str, status: str, *, of: EventHead | None = None,

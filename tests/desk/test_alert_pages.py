@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agents.desk.accounts import Role
 from agents.store import lines, schema
 from pipeline import codec
-from pipeline.model import AlertStatus, Comment, EventHead, HandOver, Silence, Statement
+from pipeline.model import AlertStatus, Close, Comment, EventHead, HandOver, Silence, Statement
 from pipeline.notify import pace
 from pipeline.rulebook.schema import HOUR, MINUTE, Quiet, Route, Step
 from tests.desk import seed, seed_alerts
@@ -24,7 +24,7 @@ from tests.desk.seed import NOW
 
 PAGES = ("/", "/events/E-0317", "/events/E-0318", "/events/E-0322", "/events/E-0324", "/events/D-0004",
          "/silences", "/silences?event=E-0317", "/deliveries",
-         "/deliveries?status=dead&channel=wecom-duty&event=E-0317", "/handover")
+         "/deliveries?status=dead&channel=wecom-duty&event=E-0317", "/handover", "/drills")
 
 
 @pytest.fixture
@@ -415,6 +415,42 @@ async def test_the_page_of_rules_says_who_is_told_how_until_when_and_what_is_owe
                  "重大 5 个", "首次权威回应 5 小时", "达到较大或加急上报时开始；已过 50%提醒 已通知的人", "已超时提醒"):
         assert said in page, said
     stand.engine.dispose()
+
+
+# ---------------------------------------------------------------- drills
+
+
+async def test_a_drill_has_a_score_sheet_that_says_what_was_met(night: Stand) -> None:
+    run = seed_alerts.played(night.engine)
+    async with await night.signed_in() as client:
+        listed = words((await client.get("/drills")).text)
+        sheet = words((await client.get(f"/drills/{run.id}")).text)
+        missing = await client.get("/drills/nothing")
+    assert "进行中 投票提前截止的谣言 目标 5 项，做到 3 项， 没做到 1 项" in listed and "D-0004" in listed
+    for said in ("首条到形成事件 ✓ 做到 2 分钟 3 分钟内", "达级到通知送达 ✓ 做到 1 分钟 1 分钟内",
+                 "送达到确认 ✗ 超过 7 分钟 5 分钟内", "首条到权威回应 … 还没有 无 30 分钟内"):
+        assert said in sheet, said
+    assert missing.status_code == 404 and "没有这次演练" in missing.text
+
+
+async def test_a_drill_is_ended_by_who_may_act(night: Stand) -> None:
+    run = seed_alerts.played(night.engine)
+    async with await night.signed_in("看客", Role.VIEWER) as client:
+        assert (await posted(client, f"/drills/{run.id}/end")).status_code == 403
+        assert "结束演练" not in (await client.get(f"/drills/{run.id}")).text
+    async with await night.signed_in() as client:
+        assert (await client.post(f"/drills/{run.id}/end")).status_code == 403, "no token"
+        done = await posted(client, f"/drills/{run.id}/end")
+        page = words((await client.get(f"/drills/{run.id}")).text)
+    assert done.headers["location"] == f"/drills/{run.id}?done=drill-end"
+    assert command(night, Close).event_id == seed.head(seed_alerts.DRILL).id and "没有全做到" in page
+    assert ("李敏", "drill.end", run.id) in night.audit() and ("李敏", "drills.read", run.id) in night.audit()
+
+
+async def test_without_drills_the_page_says_how_to_play_one(night: Stand) -> None:
+    async with await night.signed_in() as client:
+        page = (await client.get("/drills")).text
+    assert "还没有演练过" in page and "wenxun drill run closing-time-rumour" in page
 
 
 # ---------------------------------------------------------------- all of them

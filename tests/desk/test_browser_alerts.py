@@ -25,7 +25,7 @@ pytestmark = [
 ]
 PAGES = ("/", "/events/E-0317", "/events/E-0318", "/events/E-0322", "/events/E-0324", "/events/D-0004",
          "/events?drill=1", "/silences", "/silences?event=E-0317", "/deliveries", "/deliveries?status=dead",
-         "/handover")
+         "/handover", "/drills", "/drills/RUN")
 
 
 @pytest.fixture
@@ -47,8 +47,9 @@ def test_no_page_of_alerts_scrolls_sideways(browser: Any, night: Served, width: 
         "long", groups=("论坛",), reason="无断点" * 60, owner="x" * 64))
     seed_alerts.put_row(night.stand.engine, "long", "y" * 60, "wecom-duty", "dead", error="z" * 400,
                         suppressed_by=f"silence:{long.id}")
+    run = seed_alerts.played(night.stand.engine)
     for path in PAGES:
-        page.goto(night.url + path)
+        page.goto(night.url + path.replace("RUN", run.id))
         assert overflow(page) == 0, path
     assert complaints == []
     page.context.close()
