@@ -38,8 +38,7 @@ def follow(known: EventClocks | None, head: EventHead, book: RuleBook) -> EventC
 def _followed(clock: EventClock | None, rule: ResponseClock, head: EventHead, book: RuleBook,
               known: EventClocks | None) -> EventClock | None:
     closed = head.status is EventStatus.CLOSED and head.closed_reason.startswith(FINAL_REASONS)
-    if clock is None or (clock.stopped_why == CLOSED and clock.stopped_at is not None
-                         and head.status is EventStatus.OPEN and head.decision.at > clock.stopped_at):
+    if clock is None or (clock.stopped_why == CLOSED and head.status is EventStatus.OPEN):
         if closed or not _wanted(rule, head, book):
             return clock
         clock = _started(rule, head, book, head.opened_at if clock is None else head.decision.at)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Engine, insert
 
 from agents.clock import Clock
@@ -150,6 +151,20 @@ async def test_a_hand_over_of_today_pages_nobody_again_however_much_was_done_sin
     for n in range(6):
         before.comment(f"{n}", NOON + 3 + n, ident=f"c{n}")
     assert (await started(deps, store)).sent == []
+
+
+@pytest.mark.parametrize("then", ["ack", "hand on"])
+async def test_a_hand_over_that_was_answered_or_handed_on_is_over(then: str, deps: Deps, store: Engine) -> None:
+    before = Archived(store, raised(1, 3, 1, NOON))
+    hand = HandOver(id="h1", event_id="e1", alert_id=before.state.alert_id, by="wang", at=NOON + 1, to="li")
+    before(hand)
+    if then == "ack":
+        before.ack(NOON + 2, by="li")
+    else:
+        before(replace(hand, id="h2", by="li", at=NOON + 2, to="zhao"))
+    commanded(store, hand)
+    fresh = await started(deps, store)
+    assert fresh.sent == [] and fresh.states == {}, "nothing of it changes"
 
 
 async def test_a_hand_over_that_was_accepted_and_not_done_is_done(deps: Deps, store: Engine) -> None:

@@ -300,6 +300,15 @@ def test_a_start_with_empty_tables_goes_on_with_the_clocks_of_the_archive() -> N
     assert fresh(WarmAlert(state=desk.state, head=opened(), clocks=older)).puts == {}
 
 
+def test_clocks_of_the_archive_follow_the_rules_that_are_in_force_now() -> None:
+    desk = Desk(BOOK, opened())
+    fresh = Desk(clocked(replace(ANSWER, within=2 * HOUR)))
+    fresh.tick(NOON)
+    fresh(WarmAlert(state=desk.state, head=opened(), lost=False, clocks=desk.clocks["e1"]))
+    fresh.tick(NOON + 1)
+    assert fresh.clock().due_at == NOON + 2 * HOUR
+
+
 def test_clocks_of_an_event_without_an_alert_come_back_and_its_level_is_news() -> None:
     desk = Desk(BOOK, watching(urgent_at=NOON))
     none = replace(Desk(BOOK, opened()).state, alert_id="", event_version=0, revision=0, level=0)

@@ -104,6 +104,34 @@ def test_an_ack_or_a_raise_ends_the_waiting_and_a_hand_over_is_sent_all_the_same
     assert [each.tell for each in other.sent] == [("li",), ("t0",)] and other.state.held_by == ""
 
 
+def test_what_waits_already_is_said_once_however_often_it_is_looked_at() -> None:
+    desk = Desk(routed(TWO))
+    desk.silence(NOON, NOON + HOUR)
+    desk(head())
+    out = desk.silence(NOON, NOON + HOUR, ident="s2", event_id="e2")
+    assert (out.states, out.escalations, set(out.puts)) == ([], [], {b"s|s2", b"t"})
+
+
+@pytest.mark.parametrize(("ends_at", "by"), [(SEVEN - 1, "quiet"), (SEVEN, "silence:s1"), (SEVEN + 1, "silence:s1")])
+def test_of_a_silence_and_quiet_hours_the_one_that_ends_last_holds(ends_at: int, by: str) -> None:
+    desk = Desk(routed(TWO, quiet=(NIGHT,)))
+    desk.silence(NOON, ends_at)
+    desk(head(level=2, at=EVENING))
+    assert (desk.state.held_by, desk.state.due_at) == (by, max(ends_at, SEVEN))
+
+
+def test_news_that_waits_longer_than_ended_events_are_kept_is_told_all_the_same() -> None:
+    desk = Desk(routed(TWO), raised(1, 2, 1, NOON))
+    desk.silence(NOON, NOON + 9 * DAY)
+    desk(replace(raised(2, 0, 1, NOON + HOUR), status=EventStatus.CALM))
+    desk.tick(NOON + 8 * DAY)
+    assert [each.kind for each in desk.sent] == [EscalationKind.PAGE]
+    desk.tick(NOON + 9 * DAY)
+    assert [each.kind for each in desk.sent] == [EscalationKind.PAGE, EscalationKind.INFORM]
+    desk.tick(NOON + 14 * DAY)
+    assert b"a|e1" not in desk.rows
+
+
 def test_silences_are_rows_that_a_restart_finds_and_that_go_a_day_after_their_end() -> None:
     desk = Desk(routed(TWO))
     desk.silence(NOON, NOON + HOUR)

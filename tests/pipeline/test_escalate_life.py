@@ -258,6 +258,7 @@ def test_one_tick_far_ahead_does_not_count_and_the_timers_go_on() -> None:
     desk = Desk(routed(TWO), head())
     desk(Tick(at=NOON + 1))
     assert desk(Tick(at=NOON + 300 * DAY)).escalations == []
+    assert desk(Tick(at=NOON + 300 * DAY)).escalations == [], "nor does it when it comes again"
     assert desk.tick(NOON + 5 * MINUTE) == [("t1",)]
     assert desk(Tick(at=NOON + 9 * HOUR)).escalations == [], "after a stop the next tick says that it is so"
     assert [each.tell for each in desk(Tick(at=NOON + 9 * HOUR + 1000)).escalations] == [("leader-a",)]
