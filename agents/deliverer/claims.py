@@ -86,7 +86,8 @@ class Claims:
             if gate.breaker.opened >= HOPELESS:
                 ended += _give_up(connection, line.channel, now, hopeless_before, gate.error)
             queue = _Queue(_waiting(connection, line.channel, now), line)
-            trial = queue.trial() if gate.breaker.allows(now, 1) else ()
+            half_open = gate.breaker.state(now) is State.HALF_OPEN
+            trial = queue.trial() if half_open and gate.breaker.allows(now, 1) else ()
             woken = _move(connection, gate.breaker, queue, trial, now)
             loads = _pick(connection, line, gate, queue, now, until, slots)
             return Claimed(loads, woken, ended + len(woken))
@@ -152,7 +153,7 @@ class _Queue:
 
     def trial(self) -> tuple[str, ...]:
         """What tries a channel that failed: rather what cannot go elsewhere, and not always the same message."""
-        return tuple(self.ids(self.units[:1]))
+        return tuple(str(row["id"]) for unit in self.units[:1] for row in self.rows[unit.key] if not _weary(row))
 
     def leave(self, gone: Container[str]) -> None:
         for key, rows in self.rows.items():
@@ -194,7 +195,7 @@ def _move(
     When none of those works they stay, for this one may be the first that does again."""
     broken = breaker.state(now) is not State.CLOSED
     leaving = [str(row["id"]) for rows in queue.rows.values() for row in rows
-               if row["next_channels"] and (broken or row["attempts"] >= PATIENCE) and row["id"] not in trial]
+               if (broken and row["next_channels"] or _weary(row)) and row["id"] not in trial]
     if not leaving:
         return ()
     known = gates.breakers(connection)
@@ -207,6 +208,11 @@ def _move(
             gone[parcel.id] = target
     queue.leave(gone)
     return tuple(dict.fromkeys(gone.values()))
+
+
+def _weary(row: RowMapping) -> bool:
+    """It was tried here, and could go elsewhere."""
+    return bool(row["next_channels"]) and int(row["attempts"]) >= PATIENCE
 
 
 def _leave(connection: Connection, parcel: Parcel, target: str, now: Millis) -> bool:
