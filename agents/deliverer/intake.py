@@ -115,7 +115,7 @@ class Intake:
                 taken.steps += found
                 taken.handled += bool(found)
                 if headers.get("ce_source") == REPLAYED:
-                    taken.again += [ident for each in found for ident in _ids(each)]
+                    taken.again += [ident for each in found for ident in ids_of(each)]
 
     async def _parcels(self, record: Any, escalation: Escalation) -> list[Parcel]:
         if replace(escalation, suppressed_by="").unsendable:
@@ -185,6 +185,6 @@ class Intake:
                 await asyncio.sleep(1.0)
 
 
-def _ids(parcel: Parcel) -> list[str]:
+def ids_of(parcel: Parcel) -> list[str]:
     """Of its row, and of those that it became where a channel did not work."""
     return [parcel.id, *(delivery_id(parcel.escalation_id, parcel.person, each) for each in parcel.next_channels)]

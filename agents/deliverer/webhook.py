@@ -34,7 +34,8 @@ class Webhook:
     async def _send(self, channel: Channel, letter: Letter) -> Outcome:
         url, keys = await asyncio.to_thread(self._read, channel)
         body = msgspec.json.encode(
-            {"id": letter.id, "receiver": letter.person.id, "channel": channel.id, **letter.message.body})
+            {"id": letter.id, "receiver": letter.person.id, "receivers": [each.id for each in letter.people],
+             "channel": channel.id, **letter.message.body})
         answer = await post.send(self._client, url, body, self._headers(letter.id, body, keys), limit=0)
         return post.judge(answer.status, answer.headers.get("retry-after", ""), self._real())
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, insert
 
+from agents import link_key
 from agents.clock import Clock
 from agents.deliverer.claims import HOPELESS, Claims, Line
 from agents.deliverer.gates import Change
+from agents.deliverer.intake import ids_of
 from agents.deliverer.ledger import Ledger
 from agents.deliverer.letter import Letter, Outcome, Refused, Retry, Sent
 from agents.deliverer.office import HASTY_SECONDS, Office
@@ -24,6 +26,7 @@ from pipeline import topics
 from pipeline.model import EscalationKind, Receiver
 from pipeline.notify.breaker import Breaker, State
 from pipeline.notify.retry import HORIZON
+from pipeline.notify.signed import verify
 from pipeline.rulebook.schema import Channel, ChannelType, Level, Levels, Person, Roster, RuleBook
 from tests.agents.test_deliver_couriers import delivering
 from tests.builders import NOON, book
@@ -238,6 +241,17 @@ async def test_the_state_of_every_channel_is_a_gauge(engine: Engine, tmp_path: P
     assert gauge("sms") == 0.0
 
 
+def test_a_replay_tries_what_was_given_up_on_a_next_channel_with_its_id(engine: Engine) -> None:
+    first = parcels_of(page("one"), told("a", alternatives=("sms",)))
+    ledger = ledger_with(engine, *first)
+    for channel in ("robot", "sms"):
+        ledger.bury(claim(ledger, channel), "HTTP 404", 0)
+    assert {row.status for row in rows(engine)} == {DEAD}
+    ledger.take(first, ids_of(first[0]), 1)
+    assert {row.id: row.status for row in rows(engine)} == {
+        delivery_id("one", "a", each): PENDING for each in ("robot", "sms")}
+
+
 # ---------------------------------------------------------------- what the message says
 
 
@@ -251,12 +265,42 @@ async def test_a_link_names_the_person_unless_a_group_reads_it(engine: Engine, t
             letter = (await write(load, channel, desk)).letter
             links[letter.escalation.id] = re.findall(r"https://desk\.example/a/([\w-]+)", letter.message.text)
     desk.close()
-    from agents import link_key
-    from pipeline.notify.signed import verify
-
     key = link_key.load(desk.deps.settings)
     assert [verify(key, links[each][0], NOON).person for each in ("one", "two")] == ["", "a"]
     assert links["sys1"] == []
+
+
+@pytest.mark.parametrize(("body", "person"), [
+    ("to={mobile}&text={text} {link}", "a"), ("user={person}&text={link}", "a"), ("to={mail}&text={link}", "a"),
+    ("text={name}：{text} {link}", "")])
+async def test_a_gateway_that_only_names_the_receiver_may_be_a_group_so_its_link_acts_for_nobody(
+    engine: Engine, tmp_path: Path, body: str, person: str
+) -> None:
+    gate = Channel(id="gate", type=ChannelType.HTTP, url="https://chat.example/send", body=body)
+    desk = office(engine, tmp_path, gate, external_url="https://desk.example")
+    ledger_with(engine, *parcels_of(page(), told("a", channel="gate")))
+    [load] = desk.claims.claim(Line.of("gate", gate, 3), 1, 60_001, 4).loads
+    link = (await write(load, "gate", desk)).letter.message.fields["link"]
+    desk.close()
+    assert verify(link_key.load(desk.deps.settings), link.rpartition("/")[2], NOON).person == person
+
+
+async def test_a_key_that_is_replaced_signs_the_next_message(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The desk reads the file each time: a key kept here would make links that nobody can open."""
+    desk = office(engine, tmp_path, ROBOT, external_url="https://desk.example")
+    settings = desk.deps.settings
+    tokens, keys = [], []
+    for _ in range(2):
+        tokens.append((await desk.facts.find(page(), "a")).link.rpartition("/")[2])
+        keys.append(link_key.load(settings))
+        settings.link_key_path.unlink()
+    settings.link_key_path.write_text("short")
+    without = [(await desk.facts.find(page(), "a")).link for _ in range(2)]
+    desk.close()
+    assert keys[0] != keys[1] and [verify(*each, NOON).person for each in zip(keys, tokens, strict=True)] == ["a", "a"]
+    assert without == ["", ""] and caplog.text.count("messages carry no links") == 1
 
 
 async def test_without_an_external_address_no_key_is_made(engine: Engine, tmp_path: Path) -> None:
