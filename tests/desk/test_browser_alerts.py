@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agents.store import schema
+from agents.store import lines, schema
 from pipeline import codec
-from pipeline.model import AlertStatus, Comment, Silence, Statement
+from pipeline.model import AlertStatus, Comment, HandOver, Silence, Statement
 from tests.desk import seed, seed_alerts
 from tests.desk.conftest import make_stand
 from tests.desk.test_browser import CHROMIUM, WIDTHS, Served, browser, open_page, overflow
@@ -130,8 +130,11 @@ def test_hand_over_by_keyboard_alone(browser: Any, night: Served, width: int, he
     assert "已提交转交给 领导小组" in page.inner_text("#alert")
     one = seed.head(seed_alerts.UNANSWERED, 3)
     state = seed.alert(one, AlertStatus.NOTIFIED, handed_to="leaders", told=("duty", "leaders"), revision=3)
+    row, = night.stand.rows(schema.commands)
+    over = codec.decode_as(HandOver, row.record.encode())
     with night.stand.engine.begin() as connection:
         connection.execute(schema.alerts.delete().where(schema.alerts.c.event_id == one.id))
+        connection.execute(schema.timeline.insert().values(**lines.of_command(over)))
     seed.put_alert(night.stand.engine, state)
     page.wait_for_selector("#head >> text=已转交，待确认")                        # by itself
     assert complaints == []
