@@ -52,8 +52,10 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
         return max(self.at, self.head.changed_at if self.head is not None else 0)
 
     def with_act(self, ident: str, act: Act) -> Case:
-        """What a person did, remembered for whoever is told next."""
-        acts = self.acts if act in self.acts else (*self.acts, act)[-REMEMBERED:]
+        """What a person did, remembered for whoever is told next. In the order of time: what a start sends again must
+        not push out what was done after it."""
+        acts = self.acts if act in self.acts else tuple(sorted((*self.acts, act), key=lambda each: each.at))
+        acts = acts[-REMEMBERED:]
         return replace(self, acts=acts, heard=(*self.heard, ident)[-MAX_HEARD:])
 
 

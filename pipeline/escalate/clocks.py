@@ -37,7 +37,8 @@ def follow(known: EventClocks | None, head: EventHead, book: RuleBook) -> EventC
 
 def _followed(clock: EventClock | None, rule: ResponseClock, head: EventHead, book: RuleBook,
               known: EventClocks | None) -> EventClock | None:
-    closed = head.status is EventStatus.CLOSED and head.closed_reason.startswith(FINAL_REASONS)
+    final = head.drill or head.closed_reason.startswith(FINAL_REASONS)      # a drill that is over owes no answer
+    closed = head.status is EventStatus.CLOSED and final
     if clock is None or (clock.stopped_why == CLOSED and head.status is EventStatus.OPEN):
         if closed or not _wanted(rule, head, book):
             return clock

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from pipeline.acts import act_of
+from pipeline.acts import REMEMBERED, act_of
 from pipeline.escalate import clocks, policy
 from pipeline.escalate.cases import Case
 from pipeline.model import (
@@ -38,7 +38,7 @@ def acked(case: Case, ack: Ack) -> Case | None:
     state, act = case.state, act_of(ack)
     if state is None or state.alert_id != ack.alert_id or ack.id in case.heard:
         return None
-    if state.handed_to and any(each.at > ack.at for each in _hand_overs(case)):
+    if _before_hand_over(case, state, ack.at):
         return None
     if state.status is AlertStatus.EXPIRED:
         return case.with_act(ack.id, act)
@@ -52,7 +52,8 @@ def acked(case: Case, ack: Ack) -> Case | None:
 def snoozed(case: Case, snooze: Snooze, now: Millis) -> Case | None:
     state, act = case.state, act_of(snooze)
     if (state is None or state.alert_id != snooze.alert_id or state.status not in ANSWERABLE or snooze.until <= now
-            or state.snoozed_until == snooze.until or snooze.id in case.heard):
+            or state.snoozed_until == snooze.until or snooze.id in case.heard
+            or _before_hand_over(case, state, snooze.at)):
         return None
     state = replace(state, status=AlertStatus.SNOOZED, snoozed_until=snooze.until, due_at=snooze.until, held_by="",
                     revision=state.revision + 1)
@@ -68,6 +69,15 @@ def handed_over(case: Case, record: HandOver, book: RuleBook, now: Millis) -> tu
     case = case.with_act(record.id, act)
     state, page = policy.hand_over(case, record, book, now)
     return replace(case, state=state), page
+
+
+def _before_hand_over(case: Case, state: AlertState, at: Millis) -> bool:
+    """Whether it was done before the alert was handed over, or so long ago that the hand-over is not among the acts any
+    more: rather one page too many than an alert that nobody has."""
+    if not state.handed_to:
+        return False
+    handed = [each.at for each in _hand_overs(case)]
+    return max(handed) > at if handed else len(case.acts) == REMEMBERED and all(each.at > at for each in case.acts)
 
 
 def _taken(case: Case, state: AlertState, record: HandOver) -> bool:

@@ -122,12 +122,13 @@ def _why(state: AlertState, route: Route | None) -> str:
 
 def hand_over(case: Case, record: HandOver, book: RuleBook, now: Millis) -> tuple[AlertState, Escalation]:
     """Whoever it is handed to is paged at once, a person asked for that: no quiet hours, no silence. Without an ack
-    the chain goes on from its first step, in a round of its own so that its messages are new ones."""
+    the chain goes on from its first step, in a round of its own so that its messages are new ones. The page is as of
+    the hand-over: ticks lag behind, so else it could look older than the ack it follows; at a start there was none."""
     state, head = _known(case)
     route = route_of(state, head, book)
     state = replace(state, step=0, repeat=state.repeat + 1, handed_to=record.to, acked_by="", acked_at=None)
-    page = _page(case, route, book, now, _handed_id(state), "handed", (record.to,))
-    due = now + patience(route)
+    page = _page(case, route, book, max(now, record.at), _handed_id(state), "handed", (record.to,))
+    due = (now or record.at) + patience(route)
     if route is not None and route.mode is RouteMode.DIGEST:
         due = next_digest(due - 1, route, ZoneInfo(book.timezone))
     return _went(state, page, route, status=AlertStatus.NOTIFIED, due_at=due), page
