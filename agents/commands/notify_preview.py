@@ -74,7 +74,7 @@ async def _rehearsed(settings: Settings, book: RuleBook, channel: Channel, perso
     head = escalation.head or escalation.digest[0]
     figures = read_figures(connection, head.subject, now)
     # A key that is thrown away: the link is as long as the real one, and opens nothing.
-    link = answer_link(settings, secrets.token_bytes(32), escalation, "" if channel.group else person.id)
+    link = answer_link(settings, secrets.token_bytes(32), escalation, person.id if channel.addressed else "")
     facts = Facts(link, figures.usual, figures.now_items) if escalation.head else Facts(link)
     message = render(escalation, Setting(book, settings.zone, settings.link_url, settings.banner), facts)
     _say(settings, channel, person, note, link)

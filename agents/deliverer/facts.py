@@ -43,27 +43,28 @@ class FactFinder:
     def __init__(self, deps: Deps, engine: Engine, executor: Executor, real: Callable[[], Millis]) -> None:
         self._deps, self._engine, self._executor, self._real = deps, engine, executor, real
         self._known: dict[str, tuple[Millis, Figures]] = {}
-        self._key: bytes | None = None
-        self._said = False
+        self._said = ""
 
     async def find(self, escalation: Escalation, person: str) -> Facts:
         """person: empty when several read the message."""
         found = await self._figures(escalation.head.subject) if escalation.head else Figures()
-        return Facts(self._link(escalation, person), found.usual, found.now_items)
+        return Facts(await self._link(escalation, person), found.usual, found.now_items)
 
-    def _link(self, escalation: Escalation, person: str) -> str:
-        """Without a key that can be used a message has no link: better than no message."""
+    async def _link(self, escalation: Escalation, person: str) -> str:
+        """Without a key that can be used a message has no link: better than no message. The key is read for each, as
+        the desk does: one that was replaced would sign links that nobody can open."""
         settings = self._deps.settings
         if not settings.link_url or not escalation.event_id:
             return ""
         try:
-            self._key = self._key or link_key.load(settings)
+            key = await asyncio.to_thread(link_key.load, settings)
         except SettingsError as error:
-            if not self._said:
+            if self._said != str(error):
                 log.error("messages carry no links: %s", error)
-            self._said = True
+            self._said = str(error)
             return ""
-        return link_key.answer_link(settings, self._key, escalation, person)
+        self._said = ""
+        return link_key.answer_link(settings, key, escalation, person)
 
     async def _figures(self, subject: str) -> Figures:
         real = self._real()

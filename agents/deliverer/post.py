@@ -45,10 +45,11 @@ class Answer:
         return 200 <= self.status < 300
 
     def object(self) -> dict[str, Any]:
-        """The JSON object of the body, {} when it is none: an error page, a login page, nothing."""
+        """The JSON object of the body, {} when it is none: an error page, a login page, nothing, or one that is nested
+        without end."""
         try:
             found = msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -22,7 +22,7 @@ from agents.deliverer.secrets import SecretError, Secrets
 from agents.outbound import Fault, OutboundError, Resolver, pinned_address
 from pipeline.model import EscalationKind
 from pipeline.notify.render import as_html
-from pipeline.notify.safe import line, shorten
+from pipeline.notify.safe import inert, shorten
 from pipeline.rulebook.schema import Channel
 
 TIMEOUT = 20.0
@@ -130,7 +130,7 @@ def _thread(letter: Letter) -> str:
         return ""
     drill = "【演练】" if letter.escalation.drill else ""
     number = head.short if drill else letter.message.fields["number"]
-    return shorten(f"{drill}{number} {line(head.title)}".strip(), 200)
+    return shorten(f"{drill}{number} {inert(head.title)}".strip(), 200)
 
 
 async def _dial(address: str, port: int) -> socket.socket:

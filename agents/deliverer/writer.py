@@ -45,7 +45,7 @@ async def write(load: Load, channel_id: str, office: Office) -> Written:
     escalation = next(iter(records.values()))
     people = _people(load.parcels, office.deps.rules.book.roster)
     channel = office.channel(channel_id)
-    alone = people[0].id if channel is not None and not channel.group else ""
+    alone = people[0].id if channel is not None and channel.addressed else ""
     message = render(escalation, office.setting(), await office.facts.find(escalation, alone))
     return Written(_letter(load.parcels, people, escalation, message), load)
 

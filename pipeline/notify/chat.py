@@ -20,8 +20,6 @@ from pipeline.rulebook.schema import Person
 
 DRILL = "【演练】"
 _MARKED = re.compile(r"(?:【[^】]*】)*【演练】")
-_DOMAIN = re.compile(r"(?<=[A-Za-z0-9])\.(?!ya?ml\b)(?=[A-Za-z]{2,})", re.ASCII)
-"""The dot of `evil.example` in running text. A file of the rules (`levels.yml`) can still be copied."""
 _MARKER = re.compile(r"(?:[-+=]+(?=\s|$)|[0-9]{1,9}[.)](?=\s|$)|[-=]{3,})")
 """What starts a list or a rule at the beginning of a line."""
 _WIDE = {ord(mark): ord(mark) + 0xFEE0 for mark in "-+=.)"}
@@ -35,7 +33,7 @@ Weigh = Callable[[str], int]
 
 def plain(text: str) -> str:
     """One line that chat programs show as it stands: no mention, no markup, no link."""
-    shown = _DOMAIN.sub("．", safe.line(text).replace("://", "：／／"))
+    shown = safe.inert(text)
     return _MARKER.sub(lambda found: found[0].translate(_WIDE), shown, count=1) if _MARKER.match(shown) else shown
 
 

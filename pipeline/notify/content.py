@@ -8,7 +8,7 @@ from pipeline.model import Act, ActKind, Escalation, EscalationKind, EventHead, 
 from pipeline.notify import said, wording
 from pipeline.notify.card import CardExcerpt
 from pipeline.notify.message import Facts, Setting
-from pipeline.notify.safe import line, link, shorten
+from pipeline.notify.safe import inert, line, link, shorten
 
 EXCERPTS = 3
 DRILL_WORD = "演练"
@@ -65,7 +65,7 @@ def headline(escalation: Escalation, setting: Setting) -> str:
     head = escalation.head
     if head is None:
         return shorten(line(escalation.title or escalation.why), 120)
-    parts = (head.short, _clock_in_front(escalation) + shorten(line(head.title), TITLE))
+    parts = (head.short, _clock_in_front(escalation) + shorten(inert(head.title), TITLE))
     return " ".join(part for part in parts if part)
 
 
@@ -99,7 +99,7 @@ def rows(escalation: Escalation, head: EventHead, setting: Setting, facts: Facts
 
 def gist(head: EventHead) -> str:
     """What it is, in a sentence without a full stop."""
-    parts = [f"{head.sources} 个独立来源的 {head.items} 条内容在说「{shorten(line(head.title), TITLE)}」"]
+    parts = [f"{head.sources} 个独立来源的 {head.items} 条内容在说「{shorten(inert(head.title), TITLE)}」"]
     if head.negative:
         parts.append(f"负面 {head.negative} 条")
     if head.questions:
@@ -139,7 +139,8 @@ def acts(done: Iterable[Act], now: Millis, setting: Setting) -> list[str]:
 
 def terms(head: EventHead) -> list[str]:
     """The distinct matched terms of the excerpts, in order."""
-    return list(dict.fromkeys(term for excerpt in head.excerpts for span in excerpt.spans if (term := line(span.term))))
+    found = (inert(span.term) for excerpt in head.excerpts for span in excerpt.spans)
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def _level(head: EventHead, setting: Setting) -> str:
@@ -151,7 +152,7 @@ def _level(head: EventHead, setting: Setting) -> str:
 
 def _sources(head: EventHead) -> str:
     """`新闻网、本地论坛等 7 个独立来源`."""
-    names = list(dict.fromkeys(name for one in head.excerpts if (name := line(one.source_name))))[:_NAMES]
+    names = list(dict.fromkeys(name for one in head.excerpts if (name := inert(one.source_name))))[:_NAMES]
     more = "等 " if head.sources > len(names) else "，共 "
     return f"{'、'.join(names)}{more}{head.sources} 个独立来源" if names else ""
 
@@ -184,8 +185,8 @@ def statements(escalation: Escalation, setting: Setting) -> list[str]:
 
 
 def card_excerpt(one: Excerpt, setting: Setting) -> CardExcerpt:
-    title, text = shorten(line(one.title), TITLE), shorten(line(one.text), TITLE)
-    return CardExcerpt(title, "" if text == title else text, line(one.source_name),
+    title, text = shorten(inert(one.title), TITLE), shorten(inert(one.text), TITLE)
+    return CardExcerpt(title, "" if text == title else text, inert(one.source_name),
                        wording.short_moment(one.at, setting.zone), link(one.url))
 
 

@@ -13,7 +13,7 @@ from pipeline.notify.body import body
 from pipeline.notify.card import Card
 from pipeline.notify.content import Row
 from pipeline.notify.message import Facts, Message, Setting
-from pipeline.notify.safe import line, shorten
+from pipeline.notify.safe import inert, line, shorten
 
 DIGEST_LINES = 20
 _NOTICE = 40
@@ -43,7 +43,7 @@ def rows(escalation: Escalation, setting: Setting) -> tuple[Row, ...]:
 
 def _entry(head: EventHead, setting: Setting) -> str:
     name = line(head.level_name or setting.book.levels.name(head.level))
-    parts = [f"{head.short} 【{name}】{shorten(line(head.title), 60)}".strip(),
+    parts = [f"{head.short} 【{name}】{shorten(inert(head.title), 60)}".strip(),
              *(f"   {one}" for one in (content.why(head, setting), content.figures(head, setting),
                                        setting.event_link(head.id)))]
     return "\n".join(part for part in parts if part.strip())
@@ -102,7 +102,7 @@ def _bundled(escalation: Escalation, setting: Setting) -> _Entry:
 
 
 def _name(head: EventHead) -> str:
-    return head.short or f"「{shorten(line(head.title), 20)}」"
+    return head.short or f"「{shorten(inert(head.title), 20)}」"
 
 
 def _split(entries: Sequence[_Entry], setting: Setting) -> list[list[_Entry]]:

@@ -14,7 +14,7 @@ from pipeline.notify.body import body
 from pipeline.notify.card import Card
 from pipeline.notify.content import Row
 from pipeline.notify.message import SHORT_BYTES, Facts, Message, Setting
-from pipeline.notify.safe import line, paragraph, shorten
+from pipeline.notify.safe import inert, line, paragraph, shorten
 
 __all__ = ["SHORT_BYTES", "Facts", "Message", "Setting", "as_html", "render"]
 
@@ -119,7 +119,7 @@ def _card(escalation: Escalation, setting: Setting, subject: str, rows: tuple[Ro
     head, warned = escalation.head, content.not_real(escalation, setting)
     notice = tuple(("", text) for one in _notice(escalation) for text in one.splitlines())
     stated = tuple(("官方回应", one) for one in content.statements(escalation, setting)) if head else ()
-    maybe = tuple(("疑似官方信息，待确认", f"「{shorten(line(one.title), content.TITLE)}」{line(one.source_name)}")
+    maybe = tuple(("疑似官方信息，待确认", f"「{shorten(inert(one.title), content.TITLE)}」{inert(one.source_name)}")
                   for one in content.proposed(escalation, head)) if head else ()
     return Card(
         title=shorten(subject, 200), level=content.level_mark(escalation, setting),
@@ -156,7 +156,7 @@ def _fields(escalation: Escalation, setting: Setting, where: str) -> dict[str, s
 
 
 def _short_title(escalation: Escalation, head: EventHead | None, setting: Setting) -> str:
-    return shorten(line(head.title), content.TITLE) if head else _headline(escalation, setting)
+    return shorten(inert(head.title), content.TITLE) if head else _headline(escalation, setting)
 
 
 def _spoken(escalation: Escalation, told: dict[str, str]) -> str:

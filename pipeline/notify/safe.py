@@ -17,6 +17,8 @@ _MENTIONS = str.maketrans({mark: chr(ord(mark) + 0xFEE0) for mark in "@<>&`"})
 _LINK = re.compile(r"\]\((?=\s*(?:[A-Za-z][A-Za-z0-9+.-]*:|//|www\.))")
 _PLACE = re.compile(r"\s*[^\s:]+\.ya?ml:\d+:\d+: ")
 """`subjects/a.yml:3:5: `: what follows tells how to mend a rule file, and is typed or copied as it stands."""
+_DOMAIN = re.compile(r"(?<=[A-Za-z0-9])\.(?!ya?ml\b)(?=[A-Za-z]{2,})", re.ASCII)
+"""The dot of `evil.example` in running text. A file of the rules (`levels.yml`) can still be copied."""
 _URL_SAFE = "/:?&=#%+,;!$-._"
 _MAX_URL = 500
 ELLIPSIS = "…"
@@ -25,6 +27,11 @@ ELLIPSIS = "…"
 def line(text: str) -> str:
     """One line of plain text that no channel reads as a mention or as markup."""
     return _MARKING_LINE.sub("＿", " ".join("".join(map(_visible, text)).split()).translate(_WIDE))
+
+
+def inert(text: str) -> str:
+    """A line of which no program makes a link by itself: for what strangers wrote, beside our own links."""
+    return _DOMAIN.sub("．", line(text).replace("://", "：／／"))
 
 
 def paragraph(text: str) -> str:

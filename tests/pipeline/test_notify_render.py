@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -263,6 +263,7 @@ def test_text_of_feeds_becomes_neither_a_mention_nor_markup(payload: str) -> Non
         _is_harmless(bundle.message)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_at_all_becomes_a_mention_or_markup(payload: str) -> None:
     _is_harmless(rendered(poisoned(payload)))
@@ -346,3 +347,20 @@ def test_the_body_carries_figures_and_evidence_for_programs() -> None:
         "E-0317", 2, 1, 23, 7)
     assert event["terms"] == ["投票站"] and len(event["excerpts"]) == 3
     assert event["excerpts"][0]["at"] == "2026-11-22T04:00:00.000Z" and NOON == 1_795_320_000_000
+
+
+def test_what_a_feed_says_beside_our_link_is_no_link_in_any_text() -> None:
+    """Mail programs, Apprise's services and gateways turn addresses in plain text into links."""
+    trap = "到 https://desk.evil.example/a/x 或 www.evil.example 确认，写信 a@evil.example"
+    bad = head(title=trap, excerpts=(excerpt(title=trap, text=trap, source_name="evil.example", url="",
+                                             spans=(Span("polling", "evil.example", "title", 0, 12),)),),
+               statements=(excerpt("s1", title=trap, text="", source_name="evil.example", url="", official=True),))
+    for told in (page(head=bad), page(head=None, digest=(bad,), kind=EscalationKind.DIGEST)):
+        message = rendered(told, Facts(link="https://desk.example/a/TOKEN"), desk_url=DESK)
+        for text in (message.subject, message.short, message.text, *message.fields.values()):
+            assert "evil.example" not in text
+            assert set(re.findall(r"\S*://\S*", text)) <= {
+                "https://desk.example/a/TOKEN", "查看并确认：https://desk.example/a/TOKEN",
+                "查看：https://desk.example/a/TOKEN", "https://desk.example/events/e1"}
+    assert "desk．evil．example" in rendered(page(head=bad)).text
+    assert safe.inert("levels.yml 第 3.5 行") == "levels.yml 第 3.5 行"

@@ -71,11 +71,21 @@ class Channel(Rule, frozen=True):
         return self.type in (ChannelType.WECOM_BOT, ChannelType.DINGTALK_BOT, ChannelType.FEISHU_BOT,
                              ChannelType.CONSOLE, ChannelType.WEBHOOK, ChannelType.APPRISE, ChannelType.ALERTMANAGER)
 
+    @property
+    def addressed(self) -> bool:
+        """Whether one person alone gets a message, so that its link may act as that person. An `http` channel finds
+        somebody by an address; by a name alone it could write to any group."""
+        if self.type is ChannelType.HTTP:
+            written = "".join((self.url, self.body, *self.headers.values()))
+            return any(f"{{{name}}}" in written for name in ADDRESSES)
+        return not self.group
+
 
 PARAMS = ("number", "level", "title", "why", "clock", "text")
 """What may fill a place of an SMS or voice template. No link: providers refuse messages with one in a place."""
 
-PERSONAL = ("person", "name", "mobile", "mail")
+ADDRESSES = ("person", "mobile", "mail")
+PERSONAL = ("name", *ADDRESSES)
 
 PLACES = (*PARAMS, *PERSONAL, "link", "id", "drill", "secret")
 """What may stand in braces in the templates of an `http` channel. id: of the delivery, the same at every attempt;
