@@ -83,12 +83,14 @@ class Claims:
         with self._engine.begin() as connection:
             gate = gates.locked(connection, line.channel)
             ended = suppress.sweep(connection, line.channel, now)
-            if gate.breaker.opened >= HOPELESS:
-                ended += _give_up(connection, line.channel, now, hopeless_before, gate.error)
             queue = _Queue(_waiting(connection, line.channel, now), line)
             half_open = gate.breaker.state(now) is State.HALF_OPEN
             trial = queue.trial() if half_open and gate.breaker.allows(now, 1) else ()
             woken = _move(connection, gate.breaker, queue, trial, now)
+            if gate.breaker.opened >= HOPELESS and (
+                    given_up := _give_up(connection, line.channel, now, hopeless_before, gate.error)):
+                ended += given_up
+                queue = _Queue(_waiting(connection, line.channel, now), line)
             loads = _pick(connection, line, gate, queue, now, until, slots)
             return Claimed(loads, woken, ended + len(woken))
 
@@ -226,6 +228,10 @@ def _leave(connection: Connection, parcel: Parcel, target: str, now: Millis) -> 
 
 
 def _give_up(connection: Connection, channel: str, now: Millis, before: Millis, error: str) -> int:
+    """Rows past their horizon end here; those that may go by another channel are told to that one, broken or not."""
     which = (*_free(channel, now), outbox.c.decided_at < before, outbox.c.suppressed_by == "")
     text = f"24 小时内未能送达，最后一次：{error}"
-    return connection.execute(update(outbox).where(*which).values(status=DEAD, error=text)).rowcount
+    elsewhere = connection.execute(select(outbox).where(*which, outbox.c.next_channels != "")).mappings().all()
+    ended = connection.execute(update(outbox).where(*which).values(status=DEAD, error=text)).rowcount
+    add(connection, [each.by(each.next_channels[0]) for each in map(parcel_of, elsewhere)], now)
+    return ended

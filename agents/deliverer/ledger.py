@@ -39,7 +39,9 @@ class Ledger:
         with self.engine.begin() as connection:
             for kind, some in groupby(steps, key=type):
                 if kind is Parcel:
-                    add(connection, [each for each in some if isinstance(each, Parcel)], now)
+                    parcels = [each for each in some if isinstance(each, Parcel)]
+                    add(connection, parcels, now)
+                    suppress.wanted_again(connection, [each for each in parcels if each.id not in again], now)
                 else:
                     suppress.all_of(connection, [each for each in some if isinstance(each, Placed)], now)
             revive(connection, again, now)

@@ -14,11 +14,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, or_, select, update
 
-from agents.deliverer.parcel import PENDING, SUPPRESSED, parcel_of
+from agents.deliverer.parcel import PENDING, SUPPRESSED, Parcel, parcel_of
 from agents.store.schema import outbox
+from agents.store.upsert import chunks
 from pipeline.errors import CodecError
 from pipeline.model import AlertState, AlertStatus, EscalationKind, EventClocks, Millis
 
+_OVERTAKEN = ("raised:", "acked:", "snoozed", "closed", "stopped:")
+"""Why a row ended, by what came after its escalation."""
 PAGE, CLOCK = EscalationKind.PAGE.value, EscalationKind.CLOCK.value
 
 
@@ -84,6 +87,25 @@ def _stopped(connection: Connection, record: EventClocks, now: Millis) -> int:
             continue
         if clock in by:
             count += _end(connection, outbox.c.id == row["id"], f"stopped:{by[clock]}", now)
+    return count
+
+
+def wanted_again(connection: Connection, parcels: Sequence[Parcel], now: Millis) -> int:
+    """Rows whose escalation came once more, at another place: whoever sends it again has decided it anew, after what
+    ended the row (a state that a killed escalator said again may be older than the row). What ends it now follows."""
+    sent = {each.escalation_id for each in parcels if each.place >= 0 and each.status == PENDING}
+    overtaken = (outbox.c.status.in_((PENDING, SUPPRESSED)),
+                 or_(*(outbox.c.suppressed_by.startswith(why, autoescape=True) for why in _OVERTAKEN)))
+    known = {row.escalation_id for some in chunks(sorted(sent)) for row in connection.execute(
+        select(outbox.c.escalation_id).where(outbox.c.escalation_id.in_(some), *overtaken))}
+    count, ended = 0, outbox.c.status == SUPPRESSED
+    for each in (each for each in parcels if each.escalation_id in known):
+        which = (outbox.c.escalation_id == each.escalation_id, outbox.c.person == each.person,
+                 outbox.c.place != each.place, *overtaken)
+        count += connection.execute(update(outbox).where(*which).values(
+            status=PENDING, suppressed_by="", place=each.place, reported=False,
+            next_try_at=case((ended, now), else_=outbox.c.next_try_at),
+            lease_until=case((ended, 0), else_=outbox.c.lease_until))).rowcount
     return count
 
 
