@@ -131,16 +131,22 @@ class _Play:
 
     async def _items(self, run: Run) -> None:
         from agents.desk import drill_commands
+        from agents.desk.commands import Refused
         from pipeline.drill import turns
 
         for number, turn in enumerate(turns(self._script)):
             await self._clock.sleep(max(0, run.began_at + turn.at - self._clock.now()))
-            accepted = drill_commands.send(self._at.engine, self._order(), run, number, turn)
+            try:
+                accepted = drill_commands.send(self._at.engine, self._order(), run, number, turn)
+            except Refused as refused:
+                self._say(str(refused))
+                return
             self._say(f"  条目  {turn.source.name}：{turn.title}")
             if number == 0 and not await asyncio.to_thread(sent, self._at.engine, accepted.id, FIRST_SECONDS):
                 self._say(WAITS)
 
     async def _people(self, run: Run, wait: int | None) -> None:
+        from agents.desk import drill_commands
         from pipeline.drill import over
 
         until = None if wait is None else self._clock.now() + wait
@@ -151,7 +157,7 @@ class _Play:
                 if line.took is not None and line.what not in told:
                     told.add(line.what)
                     self._say(f"  {scored(line)}")
-            if over(lines):
+            if over(lines) or drill_commands.ended(self._at.engine, run):
                 return
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from agents.clock import Clock
 from agents.commands import drills
 from agents.desk import drill_commands
-from agents.desk.commands import Order, read_command
-from agents.store import drill_reads
+from agents.desk.commands import Accepted, Order, read_command
+from agents.desk.sender import unsent
+from agents.store import drill_reads, schema
 from agents.store.projection import Entry, project
 from pipeline.model import (
     Ack,
@@ -107,18 +109,40 @@ def test_what_a_drill_makes_is_in_no_list_and_ends_with_it(place: Place) -> None
     assert number.startswith("D-") and number in place.run("event", "list", "--drills")[1]
     status, text = place.run("drill", "end", run.id[:6])
     assert (status, text) == (0, f"演练 {run.id[:8]} 已结束，关闭 1 个演练事件。")
-    closing = [read_command(row.type, row.record) for row in place.commands()][-1]
+    closing = [read_command(row.type, row.record) for row in place.commands() if row.record][-1]
     assert closing.reason == "其他：演练结束" and closing.key.startswith("!")  # type: ignore[union-attr]
     assert "已结束" in place.run("drill", "list")[1]
     assert [action for _, action, _ in place.audit() if action in ("drill.begin", "drill.end", "event.close")] == [
-        "drill.begin", "event.close", "drill.end"]
+        "drill.begin", "drill.end", "event.close"]
 
 
 def test_a_run_sends_its_items_says_that_no_desk_runs_and_closes_up(place: Place, script: Path) -> None:
     status, text = place.run("drill", "run", str(script), "--yes", "--wait", "1m")
     assert status == 1 and "没有在运行" in text and "✗ 首条到形成事件  没有发生" in text
-    items = [read_command(row.type, row.record) for row in place.commands()]
-    assert len(items) == 10 and "匹配主题：投票时间地点；10 条、4 个来源，持续 9 秒" in text
+    assert len(place.commands()) == 10 and "匹配主题：投票时间地点；10 条、4 个来源，持续 9 秒" in text
+
+
+def test_what_the_stream_never_got_pages_nobody_when_the_desk_comes_back(place: Place, script: Path) -> None:
+    place.run("drill", "run", str(script), "--yes", "--wait", "1m")
+    with place.engine.connect() as connection:
+        said = connection.execute(schema.audit.select().where(schema.audit.c.action == "drill.end")).one().detail
+    assert unsent(place.engine) == [] and "；10 条没有发出的条目作废" in said
+
+
+def test_a_run_that_somebody_else_ends_sends_no_more_items(
+    place: Place, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = drill_commands.send
+
+    def watched(engine: Engine, order: Order, run: drill_reads.Run, number: int, turn: Any) -> Accepted:
+        if number == 3:
+            drill_commands.end(engine, order, run)
+        return send(engine, order, run, number, turn)
+
+    monkeypatch.setattr(drill_commands, "send", watched)
+    status, text = place.run("drill", "run", str(script), "--yes")
+    assert status == 1 and "演练已经结束，不再发出条目。" in text and text.count("  条目  ") == 3
+    assert [action for _, action, _ in place.audit()].count("drill.end") == 1
 
 
 @pytest.mark.parametrize(("words", "says"), [
