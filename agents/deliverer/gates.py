@@ -13,8 +13,12 @@ from sqlalchemy import Connection, select, update
 
 from agents.store.schema import channel_state
 from agents.store.upsert import insert_once
-from pipeline.notify.breaker import Breaker
+from pipeline.model import Millis
+from pipeline.notify.breaker import MAX_PAUSE, Breaker
 from pipeline.notify.pace import Bucket
+
+MAX_TRIAL: Millis = 60_000
+"""How long whoever tries a channel that failed has for it: a lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +78,11 @@ class Change:
         if after != gate.breaker:
             save(connection, self.channel, Gate(after, gate.bucket, self.error))
         return gate.breaker, after
+
+
+def set_back(connection: Connection, now: Millis) -> None:
+    """The clock was set back to `now`: nothing waits longer than it could wait from now on."""
+    table = channel_state
+    for column, most in ((table.c.open_until, now + MAX_PAUSE), (table.c.trial_until, now + MAX_TRIAL),
+                         (table.c.refilled_at, now)):
+        connection.execute(update(table).where(column > most).values({column: most}))

@@ -22,6 +22,7 @@ from agents.store.schema import outbox
 from agents.store.upsert import chunks, insert_once
 from pipeline.model import Millis
 from pipeline.notify.breaker import Breaker
+from pipeline.notify.retry import CAP
 
 Moved = tuple[Breaker, Breaker]
 """A channel's breaker before and after."""
@@ -93,6 +94,14 @@ class Ledger:
         with self.engine.begin() as connection:
             for each in parcels:
                 _set(connection, _held(each), lease_until=0)
+
+    def set_back(self, now: Millis) -> None:
+        """The real clock was set back to `now`: rows wait for no time that it said before. May be repeated. Who holds
+        one loses its lease at most; that it was sent counts all the same."""
+        with self.engine.begin() as connection:
+            gates.set_back(connection, now)
+            for column, most in ((outbox.c.next_try_at, now + CAP), (outbox.c.lease_until, now + gates.MAX_TRIAL)):
+                _set(connection, (outbox.c.status == PENDING, column > most), **{column.name: most})
 
     def waiting_channels(self) -> list[str]:
         """Channels with pending rows, whether or not the rule book still has them."""

@@ -1,5 +1,5 @@
 """What deliver says about itself: gauges of the outbox and of each channel's breaker, the count of alerts that nobody
-accounts for, and the day's budget of alerts."""
+accounts for, the day's budget of alerts, and a real clock that was set back."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ log = logging.getLogger("wenxun.deliver")
 GAUGES_SECONDS = 2.0
 AUDIT_EVERY = 15
 """Rounds of gauges to one of the dearer looks."""
+SET_BACK: Millis = 2000
+"""Real time that goes back by more than this was set back."""
 _SHOWN = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 
 
@@ -31,6 +33,7 @@ class Watch:
     def __init__(self, office: Office, tell: Callable[[Iterable[Escalation]], None]) -> None:
         self._office, self._tell = office, tell
         self._told: set[str] = set()
+        self._latest: Millis | None = None
 
     async def run(self) -> None:
         """Until cancelled. A store that cannot be read is somebody else's notice."""
@@ -47,10 +50,15 @@ class Watch:
 
     async def gauges(self) -> None:
         ledger, metrics, now = self._office.ledger, self._office.deps.metrics, self._office.deps.clock.now()
+        real, before = self._office.real(), self._latest
+        if before is None or real < before - SET_BACK:          # at a start: it may have been while nobody looked
+            await self._office.store(ledger.set_back, real)
+        if before is not None and real < before - SET_BACK:
+            log.warning("the clock was set back by %d s: waits of before that are cut short", (before - real) // 1000)
+        self._latest = real
         count, oldest = await self._office.store(ledger.pending)
         metrics["outbox_pending"].set(count)
         metrics["outbox_oldest_seconds"].set(max(0, now - oldest) / 1000 if oldest is not None else 0)
-        real = self._office.real()
         known = {each.id for each in self._office.deps.rules.book.channels}
         breakers = await self._office.store(ledger.breakers)
         metrics["circuit_state"].clear()

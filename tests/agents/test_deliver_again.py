@@ -10,18 +10,22 @@ from sqlalchemy import Engine
 
 from agents.deliverer.claims import HOPELESS, Claims, Line
 from agents.deliverer.gates import Change
+from agents.deliverer.office import Office
 from agents.deliverer.parcel import CONFIRMED, DEAD, PENDING, SUPPRESSED
 from agents.deliverer.suppress import Placed
+from agents.deliverer.watch import Watch
 from pipeline.model import AlertStatus
 from pipeline.notify.breaker import Breaker
 from pipeline.notify.retry import HORIZON
+from pipeline.rulebook.schema import Channel, ChannelType
 from tests.agents.test_deliver_suppress import MINUTE, STAYS, ends, state, waiting
 from tests.builders import NOON
-from tests.delivery_fakes import claim, ledger_with, parcel, rows, store
+from tests.delivery_fakes import claim, delivery_book, delivery_deps, ledger_with, parcel, rows, store
 from tests.pipeline.escalate_kit import Desk, route, routed
 from tests.pipeline.test_escalate import head
 
-LATER = NOON + 2 * MINUTE
+LATER, HOUR = NOON + 2 * MINUTE, 60 * MINUTE
+CHANNEL = Channel(id="hook", type=ChannelType.CONSOLE)
 
 
 @pytest.fixture
@@ -38,7 +42,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 def test_a_page_that_is_decided_again_is_wanted_whatever_a_killed_escalator_said_again_before_it(
     engine: Engine, stale: object, held: bool
 ) -> None:
-    """Pages 10, killed before its rows were written; it reads on from before: 12 says an old state, 14 the page again."""
+    """The page is at 10; killed before its rows are written it says an old state at 12, and the page again at 14."""
     ledger = ledger_with(engine, waiting(alert_id="al2", place=10, decided_at=LATER))
     taken = claim(ledger) if held else []
     ledger.take([Placed(stale, 12)], (), 0)  # type: ignore[arg-type]
@@ -92,3 +96,47 @@ def test_what_is_past_its_time_at_a_broken_channel_is_tried_by_the_next_one(engi
     Claims(ledger).claim(Line("hook"), NOON, LATER, 4, NOON - HORIZON)
     assert [(row.channel, row.status) for row in rows(engine)].count(("hook", DEAD)) == 3
     assert [row.next_channels for row in rows(engine) if (row.channel, row.status) == ("sms", PENDING)] == ["", ""]
+
+
+@pytest.mark.parametrize("back", [20 * MINUTE, 60 * MINUTE, 300 * MINUTE])
+async def test_a_real_clock_that_is_set_back_makes_nothing_wait_for_what_it_said_before(
+    engine: Engine, tmp_path: Path, back: int
+) -> None:
+    """Rows of a wrong hour, one that a dead process holds, an empty bucket, a broken channel on its trial."""
+    ahead, line = NOON + back, {"rate": 6, "limit": 2}
+    ledger = ledger_with(engine, *(waiting(f"d{each}", person=f"p{each}") for each in range(6)), now=ahead)
+    assert len(claim(ledger, now=ahead, until=ahead + MINUTE, **line)) == 2
+    ledger_with(engine, waiting("s1", channel="sms"), now=ahead)
+    with engine.begin() as connection:
+        Change("sms", lambda _: Breaker(5, 2, ahead - 1, ahead + MINUTE)).run(connection)
+    real = [ahead]
+    deps = delivery_deps(tmp_path, delivery_book(CHANNEL))
+    office = Office(deps, ledger, {}, lambda: None, lambda *_: None, real=lambda: real[0])
+    watch = Watch(office, lambda _: None)
+    await watch.gauges()
+    assert claim(ledger, now=ahead, until=ahead + MINUTE, **line) == []
+    real[0] = NOON
+    await watch.gauges()
+    office.close()
+    soon = NOON + 6 * MINUTE
+    assert {*range(6)} == {int(each.id[1:]) for minute in range(20) for each in claim(
+        ledger, now=soon + minute * MINUTE, until=soon + HOUR, **line)}
+    assert [each.id for each in claim(ledger, "sms", now=soon, until=soon + MINUTE)] == ["s1"]
+
+
+async def test_a_clock_that_goes_on_leaves_what_was_asked_for(engine: Engine, tmp_path: Path) -> None:
+    ledger = ledger_with(engine, waiting(), now=NOON)
+    [held] = claim(ledger, now=NOON, until=NOON + MINUTE)
+    real = [NOON]
+    office = Office(delivery_deps(tmp_path, delivery_book(CHANNEL)), ledger, {}, lambda: None, lambda *_: None,
+                    real=lambda: real[0])
+    watch = Watch(office, lambda _: None)
+    await watch.gauges()
+    ledger.postpone([held], "HTTP 429", NOON + 50 * MINUTE)
+    for now in (NOON, NOON - 500, NOON + HOUR // 4):
+        real[0] = now
+        await watch.gauges()
+    assert [row.next_try_at for row in rows(engine)] == [NOON + 50 * MINUTE]
+    await Watch(office, lambda _: None).gauges()
+    office.close()
+    assert [row.next_try_at for row in rows(engine)] == [real[0] + 5 * MINUTE], "a start may have missed it"
