@@ -77,7 +77,7 @@ def routes() -> list[Route]:
     return [
         Route("/clocks", endpoint(clocks, Scope.READ)),
         Route("/silences", endpoint(silences, Scope.READ)),
-        Route("/silences", endpoint(silence, Scope.ACK), methods=["POST"]),
-        Route("/silences/{ident}", endpoint(expire, Scope.ACK), methods=["DELETE"]),
+        Route("/silences", endpoint(silence, Scope.SILENCE), methods=["POST"]),
+        Route("/silences/{ident}", endpoint(expire, Scope.SILENCE), methods=["DELETE"]),
         Route("/handover", endpoint(hand_over, Scope.READ)),
     ]

@@ -19,6 +19,7 @@ from agents.rule_history import History
 from agents.store import readmodel
 from pipeline.collect import redact
 from pipeline.errors import WenxunError
+from pipeline.notify import gateway
 from pipeline.rulebook import diff as rule_diff
 from pipeline.rulebook.parse import parse_book
 from pipeline.rulebook.schema import RuleBook, Status
@@ -95,7 +96,9 @@ def _folder(change: rule_diff.Change) -> str:
 
 
 def _shown(change: rule_diff.Change, text: str) -> str:
-    """An address may carry a key; that of a channel may be one."""
+    """An address may carry a key; that of a channel may be one. A duty role's number is for who may read the files."""
+    if change.field == "手机号":
+        return gateway.masked(text) if text.strip("+").isdigit() else text
     if "://" not in text:
         return text
     return redact.shown(text) if change.file == "sources.yml" else f"{text.partition('://')[0]}://…"

@@ -25,12 +25,14 @@ TOKEN_PREFIX = "wxt_"  # noqa: S105  (a prefix that secret scanners can find, no
 
 
 class Scope(StrEnum):
-    """What a token may do. poll: have a source collected now. intake: file reports, and nothing else.
-    alertmanager: put its alerts to ops, and nothing else. admin: let a change of the rules come into force."""
+    """What a token may do. ack: everything about one event but closing it. silence: begin and end silences, which hold
+    back pages of many. poll: have a source collected now. intake: file reports, and nothing else. alertmanager: put its
+    alerts to ops, and nothing else. admin: let a change of the rules come into force."""
 
     READ = "read"
     ACK = "ack"
     CLOSE = "close"
+    SILENCE = "silence"
     POLL = "poll"
     INTAKE = "intake"
     ALERTMANAGER = "alertmanager"

@@ -35,7 +35,7 @@ async def test_every_act_is_a_command_of_the_tokens_account_that_says_how_it_cam
     one, state = put(stand)
     item = seed.put_item(stand.engine, one, 1, "关于投票时间的说明", source_id="gonggao", official=True)
     other = seed.put_item(stand.engine, one, 2, "排队情况通报", source_id="gonggao", official=True)
-    async with client(stand, "ack") as http:
+    async with client(stand, "ack", "silence") as http:
         answers = [
             await post(http, "events/E-0317/handover", alert_id=state.alert_id, to="leaders", note="换班"),
             await post(http, "events/E-0317/comment", text="已联系"),
@@ -75,7 +75,7 @@ async def test_every_act_is_a_command_of_the_tokens_account_that_says_how_it_cam
 async def test_what_makes_no_sense_is_named(
         stand: Stand, path: str, body: dict[str, Any], answer: tuple[int, str]) -> None:
     put(stand)
-    async with client(stand, "ack") as http:
+    async with client(stand, "ack", "silence") as http:
         assert await post(http, path, **body) == answer
     assert stand.rows(schema.commands) == []
 
@@ -83,8 +83,8 @@ async def test_what_makes_no_sense_is_named(
 @pytest.mark.parametrize(("method", "path", "scopes"), [
     ("POST", "events/317/comment", ("read", "close")), ("POST", "events/317/handover", ("read", "close")),
     ("POST", "events/317/statements", ("read", "close")), ("POST", "events/317/statements/reject", ("read",)),
-    ("POST", "silences", ("read",)), ("DELETE", "silences/abc", ("read",)), ("GET", "silences", ("ack",)),
-    ("GET", "clocks", ("ack",)), ("GET", "handover", ("ack", "close"))])
+    ("POST", "silences", ("read", "ack", "close")), ("DELETE", "silences/abc", ("read", "ack", "close")),
+    ("GET", "silences", ("ack", "silence")), ("GET", "clocks", ("ack",)), ("GET", "handover", ("ack", "close"))])
 async def test_each_needs_its_scope(stand: Stand, method: str, path: str, scopes: tuple[str, ...]) -> None:
     async with client(stand, *scopes) as http:
         assert (await http.request(method, f"/api/v1/{path}")).status_code == 403
@@ -92,7 +92,7 @@ async def test_each_needs_its_scope(stand: Stand, method: str, path: str, scopes
 
 async def test_a_silence_is_listed_and_ended_by_delete(stand: Stand) -> None:
     put(stand)
-    async with client(stand, "read", "ack") as http:
+    async with client(stand, "read", "silence") as http:
         body = {"minutes": 30, "reason": "检修", "owner": "李敏", "subjects": ["polling"], "levels": ["一般"]}
         made = (await http.post("/api/v1/silences", json=body)).json()
         listed = (await http.get("/api/v1/silences")).json()["silences"]

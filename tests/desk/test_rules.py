@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from agents.rule_history import History, Line, What
 from agents.store import schema
 from pipeline import topics
 from pipeline.model import RulesAnswer, Worker
-from pipeline.rulebook.schema import MINUTE, NEVER, Condition, Near, Pattern, Status, Subject
+from pipeline.rulebook.schema import MINUTE, NEVER, Condition, Near, Pattern, RuleBook, Status, Subject
 from tests.desk import seed, seed_rules
 from tests.desk.conftest import Stand, csrf_of, make_stand
 from tests.desk.seed import NOW
@@ -253,6 +254,25 @@ async def test_two_books_are_compared_in_words_and_keys_in_addresses_stay_hidden
     assert "11111111" in history and "看两份有什么不同" in history
     assert "集会交通" in shown and "删去" in shown and "access_key=…" in shown and "geheim" not in shown
     assert "没有不同" in same and gone.status_code == 404
+
+
+async def test_numbers_of_duty_roles_are_not_shown_whole(ruled: Stand) -> None:
+    """Every viewer may compare books."""
+    first = seed_rules.book()
+
+    def numbered(mobile: str, mark: str) -> RuleBook:
+        people = (msgspec.structs.replace(first.roster.people[0], mobile=mobile), *first.roster.people[1:])
+        return msgspec.structs.replace(
+            first, hash=mark * 16, roster=msgspec.structs.replace(first.roster, people=people))
+
+    books = [numbered("", "3"), numbered("13812345678", "4"), numbered("+85251234567", "5")]
+    for each in books:
+        seed.put_book(ruled.engine, each)
+    async with await ruled.signed_in() as client:
+        pages = [(await client.get(f"/rules/diff?from={one.hash}&to={other.hash}")).text
+                 for one, other in pairwise(books)]
+    assert "没有" in pages[0] and all("手机号" in each and "138****5678" in each for each in pages)
+    assert not any("13812345678" in each or "85251234567" in each for each in pages)
 
 
 async def test_the_history_says_what_each_book_changed_where_snapshots_can_be_read(ruled: Stand) -> None:
