@@ -35,6 +35,8 @@ TABLE: tuple[Setting, ...] = (
     Setting("WENXUN_REPLICATION", "1", "replication factor of topics that this installation creates"),
     Setting("WENXUN_CREATE_TOPICS", "true", "create missing topics at start; false: only verify them"),
     Setting("WENXUN_DESK_BIND", "127.0.0.1:8000", "address of the web desk and the API"),
+    Setting("WENXUN_DESK_HOSTS", "",
+            "names besides its own address and WENXUN_EXTERNAL_URL's that the desk answers to, comma-separated"),
     Setting("WENXUN_METRICS_BIND", "127.0.0.1:8001", "address of /metrics, /livez and /readyz"),
     Setting("WENXUN_EXTERNAL_URL", "",
             "how on-call reaches the desk; messages carry links only when it is set and no loopback address"),
@@ -74,6 +76,7 @@ class Settings:
     replication: int = 1
     create_topics: bool = True
     desk_bind: tuple[str, int] = ("127.0.0.1", 8000)
+    desk_hosts: tuple[str, ...] = ()
     metrics_bind: tuple[str, int] = ("127.0.0.1", 8001)
     external_url: str = ""
     link_key_file: Path | None = None
@@ -124,6 +127,7 @@ class Settings:
             replication=_int(get, "WENXUN_REPLICATION", 1, 9),
             create_topics=_bool(get, "WENXUN_CREATE_TOPICS"),
             desk_bind=_address(get, "WENXUN_DESK_BIND"),
+            desk_hosts=_list(get["WENXUN_DESK_HOSTS"].lower()),
             metrics_bind=_address(get, "WENXUN_METRICS_BIND"),
             external_url=get["WENXUN_EXTERNAL_URL"].rstrip("/"),
             link_key_file=Path(name) if (name := get["WENXUN_LINK_KEY_FILE"]) else None,

@@ -42,7 +42,7 @@ class Hosts:
     def __init__(self, settings: Settings) -> None:
         bound = settings.desk_bind[0].strip("[]").lower()
         external = urlsplit(settings.external_url).hostname if settings.external_url else None
-        self._names = {*_LOOPBACK, bound, *([external.lower()] if external else [])}
+        self._names = {*_LOOPBACK, bound, *settings.desk_hosts, *([external.lower()] if external else [])}
         self._any_address = bound in _WILDCARDS
 
     def allows(self, header: str) -> bool:

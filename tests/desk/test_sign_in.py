@@ -141,6 +141,12 @@ def test_only_known_host_names_are_answered(host: str, allowed: bool) -> None:
     assert guard.Hosts(Settings(external_url="https://desk.example")).allows(host) is allowed
 
 
+def test_a_further_name_is_answered_only_where_it_is_set() -> None:
+    hosts = guard.Hosts(Settings.from_env({"WENXUN_DESK_HOSTS": "Desk, desk.wenxun.svc"}))
+    assert hosts.allows("desk:8000") and hosts.allows("DESK.wenxun.svc") and not hosts.allows("desk.evil.example")
+    assert not guard.Hosts(Settings()).allows("desk:8000")
+
+
 def test_bound_to_every_address_any_address_is_answered_and_still_no_name() -> None:
     hosts = guard.Hosts(Settings(desk_bind=("0.0.0.0", 8000)))
     assert hosts.allows("192.168.1.7:8000") and hosts.allows("[fd00::7]:8000")
