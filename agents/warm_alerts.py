@@ -21,11 +21,12 @@ def alerts_and_heads(
     something: with a state that names no alert, and as if their level were not known, so that it is news.
     """
     held = {head.id: head for head in warm.events(connection, now, rules)}
-    known = {head.id: (state, head) for state, head in warm.alerts(connection)}
+    known = {head.id: (state, head) for state, head in warm.alerts(connection, now - warm.OWED)}
     clocks = people_reads.clocks_of(connection, sorted(held)) | warm.clocks(connection)
     lone = [ident for ident in clocks if ident not in held and ident not in known]
     heads = {head.id: head for _, head in known.values()} | warm.heads(connection, lone) | held
     acts = warm.acts(connection, sorted(heads))
+    owed = warm.owed(connection, now - warm.OWED)
     ledgered = warm.ledgered(connection, now - 2 * DAY)
     ledgered |= {each.id for each in warm.unledgered(connection, now - DAY)}            # sent anyway
     warmed = []
@@ -38,7 +39,8 @@ def alerts_and_heads(
             state, head, lost = _no_alert(ident), replace(heads[ident], version=0, level=0, raises=0, joined=()), False
         else:
             continue
-        warmed.append(WarmAlert(state=state, head=head, lost=lost, acts=acts.get(ident, ()), clocks=clocks.get(ident)))
+        warmed.append(WarmAlert(state=state, head=head, lost=lost, acts=acts.get(ident, ()), clocks=clocks.get(ident),
+                                owed_by=owed.get(ident, "")))
     return warmed, _newer(warmed, heads.values())
 
 

@@ -172,7 +172,8 @@ class _Work:
         heads = [head for head in held if head.shadow is shadow]
         known = {head.id for head in heads}
         numbered = await self._read(lambda c: warm.greatest_numbers(c, self._bus.partitions(topics.ITEMS_SCORED)))
-        states = {state.event_id: state for state, _ in await self._read(warm.alerts)}
+        states = {state.event_id: state for state, _ in await self._read(
+            lambda c: warm.alerts(c, self._now - warm.OWED))}
         for head in numbered:
             if head.shadow is shadow and head.id not in known:
                 await self._event(head, (), states.get(head.id))

@@ -20,7 +20,7 @@ from agents.deliverer.letter import Letter, Outcome, Retry, Sent
 from agents.deliverer.secrets import Secrets
 from agents.deliverer.standing import Standing
 from agents.deps import Deps
-from pipeline.model import EscalationKind, Millis
+from pipeline.model import Millis
 from pipeline.notify import alertmanager
 from pipeline.rulebook.schema import Channel, ChannelType
 
@@ -48,8 +48,7 @@ class Alertmanager:
         """The first page of an alert is posted alone; what follows about an event by all that stands, or its labels
         would change with the event's level."""
         escalation = letter.escalation
-        first = escalation.kind is EscalationKind.PAGE and not escalation.step and not escalation.repeat
-        if self._standing is not None and (letter.bundle or (escalation.head is not None and not first)):
+        if self._standing is not None and (letter.bundle or (escalation.head is not None and not escalation.first)):
             return await self.again(channel)
         found = alertmanager.alerts(letter.escalation, letter.message, self._real())
         return await post.carried(channel, self._post(channel, found))

@@ -248,8 +248,7 @@ def _alert(state: model.AlertState) -> Row:
 
 
 def _escalation(decided: model.Escalation) -> Row:
-    first = (decided.kind is model.EscalationKind.PAGE and not decided.step and not decided.repeat
-             and not decided.suppressed_by)             # what held it back is no page: that comes when it ends
+    first = decided.first and not decided.suppressed_by     # what held it back is no page: that comes when it ends
     return {"id": decided.id, "event_id": decided.event_id, "kind": str(decided.kind), "at": decided.at,
             "detail": _json(decided), "shadow": decided.shadow, "first": first, "drill": decided.drill,
             "suppressed_by": decided.suppressed_by}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, and_, exists, func, select, tuple_
+from sqlalchemy import Connection, Select, Subquery, and_, exists, func, select, tuple_
 
 from agents.store import people_reads, schema
 from agents.store.item_reads import counts_of, counts_since
@@ -23,6 +23,7 @@ from pipeline.model import (
     AlertStatus,
     CountsRow,
     Escalation,
+    EscalationKind,
     EventClocks,
     EventHead,
     EventStatus,
@@ -32,11 +33,13 @@ from pipeline.model import (
     Silence,
     SourceState,
 )
-from pipeline.rulebook.schema import EventRules
+from pipeline.rulebook.schema import DAY, EventRules
 
 CHUNK = 500
 EXCERPT_CHARACTERS = 80
 """What the tracker keeps of a text: it is all that goes back to it."""
+OWED = 31 * DAY
+"""How far back news that was held back is looked for: a silence lasts 30 days at most."""
 _ID = re.compile(r'"id":"([0-9a-f]+)"')
 
 
@@ -84,14 +87,15 @@ def counts(connection: Connection, item_ids: Sequence[str], since: Millis) -> li
     return counts_since(connection, item_ids, since)
 
 
-def alerts(connection: Connection) -> list[tuple[AlertState, EventHead]]:
+def alerts(connection: Connection, since: Millis) -> list[tuple[AlertState, EventHead]]:
     """Alerts not ended, each with the event as the archive has it, by event id; and those that are, while a response
-    clock of their event runs."""
+    clock of their event runs, or while news of their end that was held back since then is told to nobody."""
     alert, event, clock = schema.alerts.c, schema.events.c, schema.clocks.c
     runs = exists().where(clock.event_id == alert.event_id, clock.open.is_(True))
+    waits = alert.event_id.in_(select(_owed(since).c.event_id))
     rows = connection.execute(
         select(alert.state, event.head)
-        .where(alert.event_id == event.id, (alert.status != str(AlertStatus.ENDED)) | runs)
+        .where(alert.event_id == event.id, (alert.status != str(AlertStatus.ENDED)) | runs | waits)
         .order_by(alert.event_id))
     return [(codec.decode_as(AlertState, state.encode()), _head(head)) for state, head in rows]
 
@@ -103,6 +107,23 @@ def clocks(connection: Connection) -> dict[str, EventClocks]:
     waits = exists().where(alert.event_id == clock.event_id, alert.status != str(AlertStatus.ENDED))
     rows = connection.execute(select(clock.event_id).where(clock.open.is_(True) | waits)).scalars().all()
     return people_reads.clocks_of(connection, rows)
+
+
+def owed(connection: Connection, since: Millis) -> dict[str, str]:
+    """Event id -> what held back the news of a fall, where nobody was told of it since."""
+    found = _owed(since)
+    return {event_id: by for event_id, by in connection.execute(select(found.c.event_id, found.c.suppressed_by))}
+
+
+def _owed(since: Millis) -> Subquery:
+    """The last that was held back of each event, without a message of its kind and without a raise after it."""
+    held, told = schema.escalations, schema.escalations.alias()
+    later = exists().where(
+        told.c.event_id == held.c.event_id, told.c.at > held.c.at, told.c.suppressed_by == "",
+        (told.c.kind == str(EscalationKind.INFORM)) | told.c.first.is_(True))
+    return (select(held.c.event_id, func.max(held.c.suppressed_by).label("suppressed_by"))
+            .where(held.c.kind == str(EscalationKind.INFORM), held.c.suppressed_by != "", held.c.at >= since, ~later)
+            .group_by(held.c.event_id).subquery())
 
 
 def heads(connection: Connection, event_ids: Sequence[str]) -> dict[str, EventHead]:

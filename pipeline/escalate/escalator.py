@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pipeline.escalate import clocks, due, people, policy
-from pipeline.escalate.cases import ALERT, Agenda, Case, decode_case, encode_case
+from pipeline.escalate.cases import ALERT, Agenda, Case, Held, decode_case, encode_case
 from pipeline.escalate.outcome import Outcome
 from pipeline.escalate.silences import SILENCE, Silences
 from pipeline.model import (
@@ -291,7 +291,8 @@ class Escalator:
         if case.head is None or case.head.version < record.head.version or fresh:
             case = replace(case, head=replace(record.head, joined=()))
         case = replace(case, acts=case.acts or record.acts, state=state if fresh else case.state,
-                       clocks=record.clocks if later else case.clocks)
+                       clocks=record.clocks if later else case.clocks,
+                       owed=Held("", 0, record.owed_by, self.now) if fresh and record.owed_by else case.owed)
         self._put(case, book, out, announce=False)
         self._followed = ""              # the archive's clocks may be of an earlier book
         if fresh and record.lost and state is not None and state.status in _LOST:

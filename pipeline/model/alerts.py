@@ -188,7 +188,8 @@ class AlertState(Record, frozen=True):
 class WarmAlert(Record, frozen=True):
     """An alert as the archive knew it, with its event, for an escalator that starts with empty tables.
 
-    lost: its last message is not in deliver's ledger. acts: the last few.
+    lost: its last message is not in deliver's ledger. acts: the last few. owed_by: what held back the news of a fall
+    that nobody was told of since.
     """
 
     state: AlertState
@@ -196,6 +197,7 @@ class WarmAlert(Record, frozen=True):
     lost: bool = True
     acts: tuple[Act, ...] = ()
     clocks: EventClocks | None = None
+    owed_by: str = ""
 
 
 class EscalationKind(StrEnum):
@@ -259,6 +261,11 @@ class Escalation(Record, frozen=True):
         not trust `shadow` alone."""
         about = (self.head, *self.digest)
         return bool(self.suppressed_by) or self.shadow or any(head is not None and head.shadow for head in about)
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the first page of its alert: of no later step or round, and of no hand-over."""
+        return self.kind is EscalationKind.PAGE and not self.step and not self.repeat and self.why != "handed"
 
     @property
     def drill(self) -> bool:

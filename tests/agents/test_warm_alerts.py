@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, select
 
 from agents.clock import Clock
 from agents.deps import Deps
@@ -188,3 +188,29 @@ def test_a_state_without_an_alert_is_never_announced(tmp_path: Path) -> None:
                      clocks=EventClocks(event_id="e1", revision=4, clocks=()))
     out = Escalator().handle(none, BOOK)
     assert (out.states, out.clocks, out.escalations) == ([], [], []) and b"a|e1" in out.puts
+
+
+@pytest.mark.parametrize("fell", [raised(2, 1, 1, NOON + MINUTE), closed(2, NOON + MINUTE)], ids=["lower", "closed"])
+async def test_news_that_a_silence_held_back_is_told_at_its_end_after_a_start_too(
+    deps: Deps, store: Engine, fell: EventHead
+) -> None:
+    desk = Archived(store, raised(1, 3, 1, NOON))
+    desk.ack(NOON + 1)
+    desk.silence(NOON, NOON + HOUR, ident="ab" * 10)
+    desk(replace(fell, decision=replace(fell.decision, previous=3)))
+    assert [(each.kind, each.suppressed_by) for each in desk.held] == [(EscalationKind.INFORM, f"silence:{'ab' * 10}")]
+    fresh = await started(deps, store)
+    assert fresh.tick(NOON + 2 * MINUTE) == [] and fresh.held == [], "it is known that it is held"
+    told = fresh.tick(NOON + HOUR)
+    assert (told, fresh.sent[-1].kind) == ([("duty",)], EscalationKind.INFORM)
+    desk.tick(NOON + HOUR)
+    again = await started(deps, store)
+    assert again.tick(NOON + HOUR + MINUTE) == [], "once"
+
+
+async def test_a_page_of_a_hand_over_is_no_first_page_in_the_figures(store: Engine) -> None:
+    desk = Archived(store, raised(1, 3, 1, NOON))
+    desk.hand("li", NOON + 1)
+    with store.connect() as connection:
+        found = connection.execute(select(schema.escalations.c.first).order_by(schema.escalations.c.at)).scalars().all()
+    assert found == [True, False]
