@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agents.settings import Settings
 
 MAX_BODY = 64 * 1024
+LARGER = {"/api/v1/alertmanager": 1024 * 1024}
+"""An Alertmanager gives up what was refused as too large, and forty alerts with annotations are more than a form."""
 PROBES = ("/livez", "/readyz")
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/@]+)(?::\d{1,5})?")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -78,24 +80,24 @@ class Guard:
         send = _with_headers(send, scope["path"])
         if scope["path"] not in PROBES and not self._hosts.allows(headers.get("host", "")):
             await _refuse("不认识的主机名：请用 WENXUN_EXTERNAL_URL 中的地址访问。", 421)(scope, receive, send)
-        elif _length(headers) > MAX_BODY:
+        elif _length(headers) > (most := LARGER.get(scope["path"], MAX_BODY)):
             await _refuse("请求太大。", 413)(scope, receive, send)
         else:
-            await self._app(scope, _capped(receive), send)
+            await self._app(scope, _capped(receive, most), send)
 
 
 class BodyTooLarge(Exception):
-    """A body without a length that passed MAX_BODY while it was read."""
+    """A body without a length that passed its limit while it was read."""
 
 
-def _capped(receive: Receive) -> Receive:
+def _capped(receive: Receive, most: int) -> Receive:
     read = 0
 
     async def capped() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
-        if read > MAX_BODY:
+        if read > most:
             raise BodyTooLarge
         return message
 
@@ -121,7 +123,7 @@ def shown_path(path: str) -> str:
 
 def _length(headers: Headers) -> int:
     text = headers.get("content-length", "0")
-    return int(text) if text.isdigit() else MAX_BODY + 1
+    return int(text[:12]) if text.isascii() and text.isdigit() else max(LARGER.values()) + 1
 
 
 def _refuse(text: str, status: int) -> PlainTextResponse:

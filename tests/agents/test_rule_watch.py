@@ -67,6 +67,20 @@ async def test_a_bad_file_changes_nothing_and_ops_are_told_once(rules: Path) -> 
         assert f"仍在用上一份规则（{bus.books[0].hash}）" in told.text and "levels.yml:2:1: " in told.text
 
 
+async def test_a_number_that_is_written_wrongly_is_told_to_nobody(
+    rules: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    roster = (rules / "roster.yml").read_text("utf-8")
+    assert "{id: " in roster
+    async with watching(rules) as (deps, bus):
+        await until(lambda: bus.books)
+        (rules / "roster.yml").write_text(roster.replace("{id: ", "{mobile: 138 1234 5678, id: ", 1), "utf-8")
+        await until(lambda: bus.notices)
+        told = "".join((bus.notices[0].text, caplog.text, str(bus.state.problems)))
+    assert "手机号的写法不对" in told and "wenxun rules check" in told
+    assert not any(each in told for each in ("1234 5678", "12345678"))
+
+
 async def test_a_file_full_of_problems_does_not_fill_the_log(
     rules: Path, caplog: pytest.LogCaptureFixture,
 ) -> None:
