@@ -14,7 +14,7 @@ from agents.store.readmodel import RunningClock
 from pipeline.collect.health import Health
 from pipeline.model import AlertState, AlertStatus, Millis, Silence
 from pipeline.notify import said, wording
-from pipeline.notify.safe import line, shorten
+from pipeline.notify.safe import inert, line, shorten
 
 SHOWN = 30
 """Lines of one part."""
@@ -116,4 +116,4 @@ def _source(one: Health, now: Millis, zone: ZoneInfo) -> str:
 
 def title(written: str) -> str:
     """An event's title as it can be printed and pasted."""
-    return shorten(line(written), TITLE) if written else "（文字已过保存期）"
+    return shorten(inert(written), TITLE) if written else "（文字已过保存期）"

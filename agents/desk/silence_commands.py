@@ -20,6 +20,8 @@ from pipeline.rulebook.schema import DAY, INTAKE, MINUTE, RuleBook
 
 MAX_LENGTH = 30 * DAY
 MAX_OWNER = 64
+MOST = 200
+"""At once: people need few, and every message that is due is held against each of them."""
 SHORT_ID = 6
 """Digits of an id that name a silence where nobody would type all twenty."""
 
@@ -56,6 +58,8 @@ def add(engine: Engine, book: RuleBook | None, order: Order, wanted: Wanted, *, 
         last = next(iter(earlier(connection, key, Silence)), None)
         if last is not None and _lasts(connection, last, order.at):
             return Accepted(last.id, repeated=True, note="同样的静默正在生效。")
+        if len(known(connection, order.at)) >= MOST:
+            raise Refused("too_many", f"已有 {MOST} 个静默，不能再加。请先结束不用的，或用条件更宽的一个代替几个。")
         record = Silence(
             id=digest(key, last.id if last else ""), by=order.by, at=order.at, owner=owner, reason=reason,
             starts_at=order.at, ends_at=order.at + wanted.length, event_id=event_id, subjects=fitting.subjects,

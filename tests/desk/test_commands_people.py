@@ -266,6 +266,16 @@ def test_the_highest_level_is_silenced_only_when_a_person_says_so(stand: Stand) 
     refused("closed", silence_commands.add, stand.engine, book(), order(), wanted(event=gone.short))
 
 
+def test_silences_are_few_as_every_message_is_held_against_each(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence_commands, "MOST", 2)
+    first, _ = [silence_commands.add(stand.engine, book(), order(), wanted(reason=each)) for each in ("检修", "停电")]
+    said = refused("too_many", silence_commands.add, stand.engine, book(), order(), wanted(reason="台风"))
+    assert "已有 2 个静默" in said and "先结束不用的" in said
+    assert silence_commands.add(stand.engine, book(), order(), wanted(reason="检修")).repeated
+    silence_commands.expire(stand.engine, order(after=MINUTE), first.id)
+    silence_commands.add(stand.engine, book(), order(after=2 * MINUTE), wanted(reason="台风"))
+
+
 def test_a_silence_is_known_before_the_archive_has_it_and_its_end_too(stand: Stand) -> None:
     def active(after: int) -> list[str]:
         with stand.engine.connect() as connection:
