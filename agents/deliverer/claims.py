@@ -1,7 +1,8 @@
 """Which of a channel's waiting rows go out now, in which calls: one short transaction that holds the channel's gate.
 
 Rows of an escalation that go to one group channel are one call. Rows over the rate are bundled, the rest waits. While
-the breaker is open, and after a second failure, rows that may go by another channel go there.
+the breaker is open, and after a second failure, rows that may go by another channel go there; from the last one back to
+one that works again.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, or_, select, update
+from sqlalchemy import Connection, RowMapping, func, or_, select, update
 
 from agents.deliverer import gates, suppress
 from agents.deliverer.gates import Gate
-from agents.deliverer.ledger import Ledger, add
+from agents.deliverer.ledger import Ledger, go_on, left_here
 from agents.deliverer.parcel import DEAD, PENDING, SUPPRESSED, Parcel, parcel_of, unit_of
 from agents.store.schema import outbox
+from agents.store.upsert import chunks
 from pipeline.model import Millis
 from pipeline.notify import pace
 from pipeline.notify.breaker import Breaker, State
@@ -87,6 +89,7 @@ class Claims:
             half_open = gate.breaker.state(now) is State.HALF_OPEN
             trial = queue.trial() if half_open and gate.breaker.allows(now, 1) else ()
             woken = _move(connection, gate.breaker, queue, trial, now)
+            woken += _back(connection, gate.breaker, queue, trial, now, hopeless_before)
             if gate.breaker.opened >= HOPELESS and (
                     given_up := _give_up(connection, line.channel, now, hopeless_before, gate.error)):
                 ended += given_up
@@ -116,7 +119,7 @@ class Claims:
             gate = gates.seen(connection, line.channel)
             where = [*_free(line.channel, now)]
             if not gate.breaker.allows(now, 1) or (line.rate and gate.bucket.refilled(line.rate, now).tokens < 1):
-                stuck = [outbox.c.next_channels != "", outbox.c.suppressed_by != ""]
+                stuck = [outbox.c.next_channels != "", outbox.c.suppressed_by != "", outbox.c.attempts >= PATIENCE]
                 if gate.breaker.opened >= HOPELESS:
                     stuck.append(outbox.c.decided_at < hopeless_before)
                 where.append(or_(*stuck))
@@ -218,13 +221,44 @@ def _weary(row: RowMapping) -> bool:
 
 
 def _leave(connection: Connection, parcel: Parcel, target: str, now: Millis) -> bool:
-    still = (outbox.c.id == parcel.id, outbox.c.status == PENDING, outbox.c.suppressed_by == "",
-             outbox.c.lease_until <= now)
-    if not connection.execute(
-            update(outbox).where(*still).values(status=SUPPRESSED, suppressed_by=f"failover:{target}")).rowcount:
+    if not _end_here(connection, parcel.id, target, now):
         return False
-    add(connection, [parcel.by(target)], now)
+    go_on(connection, [parcel.by(target)], now)
     return True
+
+
+def _end_here(connection: Connection, ident: str, target: str, now: Millis) -> bool:
+    still = (outbox.c.id == ident, outbox.c.status == PENDING, outbox.c.suppressed_by == "",
+             outbox.c.lease_until <= now)
+    return bool(connection.execute(
+        update(outbox).where(*still).values(status=SUPPRESSED, suppressed_by=f"failover:{target}")).rowcount)
+
+
+def _back(
+    connection: Connection, breaker: Breaker, queue: _Queue, trial: Sequence[str], now: Millis, hopeless_before: Millis
+) -> tuple[str, ...]:
+    """Rows at the last of their channels that need not wait here go back to one they left, if that works again; which.
+    Past the horizon they stay: the attempts that are made here then count."""
+    broken = breaker.state(now) is not State.CLOSED
+    stuck = [str(row["id"]) for rows in queue.rows.values() for row in rows
+             if not row["next_channels"] and (broken or row["attempts"] >= PATIENCE)
+             and row["id"] not in trial and row["decided_at"] >= hopeless_before and row["escalation_id"]]
+    known, gone = gates.breakers(connection) if stuck else {}, dict[str, str]()
+    here, there = outbox.alias(), outbox
+    same = (there.c.escalation_id == here.c.escalation_id) & (there.c.person == here.c.person)
+    for some in chunks(stuck):
+        found = connection.execute(
+            select(here.c.id.label("stuck"), there).where(here.c.id.in_(some), same, *left_here())
+            .order_by(func.length(there.c.next_channels).desc())).mappings().all()
+        for row in found:
+            before = parcel_of(row)
+            if row["stuck"] in gone or known.get(before.channel, Breaker()).state(now) is not State.CLOSED:
+                continue
+            if _end_here(connection, row["stuck"], before.channel, now):
+                go_on(connection, [before], now)
+                gone[row["stuck"]] = before.channel
+    queue.leave(gone)
+    return tuple(dict.fromkeys(gone.values()))
 
 
 def _give_up(connection: Connection, channel: str, now: Millis, before: Millis, error: str) -> int:
@@ -233,5 +267,5 @@ def _give_up(connection: Connection, channel: str, now: Millis, before: Millis, 
     text = f"24 小时内未能送达，最后一次：{error}"
     elsewhere = connection.execute(select(outbox).where(*which, outbox.c.next_channels != "")).mappings().all()
     ended = connection.execute(update(outbox).where(*which).values(status=DEAD, error=text)).rowcount
-    add(connection, [each.by(each.next_channels[0]) for each in map(parcel_of, elsewhere)], now)
+    go_on(connection, [each.by(each.next_channels[0]) for each in map(parcel_of, elsewhere)], now)
     return ended

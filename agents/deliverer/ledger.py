@@ -86,7 +86,7 @@ class Ledger:
                 if not _set(connection, (*_held(each), outbox.c.suppressed_by == ""), status=DEAD, **last):
                     _set(connection, _held(each), status=SUPPRESSED, **last)
                 elif each.next_channels:
-                    add(connection, [each.by(each.next_channels[0])], now)
+                    go_on(connection, [each.by(each.next_channels[0])], now)
             return moved
 
     def release(self, parcels: Sequence[Parcel]) -> None:
@@ -138,6 +138,19 @@ class Ledger:
 
 def add(connection: Connection, parcels: Sequence[Parcel], now: Millis) -> int:
     return insert_once(connection, outbox, [each.row(now) for each in parcels])
+
+
+def go_on(connection: Connection, parcels: Sequence[Parcel], now: Millis) -> None:
+    """Messages that another channel is to carry: new rows, or those that they left that channel in before."""
+    for some in chunks([each.id for each in parcels]):
+        _set(connection, (outbox.c.id.in_(some), *left_here()), status=PENDING, attempts=0, next_try_at=now,
+             lease_until=0, suppressed_by="", reported=False)
+    add(connection, parcels, now)
+
+
+def left_here() -> tuple[Any, ...]:
+    """Rows whose message went on by another channel."""
+    return outbox.c.status == SUPPRESSED, outbox.c.suppressed_by.startswith("failover:")
 
 
 def revive(connection: Connection, ids: Sequence[str], now: Millis) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from agents.deliverer.claims import HOPELESS, Claims, Line
 from agents.deliverer.gates import Change
@@ -14,13 +14,14 @@ from agents.deliverer.office import Office
 from agents.deliverer.parcel import CONFIRMED, DEAD, PENDING, SUPPRESSED
 from agents.deliverer.suppress import Placed
 from agents.deliverer.watch import Watch
+from agents.store.schema import outbox
 from pipeline.model import AlertStatus
 from pipeline.notify.breaker import Breaker
 from pipeline.notify.retry import HORIZON
 from pipeline.rulebook.schema import Channel, ChannelType
 from tests.agents.test_deliver_suppress import MINUTE, STAYS, ends, state, waiting
 from tests.builders import NOON
-from tests.delivery_fakes import claim, delivery_book, delivery_deps, ledger_with, parcel, rows, store
+from tests.delivery_fakes import claim, claimed, delivery_book, delivery_deps, ledger_with, parcel, rows, store
 from tests.pipeline.escalate_kit import Desk, route, routed
 from tests.pipeline.test_escalate import head
 
@@ -140,3 +141,47 @@ async def test_a_clock_that_goes_on_leaves_what_was_asked_for(engine: Engine, tm
     await Watch(office, lambda _: None).gauges()
     office.close()
     assert [row.next_try_at for row in rows(engine)] == [real[0] + 5 * MINUTE], "a start may have missed it"
+
+
+def failing(engine: Engine, channel: str, until: int | None) -> None:
+    """until: the breaker is open until then; None: it works."""
+    with engine.begin() as connection:
+        Change(channel, lambda _: Breaker(3, 1, until) if until else Breaker()).run(connection)
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["tried-twice", "breaker-open"])
+def test_a_page_at_its_last_channel_goes_back_to_one_that_works_again(engine: Engine, broken: bool) -> None:
+    ledger = ledger_with(engine, waiting(next_channels=("sms", "mail")), now=NOON)
+    failing(engine, "hook", NOON + MINUTE)
+    failing(engine, "sms", NOON + HOUR)
+    claim(ledger, now=NOON)
+    assert {row.channel: row.status for row in rows(engine)} == {"hook": SUPPRESSED, "mail": PENDING}
+    for _ in range(2):
+        ledger.postpone(claim(ledger, "mail", now=NOON, until=NOON + 1), "HTTP 502", NOON)
+    failing(engine, "mail", NOON + HOUR if broken else None)
+    assert claim(ledger, "mail", now=NOON + 2, until=NOON + 3) != [] or broken, "nothing else works: it stays"
+    failing(engine, "hook", None)
+    assert claimed(ledger, "mail", now=NOON + 5).woken == ("hook",)
+    [back] = claim(ledger, "hook", now=NOON + 5, until=NOON + MINUTE)
+    assert (back.attempts, back.next_channels) == (0, ("sms", "mail"))
+    ledger.postpone([back], "HTTP 502", NOON + 6)
+    failing(engine, "hook", NOON + HOUR)
+    failing(engine, "mail", None)
+    assert claimed(ledger, "hook", now=NOON + 7, until=NOON + MINUTE).woken == ("mail",)
+    ledger.confirm(claim(ledger, "mail", now=NOON + 7, until=NOON + MINUTE), NOON)
+    assert {row.channel: (row.status, row.suppressed_by) for row in rows(engine)} == {
+        "hook": (SUPPRESSED, "failover:mail"), "mail": (CONFIRMED, "")}
+
+
+def test_what_is_past_its_time_goes_round_no_more(engine: Engine) -> None:
+    ledger = ledger_with(engine, waiting(next_channels=("sms",), decided_at=NOON - HORIZON - 1), now=NOON)
+    failing(engine, "hook", NOON + MINUTE)
+    claim(ledger, now=NOON)
+    failing(engine, "hook", None)
+    for _ in range(5):
+        held = Claims(ledger).claim(Line("sms"), NOON, NOON + 1, 4, NOON - HORIZON)
+        assert held.woken == ()
+        ledger.postpone(held.loads[0].parcels, "HTTP 502", NOON - 1)
+        with engine.begin() as connection:
+            connection.execute(update(outbox).values(lease_until=0))
+    assert max(row.attempts for row in rows(engine)) == 5
