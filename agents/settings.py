@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pipeline.errors import SettingsError
@@ -26,7 +26,9 @@ class Setting:
 TABLE: tuple[Setting, ...] = (
     Setting("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092", "Kafka brokers, host:port, comma-separated"),
     Setting("WENXUN_DATA_DIR", "wenxun-data", "where this installation keeps its files"),
-    Setting("WENXUN_DATABASE_URL", "", "SQLAlchemy URL; default: wenxun.db (SQLite) in the data folder"),
+    Setting("WENXUN_DATABASE_URL", "",
+            "SQLAlchemy URL, postgresql://user@host/database; default: wenxun.db (SQLite) in the data folder"),
+    Setting("WENXUN_DATABASE_PASSWORD_FILE", "", "file with the password of that PostgreSQL user"),
     Setting("WENXUN_RULES_DIR", "rules", "the rule directory, read by the role `rules` (and its secrets by `deliver`)"),
     Setting("WENXUN_SHADOW_RULES_DIR", "",
             "a second rule directory that runs in shadow beside the first: recorded and shown, never sent"),
@@ -69,6 +71,7 @@ class Settings:
     bootstrap: str = "127.0.0.1:9092"
     data_dir: Path = Path("wenxun-data")
     database_url: str = ""
+    database_password_file: Path | None = None
     rules_dir: Path = Path("rules")
     shadow_rules_dir: Path | None = None
     timezone: str = "Asia/Shanghai"
@@ -101,7 +104,12 @@ class Settings:
 
     @property
     def store_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'wenxun.db'}"
+        if not self.database_url:
+            return f"sqlite:///{self.data_dir.absolute() / 'wenxun.db'}"
+        if self.database_password_file is None:
+            return self.database_url
+        joint = "&" if "?" in self.database_url else "?"
+        return f"{self.database_url}{joint}password_file={quote(str(self.database_password_file))}"
 
     @property
     def link_url(self) -> str:
@@ -119,7 +127,8 @@ class Settings:
         return cls(
             bootstrap=get["KAFKA_BOOTSTRAP_SERVERS"],
             data_dir=Path(get["WENXUN_DATA_DIR"]),
-            database_url=get["WENXUN_DATABASE_URL"],
+            database_url=_database(get["WENXUN_DATABASE_URL"]),
+            database_password_file=Path(name) if (name := get["WENXUN_DATABASE_PASSWORD_FILE"]) else None,
             rules_dir=Path(get["WENXUN_RULES_DIR"]),
             shadow_rules_dir=_shadow(get),
             timezone=_zone(get["WENXUN_TIMEZONE"]),
@@ -210,6 +219,18 @@ def _zone(name: str) -> str:
         return ZoneInfo(name).key
     except (KeyError, ValueError, OSError):
         raise SettingsError(f"WENXUN_TIMEZONE={name!r}: no such zone, for example Asia/Shanghai") from None
+
+
+def _database(url: str) -> str:
+    """The URL is in no error: it may hold a password."""
+    try:
+        held = urlsplit(url).password is not None
+    except ValueError:
+        held = False                                    # the store says what is wrong with it
+    if held:
+        raise SettingsError("WENXUN_DATABASE_URL must not hold a password: name a file with it in "
+                            "WENXUN_DATABASE_PASSWORD_FILE")
+    return url
 
 
 def _proxy(url: str) -> tuple[str, int] | None:

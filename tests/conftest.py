@@ -5,17 +5,51 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests import servers
+from tests import servers, stores
 
 settings.register_profile("same", derandomize=True, print_blob=True)
 settings.register_profile("random", print_blob=True)
 settings.load_profile("random" if os.environ.get("WENXUN_FUZZ") == "random" else "same")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--store", choices=("sqlite", "postgresql"), default="sqlite",
+                     help="which database the tests' stores are in (make postgres)")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def databases(request: pytest.FixtureRequest) -> Iterator[stores.Databases | None]:
+    """With --store postgresql: a server, and all stores in it."""
+    if request.config.getoption("--store") == "sqlite":
+        yield None
+        return
+    with stores.databases() as found, found.swapped():
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _tidy(
+    request: pytest.FixtureRequest, databases: stores.Databases | None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    if databases is None:
+        yield
+        return
+    if request.node.get_closest_marker("sqlite"):
+        monkeypatch.setattr(stores, "swapped", False)
+    with databases.tidied():
+        yield
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is about PostgreSQL itself is `make postgres`'s, not `make test`'s."""
+    return collection_path.name == "postgres" and config.getoption("--store") == "sqlite" or None
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -57,3 +91,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         failed = found["failed"] + found["error"]
         terminalreporter.write_line(
             f"suite {suite}: {found['passed']} passed, {failed} failed, {found['skipped']} skipped")
+    if "not fault" in terminalreporter.config.option.markexpr:
+        terminalreporter.write_line(
+            "NOT RUN: the tests marked `fault` (kills, stops and clock jumps on a real Kafka). `make fault` runs them",
+            yellow=True, bold=True)

@@ -26,6 +26,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
+from agents.store import postgres
 from pipeline.errors import SettingsError
 
 log = logging.getLogger("wenxun.store")
@@ -46,8 +47,10 @@ class StoreUnavailable(SettingsError):
 def open_store(url: str) -> Engine:
     """An engine for this SQLAlchemy URL; an SQLite file and its folder are made. SettingsError if it cannot be used."""
     parsed = _parse(url)
+    if parsed.get_backend_name() == "postgresql":
+        return _open_postgres(parsed)
     if parsed.get_backend_name() != "sqlite":
-        return _create(parsed, pool_pre_ping=True)
+        return _create(parsed)
     _make_file(parsed)
     # IMMEDIATE: a transaction that could not get the lock later would fail at once, without waiting.
     engine = _create(parsed, connect_args={"timeout": BUSY_SECONDS, "isolation_level": "IMMEDIATE"})
@@ -57,10 +60,11 @@ def open_store(url: str) -> Engine:
 
 
 def upgrade(url: str) -> None:
-    """Bring the tables to this version's. Safe to call from several processes at once."""
+    """Bring the tables to this version's, all or nothing. Safe to call from several processes at once."""
     engine = open_store(url)
     try:
         with engine.connect() as connection:
+            _require_utf8(connection)
             _lock(connection)
             command.upgrade(_config(connection), "head")
             connection.commit()
@@ -105,8 +109,8 @@ def require_current(url: str) -> None:
 
 
 def shown(url: str) -> str:
-    """The URL as it may be printed: without its password."""
-    return _parse(url).render_as_string(hide_password=True)
+    """The URL as it may be printed: without its password, or where that is."""
+    return _parse(url).difference_update_query([postgres.PASSWORD_FILE]).render_as_string(hide_password=True)
 
 
 def _config(connection: Connection) -> Config:
@@ -122,9 +126,25 @@ def _parse(url: str) -> URL:
     except ArgumentError:
         raise SettingsError("WENXUN_DATABASE_URL: not a SQLAlchemy URL, for example "
                             "sqlite:////var/lib/wenxun/wenxun.db or postgresql+psycopg://user@host/wenxun") from None
+    if parsed.get_backend_name() == "postgresql":
+        return postgres.address(parsed)
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise SettingsError("WENXUN_DATABASE_URL: SQLite needs a file, for example sqlite:////var/lib/wenxun/wenxun.db")
     return parsed
+
+
+def _open_postgres(url: URL) -> Engine:
+    bare, secret = postgres.split(url)
+    engine = _create(bare, connect_args=postgres.arguments(bare), **postgres.POOL)
+    event.listen(engine, "handle_error", postgres.without_rows)
+    if secret is not None:
+        @event.listens_for(engine, "do_connect")
+        def _with_password(dialect: Any, _record: object, _args: object, values: dict[str, Any]) -> None:
+            try:
+                values["password"] = postgres.password(secret)
+            except OSError as error:                # the driver's own error: it is the store's trouble, and passes
+                raise dialect.loaded_dbapi.OperationalError(f"{secret}: {error.strerror}") from error
+    return engine
 
 
 def _create(url: URL, **options: Any) -> Engine:
@@ -188,8 +208,21 @@ def _lock(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     elif connection.dialect.name == "postgresql":
+        for limit in ("statement_timeout", "lock_timeout"):         # an index of a great table takes its time
+            connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
 
 
+def _require_utf8(connection: Connection) -> None:
+    """Any other encoding of a PostgreSQL database refuses some texts, or returns bytes."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+        if encoding != "UTF8":
+            raise SettingsError(f"{connection.engine.url.database}: the database is encoded in {encoding}; "
+                                "make it anew with createdb --encoding UTF8 --template template0")
+
+
 def _unusable(url: str, error: DatabaseError) -> str:
-    return f"{shown(url)}: the store cannot be used: {error.orig}"
+    text = " ".join(str(error.orig).split())
+    known = postgres.hint(text) if _parse(url).get_backend_name() == "postgresql" else ""
+    return f"{shown(url)}: the store cannot be used: {text}{known}"

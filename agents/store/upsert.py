@@ -88,7 +88,8 @@ def chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
 
 def _insert(connection: Connection, table: Table) -> Any:
     module: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return module.insert(table)
+    # preserve_rowcount: else psycopg's is forgotten by the time it is asked for.
+    return module.insert(table).execution_options(preserve_rowcount=True)
 
 
 def _key(table: Table) -> list[str]:

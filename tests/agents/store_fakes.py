@@ -14,7 +14,7 @@ from agents.store import schema
 from agents.store.engine import open_store, upgrade
 from agents.store.projection import Entry, project
 from pipeline import model
-from tests import messages
+from tests import messages, stores
 from tests.builders import NOON
 
 ARCHIVED = ("items", "revisions", "scored", "events", "members", "timeline", "alerts", "escalations", "deliveries",
@@ -31,7 +31,8 @@ def _empty() -> bytes:
 
 def new_store(folder: Path) -> Engine:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "wenxun.db").write_bytes(_empty())
+    if not stores.swapped:
+        (folder / "wenxun.db").write_bytes(_empty())
     return open_store(f"sqlite:///{folder}/wenxun.db")
 
 

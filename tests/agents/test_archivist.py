@@ -170,6 +170,7 @@ async def test_while_the_disk_is_full_nothing_is_committed_and_afterwards_all_is
     assert value(deps, "archive_errors_total") == 3
 
 
+@pytest.mark.sqlite
 async def test_a_file_that_may_not_grow_holds_the_archive_until_it_may(store: Engine, deps: Deps) -> None:
     """The real thing: SQLite itself says that the disk is full."""
     limit = 60

@@ -42,6 +42,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 # ---------------------------------------------------------------- db
 
 
+@pytest.mark.sqlite
 def test_current_says_what_is_missing_and_upgrade_mends_it(
     tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +63,7 @@ def test_expire_drops_old_texts_by_hand(store: Engine, say: Say) -> None:
     assert "没有" in say("db", "expire")[1]
 
 
+@pytest.mark.sqlite
 def test_expire_refuses_a_store_that_is_not_there(tmp_path: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WENXUN_DATA_DIR", str(tmp_path / "elsewhere"))
     code, _, err = say("db", "expire")

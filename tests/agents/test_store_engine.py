@@ -46,6 +46,7 @@ def test_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
     engine.dispose()
 
 
+@pytest.mark.sqlite
 def test_an_upgrade_needs_no_ini_file_and_may_be_repeated(url: str, tmp_path: Path,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -56,6 +57,7 @@ def test_an_upgrade_needs_no_ini_file_and_may_be_repeated(url: str, tmp_path: Pa
     store.require_current(url)
 
 
+@pytest.mark.sqlite
 def test_processes_that_start_at_once_upgrade_one_after_the_other(url: str) -> None:
     failed: list[BaseException] = []
 
@@ -74,11 +76,13 @@ def test_processes_that_start_at_once_upgrade_one_after_the_other(url: str) -> N
     assert store.current(url)[0] == HEAD
 
 
+@pytest.mark.sqlite
 def test_tables_that_are_not_upgraded_name_the_command(url: str) -> None:
     with pytest.raises(SettingsError, match="wenxun db upgrade"):
         store.require_current(url)
 
 
+@pytest.mark.sqlite
 def test_sqlite_is_opened_as_a_shared_durable_file(url: str, tmp_path: Path) -> None:
     engine = opened(url)
     with engine.connect() as connection:
@@ -118,6 +122,7 @@ def test_a_transaction_that_read_first_may_still_write_after_another_did(url: st
     engine.dispose()
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(("url", "said"), [
     ("wenxun.db", "not a SQLAlchemy URL"),
     ("sqlite://", "SQLite needs a file"),
@@ -129,6 +134,7 @@ def test_a_url_that_cannot_be_used_says_why(url: str, said: str) -> None:
         store.open_store(url)
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_database_is_an_error_for_people(tmp_path: Path) -> None:
     (tmp_path / "wenxun.db").write_text("not a database, but quite long enough to be looked at" * 100)
     with pytest.raises(SettingsError, match="store cannot be used"):
@@ -204,6 +210,7 @@ def test_the_second_migration_can_be_said_in_postgresql() -> None:
     assert "PRIMARY KEY (item_id, at)" in said.getvalue()
 
 
+@pytest.mark.sqlite
 def test_the_fourth_migration_knows_first_pages_and_since_when_a_book_was_live(url: str) -> None:
     engine = store.open_store(url)
     page = '{"id":"%s","kind":"page","at":5,"why":"raised","tell":["duty"]%s}'
@@ -236,6 +243,7 @@ def test_the_fourth_migration_can_be_said_in_postgresql() -> None:
         assert line in said.getvalue()
 
 
+@pytest.mark.sqlite
 def test_the_fifth_migration_fills_what_messages_are_about(url: str) -> None:
     engine = store.open_store(url)
     with engine.begin() as connection:
@@ -264,6 +272,7 @@ def test_the_fifth_migration_can_be_said_in_postgresql() -> None:
         assert line in said.getvalue()
 
 
+@pytest.mark.sqlite
 def test_a_command_that_ends_leaves_the_write_ahead_log_to_those_who_still_use_it(url: str) -> None:
     """Roles of one process open the store each for itself; a command comes and goes meanwhile."""
     first = opened(url)

@@ -61,6 +61,7 @@ def test_no_text_is_left_and_every_figure_is(store: Engine) -> None:
     assert (scored["polarity"], scored["weight"], scored["expired"]) == ("neutral", 1.0, True)
 
 
+@pytest.mark.sqlite
 def test_the_bytes_are_gone_from_the_files_too(store: Engine, tmp_path: Path) -> None:
     def on_disk() -> bytes:
         return b"".join(path.read_bytes() for path in tmp_path.glob("wenxun.db*"))

@@ -200,6 +200,7 @@ def test_what_is_no_news_to_the_archive_is_passed_over(store: Engine) -> None:
     assert all(rows == [] for rows in fakes.dump(store).values())
 
 
+@pytest.mark.sqlite
 def test_a_batch_is_written_whole_or_not_at_all(store: Engine) -> None:
     with store.begin() as connection:
         connection.exec_driver_sql("CREATE TRIGGER full BEFORE INSERT ON dead_letters BEGIN "
@@ -302,6 +303,7 @@ def test_the_upserts_can_be_said_in_postgresql() -> None:
     assert "ON CONFLICT (event_id, ref) DO NOTHING" in recorder.said
 
 
+@pytest.mark.sqlite
 def test_a_locked_store_is_an_error_after_the_wait_and_nothing_is_written(tmp_path: Path) -> None:
     store = fakes.new_store(tmp_path)
     with store.connect() as waiting:
