@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-MARKERS = ("embedded", "kafka", "browser", "postgres", "promtool", "alertmanager")
+MARKERS = ("fault", "embedded", "kafka", "browser", "postgres", "promtool", "alertmanager")
 
 
 def required() -> bool:

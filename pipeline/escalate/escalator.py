@@ -28,7 +28,7 @@ from pipeline.model import (
     WarmAlert,
     Why,
 )
-from pipeline.rulebook.schema import HOUR, Route, RuleBook
+from pipeline.rulebook.schema import HOUR, MINUTE, Route, RuleBook
 
 __all__ = ["Escalator", "Input", "Outcome"]
 
@@ -51,6 +51,7 @@ class Escalator:
     def __init__(self, *, wary: bool = False) -> None:
         self.now: Millis = 0
         self._wary, self._ahead = wary, 0
+        self._ticked: Millis = 0
         self._cases: dict[str, Case] = {}
         self._silences = Silences()
         self._agenda = Agenda()
@@ -215,7 +216,7 @@ class Escalator:
             out.late += 1
             return
         self._ahead = 0
-        self.now = max(self.now, tick.at)
+        self._go_on(tick.at)
         self._put_clock(out)
         if self._followed != book.hash:
             self._follow(book, out)
@@ -223,6 +224,14 @@ class Escalator:
             self._run(event_id, book, self.now, out)
         for ident in self._silences.drop_past(self.now):
             out.puts[SILENCE + ident.encode()] = None
+
+    def _go_on(self, at: Millis) -> None:
+        """Time as the ticks say. While a clock that was set back has not caught up it goes on at half their pace:
+        standing still nobody would be told for as long as the jump was."""
+        passed, self._ticked = at - self._ticked if self._ticked else 0, at
+        if self._wary and passed > 0 and at < self.now - MINUTE:
+            self.now += min(passed, MINUTE) // 2
+        self.now = max(self.now, at)
 
     def _follow(self, book: RuleBook, out: Outcome) -> None:
         """The first tick under other rules: clocks start, move and go as they say, what is held is looked at again."""
