@@ -11,9 +11,9 @@ from pipeline.collect.text import one_line, tidy
 from pipeline.ids import digest
 from pipeline.model import DrillMark, Millis, RawItem
 from pipeline.rulebook.drills import Drill, DrillSource
+from pipeline.rulebook.schema.sources import DRILL_SOURCE
 
-SOURCE = "drill"
-"""Source id of all items of drills; no source of sources.yml may have it."""
+SOURCE = DRILL_SOURCE
 
 
 @dataclass(frozen=True, slots=True)

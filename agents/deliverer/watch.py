@@ -10,9 +10,13 @@ from collections.abc import Callable, Iterable
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from agents import link_key
 from agents.deliverer import budget
 from agents.deliverer.office import Office
+from agents.notices import system_notice
+from agents.settings import Settings
 from agents.store.account_reads import GRACE, unaccounted
+from pipeline.errors import SettingsError
 from pipeline.model import Escalation, Millis
 from pipeline.notify.breaker import State
 from pipeline.rulebook.schema import DAY
@@ -73,6 +77,7 @@ class Watch:
         before = now - int(GRACE * max(1.0, deps.clock.factor))
         deps.metrics["unaccounted_alerts"].set(await self._office.store(_unaccounted, engine, now - DAY, before))
         found = await self._office.store(budget.notices, engine, deps.rules.book, now, deps.settings.zone)
+        found += await asyncio.to_thread(_no_links, deps.settings, now)
         fresh = [each for each in found if each.id not in self._told]
         self._told.update(each.id for each in fresh)
         if fresh:
@@ -82,3 +87,16 @@ class Watch:
 def _unaccounted(engine: Engine, since: Millis, before: Millis) -> int:
     with engine.connect() as connection:
         return len(unaccounted(connection, since, before))
+
+
+def _no_links(settings: Settings, now: Millis) -> list[Escalation]:
+    """Messages go out without links while the key cannot be used: ops hears so once a day, or nobody would."""
+    if not settings.link_url:
+        return []
+    try:
+        link_key.load(settings)
+    except SettingsError as error:
+        return [system_notice(
+            key="deliver:links", episode=budget.midnight(now, settings.zone), at=now, title="消息里带不了链接",
+            text=f"{error}。消息照常发送，只是没有链接，已发出的链接也打不开：收件人要自己登录值班台确认。")]
+    return []

@@ -11,9 +11,12 @@ import msgspec
 from pipeline.rulebook import schema
 from pipeline.rulebook.checks import host_of, inside
 from pipeline.rulebook.objects import Place
+from pipeline.rulebook.schema.sources import DRILL_SOURCE
 
 
 def source(value: schema.Source, path: str, place: Place) -> None:
+    if value.id == DRILL_SOURCE:
+        place.problem(inside(path, "id"), "编号 drill 留给演练的条目。", "换一个编号")
     if value.kind is schema.SourceKind.INTAKE:
         if value.url:
             place.problem(inside(path, "url"), "人工上报的来源没有网址。", "删去 url，或把 kind 改成 feed")

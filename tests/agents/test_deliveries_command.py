@@ -178,6 +178,22 @@ async def test_unaccounted_alerts_and_the_budget_are_watched(store: Engine, tmp_
     assert [notice.title for notice in notices] == ["今天的较大告警超出预算"]
 
 
+async def test_ops_hears_once_that_messages_carry_no_links(store: Engine, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, rules_dir=tmp_path, external_url="https://desk.example")
+    deps = Deps(settings, Clock(start=LATER, real_start=Clock().now()), Metrics(), RuleStore(book()))
+    office, notices = Office(deps, Ledger(store), {}, lambda: None, lambda *_: None), list[Escalation]()
+    watch = Watch(office, notices.extend)
+    await watch.account()
+    assert notices == []
+    settings.link_key_path.write_text("geheim")
+    for _ in range(2):
+        await watch.account()
+    office.close()
+    [said] = notices
+    assert (said.title, said.tell) == ("消息里带不了链接", ("ops",)) and "link.key" in said.text
+    assert "geheim" not in said.text
+
+
 def over(store: Engine, now: int = LATER, **changes: Any) -> list[str]:
     values: dict[str, Any] = {
         "budget": {"较大": 2}, "subjects": (Subject("polling", "投票站", "o", "r", "2099-12-31"),

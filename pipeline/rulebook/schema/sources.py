@@ -82,3 +82,6 @@ class Source(Rule, frozen=True):
 
 INTAKE = Source(id="intake", name="人工上报", kind=SourceKind.INTAKE, group="人工上报", origin="intake")
 """Always there, so that a report can be filed before anybody wrote an intake source into sources.yml."""
+
+DRILL_SOURCE = "drill"
+"""Source id of all items of drills; none of sources.yml may have it."""
