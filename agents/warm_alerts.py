@@ -20,13 +20,13 @@ def alerts_and_heads(
     Events without an alert are there too, where a clock of theirs runs or may run again, or where people said
     something: with a state that names no alert, and as if their level were not known, so that it is news.
     """
-    held = {head.id: head for head in warm.events(connection, now, rules)}
-    known = {head.id: (state, head) for state, head in warm.alerts(connection, now - warm.OWED)}
-    clocks = people_reads.clocks_of(connection, sorted(held)) | warm.clocks(connection)
+    held, since = {head.id: head for head in warm.events(connection, now, rules)}, now - warm.OWED
+    known = {head.id: (state, head) for state, head in warm.alerts(connection, since)}
+    clocks = people_reads.clocks_of(connection, sorted(held)) | warm.clocks(connection, since)
     lone = [ident for ident in clocks if ident not in held and ident not in known]
     heads = {head.id: head for _, head in known.values()} | warm.heads(connection, lone) | held
     acts = warm.acts(connection, sorted(heads))
-    owed = warm.owed(connection, now - warm.OWED)
+    owed = warm.owed(connection, since)
     ledgered = warm.ledgered(connection, now - 2 * DAY)
     ledgered |= {each.id for each in warm.unledgered(connection, now - DAY)}            # sent anyway
     warmed = []

@@ -12,7 +12,7 @@ from agents.desk.commands import Refused
 from agents.desk.describe import Names
 from agents.desk.sessions import Scope
 from agents.desk.silence_commands import Wanted
-from agents.store import readmodel
+from agents.store import people_reads, readmodel
 from pipeline.rulebook.schema import MINUTE
 
 
@@ -21,7 +21,8 @@ def clocks(call: Call) -> dict[str, Any]:
     those of drills."""
     now = call.desk.deps.clock.now()
     with call.desk.engine.connect() as connection:
-        found = readmodel.running_clocks(connection, drills=call.query("drills") in ("1", "true"))
+        found = readmodel.running_clocks(
+            connection, since=now - people_reads.FORGOTTEN, drills=call.query("drills") in ("1", "true"))
     call.write("clocks.read", "clocks")
     return {"at": now, "clocks": [handover_json.clock(each, now) for each in found]}
 

@@ -18,7 +18,7 @@ from agents.desk.commands import Refused
 from agents.desk.watch import survey
 from agents.rule_expiry import expiring
 from agents.settings import Settings
-from agents.store import readmodel, schema
+from agents.store import people_reads, readmodel, schema
 from agents.store.readmodel import EventCard, Recipient, RunningClock
 from pipeline.collect.health import Health
 from pipeline.model import Ack, Act, AlertState, AlertStatus, DeliveryStatus, EventHead, EventStatus, Millis, Silence
@@ -107,7 +107,7 @@ def facts(engine: Engine, book: RuleBook | None, settings: Settings, now: Millis
         return Handover(
             at=now, since=since, events=_open(connection),
             settled=tuple(card for card in settled if card.head.changed_at >= since),
-            clocks=tuple(readmodel.running_clocks(connection)),
+            clocks=tuple(readmodel.running_clocks(connection, since=now - people_reads.FORGOTTEN)),
             silences=tuple(silence_commands.known(connection, now)),
             rules=tuple(expiring(book, today)) if book is not None else (),
             blind=heard.blind, silent=heard.silent,

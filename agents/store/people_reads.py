@@ -31,7 +31,10 @@ from pipeline.model import (
     Snooze,
     Statement,
 )
+from pipeline.rulebook.schema import DAY
 
+FORGOTTEN: Millis = 31 * DAY
+"""So long after it was due a clock that nobody stopped is over: the escalator keeps its event for 30 days."""
 _ACTS: dict[str, type[Any]] = {
     Kind.ACK: Ack, Kind.SNOOZE: Snooze, Kind.HAND_OVER: HandOver, Kind.COMMENT: Comment, Kind.ANSWERED: Statement}
 
@@ -51,12 +54,16 @@ def clocks_of(connection: Connection, event_ids: Sequence[str]) -> dict[str, Eve
         one, statements=tuple(said.get(each.id, each) for each in one.statements)) for event_id, one in found.items()}
 
 
-def running_clocks(connection: Connection, *, drills: bool = False, limit: int = 500) -> list[RunningClock]:
-    """Clocks that run, the one that is due first first. drills: those of drills instead."""
+def running_clocks(
+    connection: Connection, *, since: Millis = 0, drills: bool = False, limit: int = 500
+) -> list[RunningClock]:
+    """Clocks that run, the one that is due first first. since: not those that were due before and were never answered:
+    nobody counts them any more. drills: those of drills instead."""
     table, event = schema.clocks.c, schema.events.c
     rows = connection.execute(
         select(table.state, event.head, event.expired)
-        .where(table.open.is_(True), event.id == table.event_id, event.shadow.is_(False), event.drill.is_(drills))
+        .where(table.open.is_(True), table.next_due_at >= since, event.id == table.event_id, event.shadow.is_(False),
+               event.drill.is_(drills))
         .order_by(table.next_due_at).limit(limit))
     found = [each for row in rows for each in _running(row)]
     return sorted(found, key=lambda one: (one.clock.due_at, one.event_id, one.clock.id))

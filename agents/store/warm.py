@@ -39,7 +39,8 @@ CHUNK = 500
 EXCERPT_CHARACTERS = 80
 """What the tracker keeps of a text: it is all that goes back to it."""
 OWED = 31 * DAY
-"""How far back news that was held back is looked for: a silence lasts 30 days at most."""
+"""How far back news that was held back, and clocks that nobody stopped, are looked for: a silence lasts 30 days at
+most, and so long the escalator keeps an event for its clock."""
 _ID = re.compile(r'"id":"([0-9a-f]+)"')
 
 
@@ -91,7 +92,7 @@ def alerts(connection: Connection, since: Millis) -> list[tuple[AlertState, Even
     """Alerts not ended, each with the event as the archive has it, by event id; and those that are, while a response
     clock of their event runs, or while news of their end that was held back since then is told to nobody."""
     alert, event, clock = schema.alerts.c, schema.events.c, schema.clocks.c
-    runs = exists().where(clock.event_id == alert.event_id, clock.open.is_(True))
+    runs = exists().where(clock.event_id == alert.event_id, clock.open.is_(True), clock.next_due_at >= since)
     waits = alert.event_id.in_(select(_owed(since).c.event_id))
     rows = connection.execute(
         select(alert.state, event.head)
@@ -100,12 +101,13 @@ def alerts(connection: Connection, since: Millis) -> list[tuple[AlertState, Even
     return [(codec.decode_as(AlertState, state.encode()), _head(head)) for state, head in rows]
 
 
-def clocks(connection: Connection) -> dict[str, EventClocks]:
-    """Response clocks by event id: those that run, and the stopped ones of alerts that have not ended; with the words
-    of their statements."""
+def clocks(connection: Connection, since: Millis) -> dict[str, EventClocks]:
+    """Response clocks by event id: those that run and were not due before then, and all of alerts that have not ended;
+    with the words of their statements."""
     alert, clock = schema.alerts.c, schema.clocks.c
     waits = exists().where(alert.event_id == clock.event_id, alert.status != str(AlertStatus.ENDED))
-    rows = connection.execute(select(clock.event_id).where(clock.open.is_(True) | waits)).scalars().all()
+    rows = connection.execute(select(clock.event_id).where(
+        (clock.open.is_(True) & (clock.next_due_at >= since)) | waits)).scalars().all()
     return people_reads.clocks_of(connection, rows)
 
 

@@ -146,6 +146,8 @@ def test_running_clocks_of_all_events_come_in_the_order_in_which_they_are_due(st
         ("E-0002", "answer"), ("E-0002", "brief"), ("E-0001", "reply")]
     assert found[1].left(NOON) == DAY and found[0].title == "排队两小时"
     assert [each.number for each in ask(store, readmodel.running_clocks, drills=True)] == ["D-0003"]
+    assert [each.number for each in ask(store, readmodel.running_clocks, since=NOON + 2 * DAY)] == ["E-0001"], \
+        "one that was due long ago and that nobody stopped does not stand before those that run"
 
 
 def test_an_event_is_read_with_its_clocks_statements_and_open_proposals(store: Engine) -> None:
@@ -209,8 +211,8 @@ def test_a_start_gets_clocks_of_alerts_that_wait_and_of_ended_ones_whose_clock_r
                                     ("e3", AlertStatus.ENDED, stopped)):
         fakes.put(store, fakes.head(event_id=event_id), fakes.alert(event_id=event_id, status=status),
                   fakes.clocks(2, clock, event_id=event_id))
-    assert sorted(ask(store, warm.clocks)) == ["e1", "e2"]
-    assert [state.event_id for state, _ in ask(store, warm.alerts)] == ["e1", "e2"]
+    assert sorted(ask(store, warm.clocks, NOON)) == ["e1", "e2"]
+    assert [state.event_id for state, _ in ask(store, warm.alerts, NOON)] == ["e1", "e2"]
     fakes.put(store, fakes.silence())
     assert ask(store, warm.silences, NOON) == [fakes.silence()] and ask(store, warm.silences, NOON + DAY) == []
 

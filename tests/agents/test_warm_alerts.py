@@ -25,7 +25,7 @@ from pipeline.model import (
     Tick,
     WarmAlert,
 )
-from pipeline.rulebook.schema import HOUR, MINUTE
+from pipeline.rulebook.schema import DAY, HOUR, MINUTE
 from tests.agents import store_fakes as fakes
 from tests.agents.test_warmup import PARTITIONS, deps, store, warm
 from tests.pipeline.escalate_kit import NOON, Desk, clocked, closed, raised
@@ -214,3 +214,13 @@ async def test_a_page_of_a_hand_over_is_no_first_page_in_the_figures(store: Engi
     with store.connect() as connection:
         found = connection.execute(select(schema.escalations.c.first).order_by(schema.escalations.c.at)).scalars().all()
     assert found == [True, False]
+
+
+@pytest.mark.parametrize(("days", "back"), [(29, True), (33, False)])
+async def test_a_clock_that_nobody_stopped_does_not_come_back_for_ever(
+    deps: Deps, store: Engine, days: int, back: bool
+) -> None:
+    Archived(store, raised(1, 3, 1, NOON), closed(2, NOON + HOUR, "已处置"))
+    later = Deps(deps.settings, Clock(start=NOON + days * DAY, factor=1e-15), deps.metrics, deps.rules)
+    fresh = await started(later, store)
+    assert bool(fresh.escalator._cases) is back
