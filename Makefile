@@ -4,9 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 DATA   ?= ../shared/data
+STORES  = $(shell grep -lrE 'store|delivery_fakes|acting_kit' --include='test_*.py' tests/agents tests/rules)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench eval kafka lock clean
+.PHONY: help demo postgres test fault check bench eval kafka lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -28,8 +29,16 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 demo: $(VENV)/.run      ## a county's polling day in two minutes, from feed to answered alert (ARGS=--exit ends by itself)
 	$(BIN)/wenxun demo $(ARGS)
 
-test: $(VENV)/.dev      ## all tests that can run here; what is skipped is named at the end
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+test: $(VENV)/.dev      ## all tests that can run here but `fault`; what is skipped is named at the end
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not fault" $(ARGS)
+
+fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies: about an hour (WENXUN_KILLS=20 for fewer)
+	WENXUN_KILLS=$(or $(WENXUN_KILLS),200) $(BIN)/python -m pytest -n 2 --dist loadgroup -m fault -rP --show-capture=stdout $(ARGS)
+
+postgres: $(VENV)/.dev  ## every test that uses a store, on a PostgreSQL of its own (Debian: apt-get install postgresql)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --store postgresql $(ARGS) \
+	  -m "(postgres or not sqlite) and not embedded and not browser and not kafka and not fault" \
+	  tests/postgres tests/desk $(STORES)
 
 check: $(VENV)/.dev     ## ruff, mypy --strict, import directions
 	$(BIN)/ruff check pipeline agents tests bench
