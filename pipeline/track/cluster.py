@@ -185,7 +185,7 @@ class Cluster:
         """What becomes of the head with this new member: its figures, and whose affair it is."""
         head = self.head
         return {
-            **_tags(head, item), **self.asked(row, item.item.first_seen_at),
+            **_tags(head, item), **_first_heard(head, item), **self.asked(row, item.item.first_seen_at),
             "items": head.items + 1, "sources": max(head.sources, self.signs.heat.total().sources),
             "negative": head.negative + bool(row.flags & NEGATIVE),
             "questions": head.questions + bool(row.flags & QUESTION),
@@ -237,10 +237,22 @@ def _tags(head: EventHead, item: ScoredItem) -> dict[str, Any]:
     return {name: tuple(sorted({*known, tag})) for name, known, tag in of if tag and tag not in known}
 
 
+def _first_heard(head: EventHead, item: ScoredItem) -> dict[str, Any]:
+    """Of an event that had nothing but what the office itself published: it begins, and is called, by what others say.
+    An announcement of the morning would else be late with its answer to a rumour of the evening."""
+    if not head.statements or [one.item_id for one in head.excerpts] != [item.item.id]:
+        return {}
+    return {"title": _title(item), "opened_at": max(head.opened_at, item.item.first_seen_at)}
+
+
+def _title(item: ScoredItem) -> str:
+    return item.item.title[:EXCERPT_CHARACTERS] or item.item.text[:EXCERPT_CHARACTERS]
+
+
 def founded(event_id: str, key: str, subject: str, item: ScoredItem, row: MemberRow, now: Millis, book: str) -> Cluster:
     """A new event of one item, which the caller still has to add."""
     none = LevelDecision(0, 0, Why.BELOW, Evidence(0, 0, 0, now), now)
     return Cluster(EventHead(
         id=event_id, subject=subject, key=key, version=0, status=EventStatus.WATCHING, level=0, level_name="", peak=0,
-        decision=none, book=book, title=item.item.title[:EXCERPT_CHARACTERS] or item.item.text[:EXCERPT_CHARACTERS],
+        decision=none, book=book, title=_title(item),
         first_item_at=row.at, last_item_at=row.at, opened_at=now, changed_at=now, level_since=now))

@@ -99,6 +99,15 @@ def test_official_items_are_kept_as_statements():
     assert [statement.item_id for statement in heads[-1].statements] == ["fix"]
 
 
+def test_an_event_of_announcements_begins_with_what_others_say():
+    notice, fix = (scored_item(name, origin="gov", official=True, title=title, at=NOON + later)
+                   for name, title, later in (("notice", "投票站八点开门", 0), ("fix", "八点关门", 5 * HOUR)))
+    heads = play(Tracker(0, 4), scored_batch(notice), *spread(3, 3, start=NOON + 4 * HOUR), scored_batch(fix))
+    last = heads[-1]
+    assert [one.item_id for one in last.statements] == ["notice", "fix"] and last.first_item_at == NOON
+    assert (last.title, last.opened_at) == (scored_item().item.title, NOON + 4 * HOUR)
+
+
 def test_the_level_is_held_until_the_figures_lay_under_leave_for_the_hold_time():
     tracker = Tracker(0, 4)
     play(tracker, *spread(3, 3))
