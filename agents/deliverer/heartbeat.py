@@ -40,6 +40,7 @@ class Pulse:
         self._deps, self._engine, self._client, self._real = deps, engine, client, real
         self._secrets = Secrets(deps.settings.rules_dir)
         self._said = ""
+        self._born = real()
 
     async def note(self, beats: list[Heartbeat]) -> None:
         """Beats that came on topic escalations. A store that takes none is no reason to stop: then none is fresh."""
@@ -73,6 +74,8 @@ class Pulse:
         oldest = max((now - min(one.at, one.seen_at) for one in beats), default=0)
         self._deps.metrics["heartbeat_age_seconds"].set(oldest / 1000)
         gone = heartbeats.missing(beats, partitions, now, int(every * FRESH))
+        if gone and now - self._born < every * FRESH:
+            return False                                        # a start takes a while until the first beat is through
         if gone:
             return self._say("no heartbeat: " + ", ".join(
                 f"{STAGES[stage]}[{partition}] {'never' if age is None else f'for {age // 1000} s'}"

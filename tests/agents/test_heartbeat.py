@@ -161,6 +161,19 @@ async def test_one_partition_that_misses_its_beat_stops_the_calls(tmp_path: Path
     assert not well and not hook.got
 
 
+async def test_what_has_just_started_waits_for_the_first_beats_before_it_complains(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = NOON
+    async with Hook() as hook:
+        deps = delivery_deps(tmp_path, book(), hook, partitions=PARTITIONS)
+        async with outbound.client(deps.settings) as client:
+            pulse = Pulse(deps, store(tmp_path), client, lambda: now)
+            assert not await pulse.look(EVERY) and caplog.text == ""
+            now += EVERY + EVERY // 2
+            assert not await pulse.look(EVERY) and "never" in caplog.text
+
+
 @pytest.mark.parametrize("step", [500, 302, "reset"])
 async def test_a_url_that_does_not_take_the_call_is_said_without_the_url(
     tmp_path: Path, step: int | str, caplog: pytest.LogCaptureFixture,
