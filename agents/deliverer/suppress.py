@@ -53,8 +53,9 @@ def _one(connection: Connection, placed: Placed, now: Millis) -> int:
 def _reasons(state: AlertState) -> list[tuple[ColumnElement[bool], str, Millis | None]]:
     """(which pages, suppressed_by, when it was said if the state tells)."""
     same, other = outbox.c.alert_id == state.alert_id, outbox.c.alert_id != state.alert_id
-    found: list[tuple[ColumnElement[bool], str, Millis | None]] = [
-        (and_(other, outbox.c.alert_id != ""), f"raised:{state.alert_id}", state.raised_at)]
+    found: list[tuple[ColumnElement[bool], str, Millis | None]] = []
+    if state.status is not AlertStatus.PENDING:         # while nobody is told of the raise, what stood before it counts
+        found.append((and_(other, outbox.c.alert_id != ""), f"raised:{state.alert_id}", state.raised_at))
     if state.status is AlertStatus.ACKED:
         found.append((same, f"acked:{state.acked_by}", state.acked_at))
     elif state.status is AlertStatus.SNOOZED:

@@ -185,3 +185,12 @@ def test_what_is_past_its_time_goes_round_no_more(engine: Engine) -> None:
         with engine.begin() as connection:
             connection.execute(update(outbox).values(lease_until=0))
     assert max(row.attempts for row in rows(engine)) == 5
+
+
+def test_a_page_is_not_overtaken_by_a_raise_that_is_held_back_itself(engine: Engine) -> None:
+    ledger = ledger_with(engine, waiting())
+    raised = {"alert_id": "al2", "raised_at": NOON + MINUTE, "told": ()}
+    ledger.take([Placed(state(AlertStatus.PENDING, held_by="silence:s1", **raised), 6)], (), 0)
+    assert ends(engine)["d1"] == STAYS
+    ledger.take([Placed(state(AlertStatus.NOTIFIED, revision=3, **raised), 9)], (), 0)
+    assert ends(engine)["d1"] == (SUPPRESSED, "raised:al2")
