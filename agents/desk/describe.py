@@ -51,7 +51,7 @@ class Names:
         return self._sources.get(ident, ident)
 
     def who(self, *idents: str) -> str:
-        return "、".join(self._who.get(each, each) for each in idents)
+        return "、".join(dict.fromkeys(self._who.get(each, each) for each in idents))
 
     def channel(self, ident: str) -> str:
         kind = self._channels.get(ident, "")

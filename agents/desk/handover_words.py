@@ -80,9 +80,10 @@ def answer(alert: AlertState | None, names: Names, now: Millis, zone: ZoneInfo) 
     if alert.handed_to:
         state = f"已转交给 {names.who(alert.handed_to)}，待确认"
     if alert.held_by:
-        state = f"{state}（{'静默' if alert.held_by.startswith('silence') else '安静时段'}中）"
+        held = f"{'静默' if alert.held_by.startswith('silence') else '安静时段'}中"
+        state = f"{held}，暂不通知" if alert.status is AlertStatus.PENDING else f"{state}（{held}）"
     told = f"，已通知 {names.who(*alert.told)}" if alert.told else ""
-    return f"{state}{told}，{ago(now - alert.raised_at)}提醒"
+    return f"{state}{told}，{ago(now - alert.raised_at)}{'提醒' if told else '达级'}"
 
 
 def _clocks(running: Iterable[RunningClock], now: Millis, zone: ZoneInfo) -> list[str]:

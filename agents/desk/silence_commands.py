@@ -155,7 +155,8 @@ def _spares_the_highest(book: RuleBook, levels: tuple[str, ...]) -> None:
     if top:
         others = "、".join(each.name for each in book.levels.ladder[:-1])
         hint = f"否则请限定级别，例如只静默 {others}。" if others else ""
-        raise Refused("highest_level", f"这个静默会压住最高级别“{top}”的提醒。确要这样，请另行确认；{hint}")
+        raise Refused("highest_level", f"这个静默会压住最高级别“{top}”的提醒。"
+                                       f"确要这样，请勾选“我知道”（命令行加 --even-highest）；{hint}")
 
 
 def _event(connection: Connection, ref: str, now: Millis) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.model import Act, ActKind, Escalation, EscalationKind, EventHead, Excerpt, Millis
+from pipeline.model import Act, ActKind, Escalation, EscalationKind, EventHead, Excerpt, Millis, Span
 from pipeline.notify import said, wording
 from pipeline.notify.card import CardExcerpt
 from pipeline.notify.message import Facts, Setting
@@ -138,9 +138,14 @@ def acts(done: Iterable[Act], now: Millis, setting: Setting) -> list[str]:
 
 
 def terms(head: EventHead) -> list[str]:
-    """The distinct matched terms of the excerpts, in order."""
-    found = (inert(span.term) for excerpt in head.excerpts for span in excerpt.spans)
+    """What matched in the excerpts, each once, in order: the words themselves, for a term may be a list's name or an
+    expression."""
+    found = (inert(_matched(excerpt, span)) for excerpt in head.excerpts for span in excerpt.spans)
     return list(dict.fromkeys(filter(None, found)))
+
+
+def _matched(excerpt: Excerpt, span: Span) -> str:
+    return (excerpt.title if span.field == "title" else excerpt.text)[span.start:span.end] or span.term
 
 
 def _level(head: EventHead, setting: Setting) -> str:

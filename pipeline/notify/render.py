@@ -5,7 +5,8 @@ Everything that came from a feed goes through safe.py here, so senders may pass 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from pipeline.model import Escalation, EscalationKind, EventHead
@@ -137,7 +138,7 @@ def _one_line_each(rows: tuple[Row, ...]) -> Iterator[Row]:
 
 def _mention(escalation: Escalation, subject: str, rows: tuple[Row, ...]) -> str:
     told = dict(rows) if escalation.head else {}
-    return shorten("。".join(filter(None, (subject, told.get("时限", ""), told.get("通知", "")))), MENTION)
+    return shorten(_sentences((subject, told.get("时限", ""), told.get("通知", ""))), MENTION)
 
 
 def _fields(escalation: Escalation, setting: Setting, where: str) -> dict[str, str]:
@@ -164,4 +165,9 @@ def _spoken(escalation: Escalation, told: dict[str, str]) -> str:
     kind = f"{told['level']}{wording.KIND[escalation.kind]}" if escalation.head else told["level"]
     parts = (f"{kind}{told['number']}", told["title"], told["why"] if escalation.head else "", told["clock"],
              line(wording.step(escalation)))
-    return "。".join(filter(None, parts))
+    return _sentences(parts)
+
+
+def _sentences(parts: Iterable[str]) -> str:
+    """One sign between two, whatever a title ends with."""
+    return re.sub(r"([？！。…?!])。", r"\1", "。".join(filter(None, parts)))

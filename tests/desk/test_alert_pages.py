@@ -144,7 +144,7 @@ async def test_an_alert_is_handed_over_with_a_note(night: Stand) -> None:
         page = words((await client.get("/events/E-0317")).text)
     over = command(night, HandOver)
     assert (over.to, over.note, over.by, over.event_id) == ("leader", "我在去现场的路上", "李敏", one.id)
-    assert "李敏 已提交转交给 带班领导，消息总线恢复后发出" in page and "已提交" in page
+    assert "李敏 已提交转交给 带班领导，正在发出（消息总线若不通，恢复后发出）" in page and "已提交" in page
 
 
 async def test_an_answered_alert_can_be_handed_over_and_what_arrived_is_no_longer_under_way(night: Stand) -> None:

@@ -156,3 +156,15 @@ def test_an_alert_put_off_says_until_when_and_one_that_nobody_answered_says_so(s
     seed.put_alert(stand.engine, seed.alert(second, AlertStatus.EXHAUSTED))
     said = text(stand)
     assert "暂缓到 04:12" in said and "无人应答，已通知 值班组" in said and "未提醒" in said
+
+
+def test_an_alert_that_a_silence_holds_back_has_told_nobody(stand: Stand) -> None:
+    one = seed.put_event(stand.engine, seed.head(1))
+    seed.put_alert(stand.engine, seed.alert(one, AlertStatus.PENDING, told=(), held_by="silence:s1"))
+    assert "静默中，暂不通知，12 分钟前达级" in text(stand)
+
+
+def test_a_team_and_a_person_of_one_name_are_told_once(stand: Stand) -> None:
+    one = seed.put_event(stand.engine, seed.head(1))
+    seed.put_alert(stand.engine, seed.alert(one, AlertStatus.EXHAUSTED, told=("duty", "leaders", "duty")))
+    assert "已通知 值班组、领导小组，" in text(stand)

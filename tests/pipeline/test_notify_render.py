@@ -364,3 +364,11 @@ def test_what_a_feed_says_beside_our_link_is_no_link_in_any_text() -> None:
                 "查看：https://desk.example/a/TOKEN", "https://desk.example/events/e1"}
     assert "desk．evil．example" in rendered(page(head=bad)).text
     assert safe.inert("levels.yml 第 3.5 行") == "levels.yml 第 3.5 行"
+
+
+def test_what_matched_is_told_in_its_own_words_and_a_title_keeps_its_last_sign() -> None:
+    spans = (Span("polling", "@venue", "title", 0, 3), Span("polling", "/几点.+/", "title", 3, 7),
+             Span("polling", "截止", "text", 7, 9), Span("polling", "cut", "text", 90, 93))
+    told = rendered(page(head=head(title="几点关门？", excerpts=(excerpt(spans=spans),)), clocks=(clock(),)))
+    assert "命中：投票站、几点关门、截止、cut\n" in told.text and told.body["data"]["event"]["terms"][0] == "投票站"
+    assert "几点关门？首次权威回应 还剩" in told.card.mention and "？。" not in told.fields["text"]
