@@ -7,10 +7,10 @@ DATA   ?= ../shared/data
 STORES  = $(shell grep -lrE 'store|delivery_fakes|acting_kit' --include='test_*.py' tests/agents tests/rules)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo postgres test fault check bench eval kafka lock clean
+.PHONY: help demo postgres test fault check bench eval kafka compose-check lock clean
 
 help:            ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## ?/  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is %d.%d: make PYTHON=python3.12 ..." % sys.version_info[:2])'
@@ -53,6 +53,9 @@ eval: $(VENV)/.dev      ## quality on real data: make eval DATA=../shared/data
 
 kafka:           ## a real single-node Kafka from Maven's jars (Java 17, Maven); ARGS=stop|status
 	deploy/kafka/run $(or $(ARGS),start)
+
+compose-check: $(VENV)/.dev     ## docker-compose.yml against its schema and this project's rules
+	$(BIN)/python -m pytest -q tests/test_compose.py
 
 lock: $(VENV)/.python   ## pin pyproject's dependencies with hashes
 	$(BIN)/python -m pip install -q uv
