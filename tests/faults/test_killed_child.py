@@ -23,7 +23,7 @@ from tests.builders import raw_item
 from tests.kafka.broker import Broker, until
 from tests.kafka.installation import Installation, repeated
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.fault]
 
 
 class EmbeddedInstallation(Installation):

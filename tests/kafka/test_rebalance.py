@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from tests.kafka.broker import Broker, settled, until
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.fault]
 
 PARTITIONS = 4
 RECORDS = 40_000

@@ -42,6 +42,7 @@ def load(count: int, at: int) -> list[tuple[str, str, RawBatch]]:
     return records
 
 
+@pytest.mark.fault
 async def test_two_scorers_and_two_trackers_one_killed_under_load_skip_nothing_and_alert_once(
     installation: Installation,
 ) -> None:
@@ -139,6 +140,7 @@ async def test_sigterm_waits_for_the_event_in_work_and_ends_with_0(installation:
     assert await installation.behind("wenxun-track", topics.ITEMS_SCORED) == 0
 
 
+@pytest.mark.fault
 async def test_a_broker_that_was_away_costs_nothing_and_nobody_has_to_help(installation: Installation) -> None:
     """Workers that cannot commit may end; their supervisor brings them back. Shortened: what is away for two minutes
     differs from this only in how often they try."""
