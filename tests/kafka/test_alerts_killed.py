@@ -101,7 +101,7 @@ class Scene:
 
         self.hook.once = strike
         with suppress(TimeoutError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(10):
                 await struck.wait()
                 self.aimed += 1
         self.hook.once = None
