@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                      help="which database the tests' stores are in (make postgres)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--store") == "postgresql":     # tests that leave a file of SQLite open leave these open
+        config.addinivalue_line("filterwarnings", "ignore:.*psycopg.Connection.*deleted while still open")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def databases(request: pytest.FixtureRequest) -> Iterator[stores.Databases | None]:
     """With --store postgresql: a server, and all stores in it."""

@@ -27,6 +27,15 @@ swapped = False
 """Whether SQLite's files stand for databases of PostgreSQL just now."""
 
 
+_secrets: dict[str, str] = {}
+"""By port of a server, how the file with its password is added to a URL."""
+
+
+def url_of(engine: Engine) -> str:
+    """What opens the same store again."""
+    return _secrets.get(str(engine.url.port), "{}").format(engine.url.render_as_string())
+
+
 class Databases:
     """One server for a session, and which file's name is which database."""
 
@@ -36,6 +45,7 @@ class Databases:
         self._of: dict[str, str] = {}
         self._free: list[str] = []
         self._engines: list[Engine] = []
+        _secrets[str(server.port)] = f"{{}}&password_file={server.password_file}"
         server.create(TEMPLATE)
         store.upgrade(server.url(TEMPLATE))
 
@@ -72,6 +82,8 @@ class Databases:
             patch.setattr(store, "_create", created)
             patch.setattr(Settings, "store_url", property(placed))
             yield
+        for engine in self._engines:
+            engine.dispose()
 
     @contextmanager
     def tidied(self) -> Iterator[None]:

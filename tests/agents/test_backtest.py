@@ -57,6 +57,7 @@ from pipeline.rulebook.schema import (
     WordList,
 )
 from pipeline.score.score import Scorer
+from tests import stores
 from tests.agents.store_fakes import new_store, put
 from tests.builders import NOON, book, levels, raw_item
 
@@ -201,7 +202,7 @@ def _message(each: Escalation) -> tuple[Any, ...]:
 
 
 def backtested(engine: Engine, live: RuleBook, candidate: RuleBook, **how: Any) -> run.Result:
-    parts = parts_of_archive(engine.url.render_as_string(), NOON, UNTIL)
+    parts = parts_of_archive(stores.url_of(engine), NOON, UNTIL)
     result = run.backtest(live, candidate, parts, progress=Silent(), with_ids=True, **how)
     assert result is not None
     return result

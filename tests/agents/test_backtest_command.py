@@ -244,6 +244,7 @@ def test_what_is_asked_wrongly_is_said(folder: Path, run: Run, args: tuple[str, 
     assert code == 1 and said in err
 
 
+@pytest.mark.sqlite
 def test_without_an_archive_it_says_what_else_there_is(folder: Path, run: Run) -> None:
     code, _, err = run()
     assert code == 1 and "--items" in err and "--against" in err

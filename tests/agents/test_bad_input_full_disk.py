@@ -41,6 +41,7 @@ def rig(tmp_path: Path) -> Rig:
     return Rig(tmp_path)
 
 
+@pytest.mark.sqlite
 async def test_ops_are_told_directly_and_once_with_what_to_do(rig: Rig) -> None:
     for rig.seconds in (0, PATIENCE_SECONDS - 1):
         await rig.outage.failed(FULL)

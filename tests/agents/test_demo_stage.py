@@ -38,6 +38,7 @@ def props(tmp_path: Path) -> Any:
         sock.close()
 
 
+@pytest.mark.sqlite
 def test_nothing_of_the_visitors_own_installation_gets_into_the_demo(props: Props) -> None:
     settings = props.settings
     assert settings.store_url == f"sqlite:///{props.folder / 'wenxun.db'}"
@@ -149,6 +150,7 @@ async def test_a_desk_that_refuses_or_is_away_is_told_about() -> None:
     assert "没有连上工作台" in await clerk_at(told, 60, gone).act()
 
 
+@pytest.mark.sqlite
 def test_accounts_are_made_with_a_password_in_a_private_file(tmp_path: Path) -> None:
     settings = replace(Settings(), data_dir=tmp_path)
     account = make_accounts(settings, 1_000)

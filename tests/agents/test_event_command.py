@@ -135,6 +135,7 @@ def test_an_account_that_may_not_act_is_refused(place: Place, name: str, said: s
     assert status == 2 and said in text and "局长" in text and place.commands() == []
 
 
+@pytest.mark.sqlite
 def test_without_an_archive_the_folder_is_named(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("WENXUN_DATA_DIR", str(tmp_path / "none"))

@@ -1,0 +1,139 @@
+"""What Grafana may see: events, alerts, clocks, messages, sources, levels, matches; times, names and figures, no text
+that anybody wrote on a feed, no address, no error of a receiver. Texts are read on the desk, where reads are audited.
+
+The role `grafana_ro` of PostgreSQL, if there is one, may read these views and nothing else. They are dropped before
+tables are altered and made again after it; a hash tells whether they are this version's. Columns `…_ms` are the tables'
+own, by which indexes go; columns `…_time` are the same as PostgreSQL's timestamptz (SQLite: text, UTC).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from sqlalchemy import Connection, inspect
+
+ROLE = "grafana_ro"
+PREFIX = "grafana_"
+MARK = "grafana_version"
+
+_ALERT = ("alert_id", "acked_by", "acked_at", "raised_at", "snoozed_until", "held_by", "handed_to")
+_CLOCK = ("id", "name", "started_at", "due_at", "warned", "stopped_at", "stopped_by", "stopped_why")
+_NUMBERS = {"acked_at", "raised_at", "snoozed_until", "started_at", "due_at", "warned", "stopped_at"}
+
+TABLES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "items": ("items", ("id", "source_id", "published_at", "first_seen_at", "backfill", "urgent", "drill")),
+    "matches": ("scored", ("item_id", "subject", "origin", "weight", "polarity", "confidence", "question",
+                           "first_seen_at", "book")),
+    "members": ("members", ("event_id", "item_id", "at")),
+    "events": ("events", ("id", "number", "subject", "status", "level", "level_name", "peak", "version", "items",
+                          "sources", "opened_at", "last_item_at", "changed_at", "shadow", "drill")),
+    "escalations": ("escalations", ("id", "event_id", "kind", "at", "first", "shadow", "drill", "suppressed_by")),
+    "deliveries": ("deliveries", ("id", "escalation_id", "event_id", "person", "channel", "status", "attempts", "at",
+                                  "decided_at", "suppressed_by")),
+    "channels": ("channel_state", ("channel", "failures", "opened", "open_until")),
+    "sources": ("sources", ("id", "kind", "polled_at", "next_poll_at", "outcome", "failures", "succeeded_at",
+                            "new_item_at", "failed_since")),
+    "verdicts": ("verdicts", ("id", "subject", "kind", "at", "event_id", "item_id", "book")),
+    "heartbeats": ("heartbeats", ("stage", "partition", "at", "seen_at")),
+    "books": ("books", ("hash", "at", "first_at", "shadow_at")),
+}
+"""View (without its prefix): its table, and the columns of it that may be seen."""
+_TIMES = {"at", "polled_at", "next_poll_at", "succeeded_at", "new_item_at", "failed_since", "published_at",
+          "first_seen_at", "opened_at", "last_item_at", "changed_at", "decided_at", "open_until", "seen_at", "first_at",
+          "shadow_at", "acked_at", "raised_at", "snoozed_until", "started_at", "due_at", "stopped_at"}
+
+
+def names() -> list[str]:
+    return [*(PREFIX + name for name in (*TABLES, "alerts", "clocks", "levels")), MARK]
+
+
+def definitions(dialect: str) -> dict[str, str]:
+    """SELECT of each view."""
+    plain = {name: f"SELECT {_columns(columns, dialect)} FROM {table}" for name, (table, columns) in TABLES.items()}  # noqa: S608
+    return {PREFIX + name: text for name, text in {**plain, **_of_records(dialect)}.items()}
+
+
+def drop(connection: Connection) -> None:
+    """Before tables are altered: neither database alters a column that a view has."""
+    for name in names():
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+
+
+def create(connection: Connection) -> None:
+    made = definitions(connection.dialect.name)
+    for name, text in made.items():
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {text}")
+    connection.exec_driver_sql(f"CREATE VIEW {MARK} AS SELECT '{_hash(made)}' AS version")
+
+
+def current(connection: Connection) -> bool:
+    """Whether all views are there and say what this version's say."""
+    if not set(names()) <= set(inspect(connection).get_view_names()):
+        return False
+    found = connection.exec_driver_sql(f"SELECT version FROM {MARK}").scalar()  # noqa: S608
+    return bool(found == _hash(definitions(connection.dialect.name)))
+
+
+def grant(connection: Connection) -> None:
+    """What the role may read, if there is such a role and it may not yet."""
+    if connection.dialect.name != "postgresql":
+        return
+    if not connection.exec_driver_sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}'").scalar():  # noqa: S608
+        return
+    missing = [name for name in names() if not connection.exec_driver_sql(
+        f"SELECT has_table_privilege('{ROLE}', '{name}', 'SELECT')").scalar()]
+    if missing:
+        connection.exec_driver_sql(f"GRANT SELECT ON {', '.join(missing)} TO {ROLE}")
+
+
+def _columns(columns: tuple[str, ...], dialect: str) -> str:
+    found = []
+    for name in columns:
+        if name in _TIMES:
+            quoted = f'"{name}"'
+            found += [f"{quoted} AS {_stem(name)}_ms", f"{_time(quoted, dialect)} AS {_stem(name)}_time"]
+        else:
+            found.append(f'"{name}"')
+    return ", ".join(found)
+
+
+def _of_records(dialect: str) -> dict[str, str]:
+    """Views of what is kept as JSON: alerts, one row per clock, one row per change of level."""
+    alert = ", ".join(_field("state", name, dialect) for name in _ALERT)
+    clock = ", ".join(_field("one.value", name, dialect) for name in _CLOCK)
+    level = ", ".join(_field("detail", name, dialect) for name in ("level", "previous", "name", "why"))
+    each = ("jsonb_array_elements(clocks.state::jsonb -> 'clocks') AS one(value)" if dialect == "postgresql"
+            else "json_each(clocks.state, '$.clocks') AS one")
+    joined = f"clocks CROSS JOIN LATERAL {each}" if dialect == "postgresql" else f"clocks, {each}"
+    return {
+        "alerts": f"SELECT event_id, event_version, revision, status, {_columns(('due_at',), dialect)}, {alert} "  # noqa: S608
+                  "FROM alerts WHERE state <> ''",
+        "clocks": f"SELECT clocks.event_id, clocks.open, {clock} FROM {joined} WHERE clocks.state <> ''",  # noqa: S608
+        "levels": f"SELECT event_id, {_columns(('at',), dialect)}, {level} FROM timeline "  # noqa: S608
+                  "WHERE kind = 'level' AND detail <> ''",
+    }
+
+
+def _field(source: str, name: str, dialect: str) -> str:
+    whole = name in _NUMBERS or name in ("level", "previous")
+    if dialect == "postgresql":
+        column = source if source == "one.value" else f"{source}::jsonb"
+        value = f"({column} ->> '{name}')" + ("::bigint" if whole else "")
+    else:
+        value = f"json_extract({source}, '$.{name}')"
+    if name in _TIMES:
+        return f"{value} AS {_stem(name)}_ms, {_time(value, dialect)} AS {_stem(name)}_time"
+    return f'{value} AS "{name}"'
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix("_at")
+
+
+def _time(value: str, dialect: str) -> str:
+    return f"to_timestamp({value} / 1000.0)" if dialect == "postgresql" else f"datetime({value} / 1000, 'unixepoch')"
+
+
+def _hash(made: Mapping[str, str]) -> str:
+    return hashlib.sha256(repr(sorted(made.items())).encode()).hexdigest()[:16]
