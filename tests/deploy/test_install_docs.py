@@ -1,0 +1,164 @@
+"""docs/install.md: every command in it is one that exists, with files, units and names that are there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agents.cli import parser
+from tests.deploy.test_kubernetes import OVERLAYS, generate, of, overlay, pods, settings_of
+
+ROOT = Path(__file__).parent.parent.parent
+TEXT = (ROOT / "docs" / "install.md").read_text("utf-8")
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+PLAIN = {"cp", "chmod", "chown", "curl", "install", "journalctl", "printf", "cat", "createuser", "createdb", "psql",
+         "tee", "useradd", "set", ".", "apt-get", "pip", "python", "python3"}
+"""Programs of the system whose options are not checked here."""
+DEBIANS = {"prometheus.service", "prometheus-alertmanager.service"}
+
+
+def lines() -> Iterator[str]:
+    return (line.strip() for line in TEXT.splitlines() if line.startswith("    "))
+
+
+def simple(line: str) -> Iterator[list[str]]:
+    """The simple commands in a line, those in `sh -c '…'` too, without sudo, assignments and redirections."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;()")
+    lexer.whitespace_split = True
+    command: list[str] = []
+    for word in [*lexer, ";"]:
+        if not set(word) <= set("|;()"):
+            command.append(word)
+            continue
+        command = bare(command)
+        if command[:2] == ["sh", "-c"]:
+            yield from simple(command[2])
+        elif command:
+            yield command
+        command = []
+
+
+def bare(words: list[str]) -> list[str]:
+    """Without sudo and its user, leading assignments, and what follows a redirection."""
+    words = words[:words.index(">")] if ">" in words else words
+    if words[:1] == ["sudo"]:
+        words = words[3:] if words[1] == "-u" else words[1:]
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        words = words[1:]
+    return words
+
+
+COMMANDS = [(line, command) for line in lines() for command in simple(line)]
+
+
+def of_program(name: str) -> list[list[str]]:
+    return [command[1:] for _, command in COMMANDS if command[0].rpartition("/")[2] == name]
+
+
+def option(words: list[str], name: str) -> list[str]:
+    return [words[place + 1] for place, word in enumerate(words) if word == name]
+
+
+def test_every_line_is_understood_and_its_program_known() -> None:
+    known = {*PLAIN, "wenxun", "docker", "kubectl", "make", "systemctl", "secrets.sh", "run"}
+    assert len(COMMANDS) > 50
+    assert [line for line, command in COMMANDS if command[0].rpartition("/")[2] not in known] == []
+
+
+def test_every_command_of_ours_is_taken_by_its_parser() -> None:
+    told = of_program("wenxun")
+    told += [words[words.index("wenxun") + 1:] for words in of_program("docker") if "wenxun" in words]
+    assert len(told) >= 9
+    for words in told:
+        try:
+            parser().parse_args(words)
+        except SystemExit:
+            pytest.fail(f"wenxun {' '.join(words)}")
+
+
+def test_every_file_and_target_of_ours_is_there() -> None:
+    named = {word for _, command in COMMANDS for word in command
+             if word.startswith(("deploy/", "requirements", ".env.example", "rules/")) and "secrets/" not in word}
+    assert len(named) > 10
+    for word in named - {"rules/secrets"}:
+        assert list(ROOT.glob(word)), word
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert of_program("make") == [["compose-check"]] and re.search(r"^compose-check:", makefile, re.M)
+    script = (ROOT / "deploy/kafka/run").read_text("utf-8")
+    assert of_program("run") == [["jars"]] and "jars) fetch" in script
+    assert all((ROOT / path).exists() for path in re.findall(r"`(overlays/[\w./-]+|base/[\w./-]+)`", TEXT)
+               for path in [f"deploy/kubernetes/{path}"])
+
+
+def test_links_lead_somewhere() -> None:
+    headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+                for line in TEXT.splitlines() if line.startswith("#")}
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        path, _, anchor = target.partition("#")
+        assert (ROOT / "docs" / path).exists() if path else anchor in headings, target
+
+
+def test_units_and_packages_are_those_that_are_used() -> None:
+    units = {word for words in of_program("systemctl") for word in words if "." in word}
+    ours = {path.name for path in (ROOT / "deploy/systemd").iterdir()}
+    assert units == DEBIANS | {"wenxun-kafka.service", "wenxun.target"} and units - DEBIANS <= ours
+    copied = {Path(word).name for words in of_program("cp") for word in words if "systemd/wenxun" in word}
+    assert {name for name in ours if name.startswith("wenxun")} == copied
+    unit = (ROOT / "deploy/systemd/wenxun@.service").read_text("utf-8")
+    for folder in ("/etc/wenxun/wenxun.env", "/etc/wenxun/roles/", "/opt/wenxun/bin/wenxun", "User=wenxun"):
+        assert folder in unit and folder.removeprefix("User=") in TEXT
+
+
+def test_ports_are_the_ones_that_are_set() -> None:
+    desk = (ROOT / "deploy/systemd/roles/desk.env").read_text("utf-8")
+    assert [words[-1] for words in of_program("curl")] == [f"http://{desk.strip().partition('=')[2]}/readyz"]
+    published = " ".join(port for service in COMPOSE["services"].values() for port in service.get("ports", []))
+    for port in ("8000", "9090", "9093", "3000", "9110"):
+        assert port in TEXT and port in published
+
+
+def test_docker_names_services_profiles_and_files_that_are_there() -> None:
+    told = [words[1:] for words in of_program("docker") if words[0] == "compose"]
+    assert len(told) >= 7
+    for words in told:
+        assert set(option(words, "--profile")) <= {"demo"}
+        assert all(path == ".env" or (ROOT / path).exists() for path in option(words, "--env-file"))
+        assert {scale.partition("=")[0] for scale in option(words, "--scale")} <= set(COMPOSE["services"])
+        if words[0] == "exec":
+            assert words[2] in COMPOSE["services"]
+        if words[0] == "logs":
+            assert words[-1] in COMPOSE["services"]
+
+
+def test_the_secrets_that_one_is_told_to_make_are_the_ones_that_pods_mount() -> None:
+    told = {words[5]: [each.partition("=")[2] for each in words if each.startswith("--from-file=")]
+            for words in of_program("kubectl") if "secret" in words}
+    for name in OVERLAYS:
+        mounted = {volume["secret"]["secretName"] for _, pod, _ in pods(overlay(name)) for volume in pod["volumes"]
+                   if "secret" in volume}
+        assert mounted == set(told)
+        files = {Path(value).name for key, value in settings_of(overlay(name)).items() if value.startswith("/secrets/")}
+        assert files == {each.partition("=")[0] for values in told.values() for each in values if "=" in each}
+
+
+def test_kubectl_is_told_of_overlays_and_workloads_that_are_there() -> None:
+    names = {f"{each['kind'].lower()}/{each['metadata']['name']}" for each in overlay("demo")}
+    space = of(overlay("demo"), "Namespace")[0]["metadata"]["name"]
+    for words in of_program("kubectl"):
+        assert {word for word in words if re.fullmatch(r"(statefulset|service|deployment)/\w+", word)} <= names
+        assert set(option(words, "-n")) <= {space}
+        assert all((ROOT / path / "kustomization.yaml").exists() for path in option(words, "-k"))
+    made = [words for words in of_program("python") if words[0].endswith("generate.py")]
+    assert made and all(words[1:] == ["--rules", "my-rules"] for words in made) and "--rules" in generate.__doc__
+
+
+def test_it_says_what_was_not_run() -> None:
+    assert "they were not run" in TEXT and "## What was not seen" in TEXT
+    strimzi = {each["apiVersion"] for each in overlay("demo") if "strimzi" in each["apiVersion"]}
+    assert strimzi == {"kafka.strimzi.io/v1"} and "Strimzi 1.0 or newer" in TEXT
