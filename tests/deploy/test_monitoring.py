@@ -13,6 +13,7 @@ import yaml
 from agents.desk import api
 from agents.runtime import ALL
 from agents.settings import Settings
+from agents.store import views
 from tests import servers
 
 ROOT = Path(__file__).parent.parent.parent
@@ -102,3 +103,11 @@ def test_grafana_finds_its_sources_and_dashboards_where_compose_mounts_them() ->
     password = next(each["secureJsonData"]["password"] for each in sources if each["type"] == "postgres")
     assert password == "$__file{/run/secrets/grafana_ro_password}"
     assert "grafana_ro_password" in COMPOSE["grafana"]["secrets"]
+
+
+def test_grafana_signs_in_to_postgresql_as_the_role_that_sees_only_the_views() -> None:
+    script = (ROOT / "deploy/postgres/grafana.sh").read_text("utf-8")
+    sources = read(ROOT / "deploy/grafana/provisioning/datasources/wenxun.yml")["datasources"]
+    assert f"CREATE ROLE {views.ROLE} LOGIN" in script and "GRANT" not in script
+    assert [each["user"] for each in sources if each["type"] == "postgres"] == [views.ROLE]
+    assert any("grafana.sh:/docker-entrypoint-initdb.d/" in volume for volume in COMPOSE["postgres"]["volumes"])
