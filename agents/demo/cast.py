@@ -15,7 +15,7 @@ from agents.demo.story import Story
 from agents.outbound import OutboundError, client, request
 from agents.settings import Settings
 from agents.store.engine import open_store, upgrade
-from pipeline.model import AlertState, AlertStatus, Millis
+from pipeline.model import AlertState, AlertStatus, Excerpt, Millis
 from pipeline.rulebook.schema import MINUTE
 
 ACCOUNT = "duty"
@@ -24,6 +24,10 @@ ANSWER_AFTER = 12 * MINUTE
 desk may be quicker."""
 AGAIN_AFTER = 40 * MINUTE
 """When an answer had no effect so far."""
+SOON_AFTER = 10 * MINUTE
+"""When the desk does not know yet what was published."""
+READ_AFTER = 5 * MINUTE
+"""From when the notice board's correction was seen until it is confirmed as the office's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +64,30 @@ def _kept_password(folder: Path) -> str:
 
 
 class Clerk:
-    """Answers the top alert through the desk's API as a person would, unless somebody did."""
+    """Answers the top alert and confirms the office's answer by the desk's API, unless somebody was quicker."""
 
     def __init__(self, settings: Settings, clock: Clock, story: Story, facts: Facts, token: str) -> None:
         port = settings.desk_bind[1]
         self._settings = replace(settings, allow_private=(f"127.0.0.1:{port}",))
         self._base, self._token = base_url(port), token
         self._clock, self._story, self._facts = clock, story, facts
-        self._tried: Millis = 0
+        self._tried: dict[str, Millis] = {}
 
     async def act(self) -> str:
-        """Answer if it is time to; what was done or went wrong, in Chinese, empty if nothing."""
-        alert = self._waiting()
+        """Do what it is time for; what was done or went wrong, in Chinese, empty if nothing."""
+        alert, said = self._waiting(), self._unconfirmed()
+        if alert is not None and self._again("ack"):
+            return await self._ack(alert)
+        if said is not None and self._again("statement", SOON_AFTER):
+            return await self._confirm(said)
+        return ""
+
+    def _again(self, what: str, after: Millis = AGAIN_AFTER) -> bool:
         now = self._clock.now()
-        if alert is None or now < self._tried + AGAIN_AFTER:
-            return ""
-        self._tried = now
-        return await self._ack(alert)
+        if now < self._tried.get(what, 0) + after:
+            return False
+        self._tried[what] = now
+        return True
 
     def _waiting(self) -> AlertState | None:
         alert = self._facts.alerts.get(self._story.event_id)
@@ -85,9 +96,24 @@ class Clerk:
             return None
         return alert if alert.status in (AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED) else None
 
+    def _unconfirmed(self) -> Excerpt | None:
+        """The notice board's correction, while no one has said that it is the answer."""
+        told = self._story.marks.get("correction")
+        if told is None or "answered" in self._story.marks or self._clock.now() < told.at + READ_AFTER:
+            return None
+        head = self._facts.heads[self._story.event_id]
+        return next((one for one in head.statements if one.title == self._story.correction), None)
+
     async def _ack(self, alert: AlertState) -> str:
-        url = f"{self._base}/api/v1/events/{alert.event_id}/ack"
-        body = msgspec.json.encode({"alert_id": alert.alert_id, "note": "已联系选举办公室核实，公告栏将发布说明"})
+        return await self._post("ack", {
+            "alert_id": alert.alert_id, "note": "已联系选举办公室核实，公告栏将发布说明"}, "确认了告警")
+
+    async def _confirm(self, said: Excerpt) -> str:
+        return await self._post("statements", {"item": said.item_id}, "把公告登记为官方回应")
+
+    async def _post(self, path: str, values: dict[str, str], what: str) -> str:
+        url = f"{self._base}/api/v1/events/{self._story.event_id}/{path}"
+        body = msgspec.json.encode(values)
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
             async with client(self._settings) as http:
@@ -95,5 +121,7 @@ class Clerk:
         except OutboundError as error:
             return f"值班员没有连上工作台：{error}"
         if answer.status == 202:
-            return "值班员在工作台确认了告警（由演示代为操作）"
-        return f"工作台没有接受确认：HTTP {answer.status} {answer.body[:200].decode('utf-8', 'replace')}"
+            return f"值班员在工作台{what}（由演示代为操作）"
+        if answer.status == 404:                # the desk reads the archive, which does not have it yet
+            return ""
+        return f"工作台没有接受：HTTP {answer.status} {answer.body[:200].decode('utf-8', 'replace')}"

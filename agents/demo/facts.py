@@ -15,6 +15,7 @@ from pipeline.model import (
     Delivery,
     DeliveryStatus,
     Escalation,
+    EventClocks,
     EventHead,
     RawBatch,
     RawItem,
@@ -32,12 +33,13 @@ class Kind(StrEnum):
     ESCALATION = "escalation"
     DELIVERY = "delivery"
     ACK = "ack"
+    CLOCKS = "clocks"            # response clocks began, or one was stopped
     DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """record: RawItem, EventHead, Escalation, Delivery, AlertState, DeadLetter or SourceState, as the kind says."""
+    """record: RawItem, EventHead, Escalation, Delivery, AlertState, EventClocks, DeadLetter or SourceState."""
 
     kind: Kind
     record: Any
@@ -54,6 +56,7 @@ class Facts:
     heads: dict[str, EventHead] = field(default_factory=dict)
     decided: list[EventHead] = field(default_factory=list)
     alerts: dict[str, AlertState] = field(default_factory=dict)
+    clocks: dict[str, EventClocks] = field(default_factory=dict)
     escalations: dict[str, Escalation] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     acks: list[AlertState] = field(default_factory=list)
@@ -75,6 +78,8 @@ class Facts:
                 yield Happening(Kind.ESCALATION, record)
             case AlertState():
                 yield from self._alert(record)
+            case EventClocks():
+                yield from self._clocks(record)
             case Delivery():
                 yield from self._delivery(record)
             case DeadLetter():
@@ -118,8 +123,21 @@ class Facts:
             self.acks.append(state)
             yield Happening(Kind.ACK, state)
 
+    def _clocks(self, record: EventClocks) -> Iterator[Happening]:
+        known = self.clocks.get(record.event_id)
+        if known is not None and known.revision >= record.revision:
+            return
+        self.clocks[record.event_id] = record
+        if known is None or stopped(record) != stopped(known):
+            yield Happening(Kind.CLOCKS, record)
+
     def _delivery(self, delivery: Delivery) -> Iterator[Happening]:
         known = self.deliveries.get(delivery.id)
         self.deliveries[delivery.id] = delivery
         if delivery.status is not DeliveryStatus.PENDING and (known is None or known.status is not delivery.status):
             yield Happening(Kind.DELIVERY, delivery)
+
+
+def stopped(record: EventClocks) -> set[str]:
+    """Ids of the clocks that do not run any more."""
+    return {clock.id for clock in record.clocks if clock.stopped_at is not None}

@@ -13,13 +13,14 @@ from pipeline.model import (
     DeliveryStatus,
     Escalation,
     EscalationKind,
+    EventClocks,
     EventHead,
     Millis,
     RawItem,
     SourceState,
 )
 from pipeline.notify import wording
-from pipeline.rulebook.schema import RuleBook
+from pipeline.rulebook.schema import MINUTE, RuleBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Narrator:
         self._people = {person.id: person.name for person in book.roster.people}
         self._teams = {team.id: team.name for team in book.roster.teams} | self._people
         self._book = book
+        self._decided: Millis = 0
 
     def line(self, happening: Happening) -> Line | None:
         """The line for it; None for what is not worth one."""
@@ -60,6 +62,8 @@ class Narrator:
                 return self._delivery(delivery)
             case AlertState() as state:
                 return Line(state.acked_at or 0, "确认", f"{state.acked_by} 已确认，升级停止", "bold green")
+            case EventClocks() as clocks:
+                return self._clocks(clocks)
             case DeadLetter() as dead:
                 return Line(dead.at, "死信", f"{dead.topic}：{dead.error}", "bold red")
         return None
@@ -79,6 +83,7 @@ class Narrator:
 
     def _level(self, head: EventHead) -> Line:
         decision = head.decision
+        self._decided = max(self._decided, decision.at)
         levels = self._book.levels
         text = f"{head.short} {wording.change(decision, levels)}：{wording.why_of(head, levels)}"
         return Line(decision.at, "级别", text, self.level_style(decision.level))
@@ -99,3 +104,15 @@ class Narrator:
         said = f"{who}：{wording.DELIVERY_STATUS[delivery.status]}{error}"
         style = "" if delivery.status is DeliveryStatus.CONFIRMED else "red"
         return Line(delivery.at, "投递", said, style)
+
+    def _clocks(self, record: EventClocks) -> Line | None:
+        """Of the event's first clock: when it ends, or who stopped it. It began with the last decision of a level."""
+        if not record.clocks:
+            return None
+        clock = record.clocks[0]
+        if clock.stopped_at is None:
+            said = f"{clock.name}开始计时，{clock_text(clock.due_at)} 到期"
+            return Line(max(self._decided, clock.started_at), "时限", said, "yellow")
+        used = wording.duration((clock.stopped_at - clock.started_at) // MINUTE * MINUTE)
+        stopped = max((one.at for one in record.statements), default=clock.stopped_at)
+        return Line(stopped, "时限", f"{clock.name}已停止，用时 {used}（{clock.stopped_by}）", "bold green")

@@ -99,4 +99,4 @@ def _shown(message: Received) -> dict[str, Any]:
     return {
         "number": message.number, "person": message.person, "at": message.at, "type": message.body.get("type", ""),
         "subject": data.get("subject", ""), "text": data.get("text", ""), "level": data.get("level_name", ""),
-        "url": event.get("url", "")}
+        "url": data.get("link") or event.get("url", "")}

@@ -146,8 +146,8 @@ class Stage:
         clock.open(_real())
         links = Links(f"{self._props.desk_url}/", f"{self._props.phone_url}/", account.name, account.password)
         self._screen.links(links)
-        self._screen.note("告警需要有人确认：可以到工作台试一试" if self._options.by_hand
-                          else "告警一会儿由演示代为确认，也可以抢先到工作台确认")
+        self._screen.note("告警要有人确认，公告要有人登记为回应：可以到工作台试一试" if self._options.by_hand
+                          else "告警一会儿由演示代为确认，公告代为登记，也可以抢先到工作台去做")
         if not self._options.by_hand:
             self._tasks.append(asyncio.create_task(self._clerk(account)))
         await self._until(lambda: clock.now() >= scene.closes and story.complete() and story.settled()

@@ -6,18 +6,21 @@ from dataclasses import dataclass, field
 
 from agents.demo.facts import Facts, Happening, Kind
 from agents.demo.phone import Phone
-from agents.demo.scenario import Part, Scenario
+from agents.demo.scenario import Part, Scenario, clock_text
 from pipeline.model import (
     AlertState,
     Delivery,
     DeliveryStatus,
     Escalation,
     EscalationKind,
+    EventClocks,
     EventHead,
     EventStatus,
     Millis,
     RawItem,
 )
+from pipeline.notify.wording import duration
+from pipeline.rulebook.schema import MINUTE
 
 SUBJECT = "voting-hours"
 """The watch subject of the story's rumour; the demo's other subjects must stay below every level."""
@@ -39,6 +42,7 @@ STEPS: tuple[Step, ...] = (
     Step("common", "一般：多个来源开始转述", ("first",)),
     Step("digest", "一般：汇总送达值班员", ("common",)),
     Step("major", "较大：来源和速度增长", ("common",)),
+    Step("clock", "较大：首次权威回应开始计时", ("first",)),
     Step("major-first", "较大：告警送达值班员", ("major",)),
     Step("major-next", "较大：无人确认，送达值班长", ("major-first",)),
     Step("top", "重大：来源和速度继续增长", ("major",)),
@@ -47,6 +51,7 @@ STEPS: tuple[Step, ...] = (
     Step("ack", "有人确认，升级停止", ("top-first",)),
     Step("edited", "改帖记为新版本，不算新的一条", ("first",)),
     Step("correction", "公告栏的更正附到事件上", ("first",)),
+    Step("answered", "公告登记为官方回应，计时停止", ("correction",)),
     Step("fell", "热度回落，级别下降", ("top", "correction")),
     Step("calm", "事件平息", ("fell",)),
 )
@@ -93,6 +98,8 @@ class Story:
                 self._mark("edited", happening.record.first_seen_at, happening.record.title)
             case Kind.STATEMENT:
                 self._statement(happening.record)
+            case Kind.CLOCKS:
+                self._clocks(happening.record)
             case Kind.ACK:
                 self.acked.add(happening.record.alert_id)
             case Kind.ESCALATION:
@@ -103,6 +110,11 @@ class Story:
             self._delivery(delivery)
         for state in self.facts.acks:
             self._ack(state)
+
+    @property
+    def correction(self) -> str:
+        """The title of what the office publishes."""
+        return self.scenario.first(Part.CORRECTION).title
 
     def missing(self) -> list[Step]:
         return [step for step in STEPS if step.id not in self.marks]
@@ -147,9 +159,19 @@ class Story:
             self._mark("calm", decision.at, figures)
 
     def _statement(self, head: EventHead) -> None:
-        title = self.scenario.first(Part.CORRECTION).title
-        if head.id == self.event_id and any(one.official and one.title == title for one in head.statements):
+        if head.id == self.event_id and any(one.official and one.title == self.correction for one in head.statements):
             self._mark("correction", head.changed_at, self.scenario.official().name)
+
+    def _clocks(self, record: EventClocks) -> None:
+        """Of the event's first clock."""
+        if record.event_id != self.event_id or not record.clocks:
+            return
+        clock = record.clocks[0]
+        self._mark("clock", clock.started_at, f"{clock_text(clock.due_at)} 到期")
+        confirmed = [one for one in record.statements if one.id == clock.ref]
+        if clock.stopped_at is not None and confirmed:
+            used = duration((clock.stopped_at - clock.started_at) // MINUTE * MINUTE)
+            self._mark("answered", confirmed[0].at, f"{clock.stopped_by} 登记，用时 {used}")
 
     def _escalation(self, escalation: Escalation) -> None:
         if escalation.kind is EscalationKind.PAGE and escalation.alert_id in self.acked:

@@ -15,14 +15,14 @@ from starlette.routing import Route
 
 from agents.cli import parser
 from agents.clock import Clock
-from agents.demo.cast import ANSWER_AFTER, Clerk, make_accounts
+from agents.demo.cast import ANSWER_AFTER, READ_AFTER, Clerk, make_accounts
 from agents.demo.props import Props, prepare
 from agents.demo.sites import base_url
 from agents.demo.stage import Options, StageError
 from agents.demo.stage import run as play
 from agents.demo.web import listen, port_of, serving
 from agents.settings import Settings
-from pipeline.model import AlertState, AlertStatus, Delivery
+from pipeline.model import AlertState, AlertStatus, Delivery, EventClocks
 from pipeline.rulebook.schema import MINUTE
 from tests.agents.test_demo_story import AT, DAY, Told, acked, whole_day
 
@@ -139,6 +139,24 @@ async def test_the_clerk_answers_the_alert_with_her_token_some_time_after_the_se
 async def test_the_clerk_leaves_an_alert_alone_that_somebody_answered() -> None:
     told = alerted(AlertState).tell(acked(3, AT + 300 * MINUTE))
     assert await clerk_at(told, 60, 1).act() == ""
+
+
+async def test_the_clerk_confirms_the_correction_as_the_answer_unless_somebody_did() -> None:
+    told, desk = Told(), FakeDesk()
+    for record in whole_day():
+        if isinstance(record, EventClocks) and record.statements:
+            break
+        told.tell(record)
+    read = (told.story.marks["correction"].at - told.story.marks["top-next"].at + READ_AFTER) // MINUTE
+    with listen() as sock:
+        async with serving(desk.app(), [sock]):
+            assert await clerk_at(told, read - 1, port_of(sock)).act() == ""
+            clerk = clerk_at(told, read + 1, port_of(sock))
+            assert "登记为官方回应" in await clerk.act()
+            assert await clerk.act() == "", "not again before it can have had its effect"
+            told.tell(record)
+            assert await clerk_at(told, read + 1, port_of(sock)).act() == ""
+    assert [(path, body) for path, _, body in desk.asked or ()] == [("/api/v1/events/e1/statements", {"item": "i9"})]
 
 
 async def test_a_desk_that_refuses_or_is_away_is_told_about() -> None:

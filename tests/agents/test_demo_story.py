@@ -30,6 +30,8 @@ from pipeline.model import (
     DeliveryStatus,
     Escalation,
     EscalationKind,
+    EventClock,
+    EventClocks,
     EventHead,
     EventStatus,
     Evidence,
@@ -38,6 +40,7 @@ from pipeline.model import (
     RawBatch,
     RawItem,
     SourceState,
+    Statement,
     Tick,
     Why,
 )
@@ -97,6 +100,20 @@ def statement() -> Excerpt:
     return Excerpt("i9", DAY.first(Part.CORRECTION).title, "", "云溪县公告栏", "", AT, (), True)
 
 
+def clocks(*statements: Statement) -> EventClocks:
+    """The event's clocks; stopped by the first statement when there is one."""
+    clock = EventClock("answer", "首次权威回应", AT, AT + 300 * MINUTE)
+    if statements:
+        clock = replace(clock, stopped_at=AT + 284 * MINUTE, stopped_by="duty", stopped_why="statement",
+                        ref=statements[0].id)
+    return EventClocks(event_id="e1", revision=1 + len(statements), clocks=(clock,), statements=statements)
+
+
+def confirmed(at: int) -> Statement:
+    return Statement(id="s1", event_id="e1", by="duty", at=at, title=DAY.first(Part.CORRECTION).title,
+                     published_at=AT + 284 * MINUTE, item_id="i9")
+
+
 def whole_day() -> list[Any]:
     """Records of a day on which everything happened."""
     def at(hours: float) -> int:
@@ -119,10 +136,10 @@ def whole_day() -> list[Any]:
         RawBatch(source_id=FIRST.site, polled_at=AT, items=(rumour,)),
         RawBatch(source_id="x", polled_at=DAY.closes, items=rest),
         RawBatch(source_id=FIRST.site, polled_at=AT, items=(replace(rumour, revision="r2"),)),
-        head(1, at(1), 1), digest, sent(digest, "duty"), head(2, at(2), 2, previous=1), *pages[:2],
+        head(1, at(1), 1), digest, sent(digest, "duty"), head(2, at(2), 2, previous=1), clocks(), *pages[:2],
         sent(pages[0], "duty"), sent(pages[1], "chief"), head(3, at(4), 3, previous=2), *pages[2:],
         sent(pages[2], "duty"), sent(pages[3], "chief"), acked(3, at(4.5)),
-        head(3, at(5), 4, previous=2, statements=(statement(),)),
+        head(3, at(5), 4, previous=2, statements=(statement(),)), clocks(confirmed(at(5.1))),
         head(2, at(7), 5, previous=3, why=Why.LOWERED, statements=(statement(),)),
         head(0, at(9), 6, previous=2, why=Why.CALMED, status=EventStatus.CALM, statements=(statement(),)),
     ]
@@ -158,8 +175,8 @@ def test_a_day_without_the_records_of_a_step_misses_that_step(gone: int) -> None
 def _told_so_far(told: Told) -> list[Any]:
     facts = told.facts
     return [*facts.sources.values(), RawBatch(source_id="x", polled_at=0, items=tuple(facts.items.values())),
-            *facts.decided, *facts.heads.values(), *facts.escalations.values(), *facts.deliveries.values(),
-            *facts.acks]
+            *facts.decided, *facts.heads.values(), *facts.clocks.values(), *facts.escalations.values(),
+            *facts.deliveries.values(), *facts.acks]
 
 
 def test_topics_may_be_read_in_any_order_each_in_its_own() -> None:
@@ -244,7 +261,8 @@ def test_every_happening_of_the_day_can_be_told_in_a_line() -> None:
     lines = [line for record in whole_day() for happening in told.facts.apply(record)
              if (line := narrator.line(happening))]
     text = "\n".join(line.plain() for line in lines)
-    for words in ("未达级 → 一般", "一般 → 较大", "较大 → 重大", "duty 已确认", "附上云溪县公告栏", "值班长：已送达"):
+    for words in ("未达级 → 一般", "一般 → 较大", "较大 → 重大", "duty 已确认", "附上云溪县公告栏", "值班长：已送达",
+                  "开始计时，13:36 到期", "已停止，用时 4 小时 44 分钟（duty）"):
         assert words in text
     assert "老街豆腐铺" not in text, "backfill is stored and not told item by item"
 
