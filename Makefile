@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 DATA   ?= ../shared/data
-STORES  = $(shell grep -lrE 'store|delivery_fakes|acting_kit' --include='test_*.py' tests/agents tests/rules)
+STORES  = tests/desk $(shell grep -lrE 'store|delivery_fakes|acting_kit' --include='test_*.py' tests/agents tests/rules)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo postgres test fault check bench eval kafka compose-check lock clean
@@ -38,7 +38,7 @@ fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies: ab
 postgres: $(VENV)/.dev  ## every test that uses a store, on a PostgreSQL of its own (Debian: apt-get install postgresql)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --store postgresql $(ARGS) \
 	  -m "(postgres or not sqlite) and not embedded and not browser and not kafka and not fault" \
-	  tests/postgres tests/desk $(STORES)
+	  tests/postgres $(STORES)
 
 check: $(VENV)/.dev     ## ruff, mypy --strict, import directions
 	$(BIN)/ruff check pipeline agents tests bench

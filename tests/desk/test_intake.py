@@ -81,6 +81,7 @@ def _metrics(stand: Stand) -> str:
     return generate_latest(stand.desk.deps.metrics.registry).decode()
 
 
+@pytest.mark.sqlite
 async def test_nothing_personal_is_in_any_file_of_the_store(stand: Stand) -> None:
     """By form and by API, accepted, repeated and refused: neither tables nor the log beside them have it."""
     async with await stand.signed_in() as client:

@@ -266,6 +266,7 @@ async def test_a_failing_page_says_so_and_tells_nothing_of_the_inside(
     assert "CodecError" in caplog.text
 
 
+@pytest.mark.sqlite
 async def test_a_store_that_cannot_be_written_refuses_with_what_to_do_and_heals_by_itself(stand: Stand) -> None:
     one = seed.put_event(stand.engine, seed.head())
     state = seed.put_alert(stand.engine, seed.alert(one))
