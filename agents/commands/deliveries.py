@@ -42,6 +42,7 @@ def add(groups: Any) -> None:
     listing.set_defaults(run=_list)
     show = verbs.add_parser("show", help="one message whole, or all of one decision")
     show.add_argument("id", help="of a delivery or of an escalation")
+    show.add_argument("--as", dest="account", metavar="ACCOUNT", default="", help="who reads, for the audit")
     show.set_defaults(run=_show)
     audit = verbs.add_parser("audit", help="decided = confirmed + pending + dead + suppressed; names what is missing; "
                                            "exit code 1 if anything is")
@@ -71,14 +72,16 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from agents.commands.rule_store import open_archive
+    from agents.commands.acting import place, reader_of
     from agents.store import account_reads
 
-    settings = _settings()
-    with open_archive(settings) as connection:
-        rows = account_reads.one(connection, args.id)
-    if not rows:
-        raise DeliveriesError(f"没有投递 {args.id}。编号见 wenxun deliveries list（文字过了保存期的记录也会删除）")
+    with place() as at:
+        settings, account = at.settings, reader_of(at, args.account)
+        with at.engine.connect() as connection:
+            rows = account_reads.one(connection, args.id)
+        if not rows:
+            raise DeliveriesError(f"没有投递 {args.id}。编号见 wenxun deliveries list（文字过了保存期的记录也会删除）")
+        at.write_read(account, "deliveries.read", args.id)
     if args.format == "json":
         print(json.dumps([_json(row) for row in rows], ensure_ascii=False, indent=2))
         return OK

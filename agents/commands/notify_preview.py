@@ -36,6 +36,7 @@ def add(actions: Any) -> None:
     preview.add_argument("--kind", choices=KINDS, default="page", metavar="KIND",
                          help=f"{'|'.join(KINDS)}: the last such message about it, else one as things stand")
     preview.add_argument("--person", metavar="ID", default="", help="of roster.yml; default: the first with it")
+    preview.add_argument("--as", dest="account", metavar="ACCOUNT", default="", help="who reads, for the audit")
     preview.add_argument("--raw", action="store_true", help="the payload itself, JSON or the mail's source")
     preview.add_argument("--rules", type=Path, metavar="DIR",
                          help="rule directory; default: WENXUN_RULES_DIR, else rules")
@@ -44,13 +45,16 @@ def add(actions: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when there is something to show, 1 when the channel would send nothing to this person."""
-    from agents.commands.rule_store import open_archive
+    from agents.commands.acting import place, reader_of
 
     settings, book = notify_address.installation(os.environ, args.rules)
     channel = notify_address.channel(book, args.channel)
     person = notify_address.person(book, args.channel, args.person)
-    with open_archive(settings) as connection:
-        found = asyncio.run(_rehearsed(settings, book, channel, person, connection, args))
+    with place() as at:
+        account = reader_of(at, args.account)
+        with at.engine.connect() as connection:
+            found = asyncio.run(_rehearsed(settings, book, channel, person, connection, args))
+        at.write_read(account, "event.read", args.event)
     if found.error:
         print(f"通道 {channel.id} 不会给 {person.id} 发消息：{found.error}", file=sys.stderr)
         return FAILED

@@ -23,13 +23,13 @@ from agents.deadletter import Reason, dead_letter, describe
 from agents.deliverer.ledger import Ledger
 from agents.deliverer.outage import Outage, cause
 from agents.deliverer.parcel import PENDING, Parcel, delivery_id, parcels_of
-from agents.deliverer.reporter import NOWHERE
+from agents.deliverer.reporter import NOWHERE, hourly
 from agents.deliverer.senders import real_now
 from agents.deliverer.suppress import Placed
 from agents.deps import Deps
 from pipeline import codec, topics
 from pipeline.errors import CodecError
-from pipeline.model import AlertState, DeadLetter, Escalation, EventClocks, Heartbeat, Millis
+from pipeline.model import AlertState, DeadLetter, Escalation, EscalationKind, EventClocks, Heartbeat, Millis
 from pipeline.notify.route import receivers
 
 log = logging.getLogger("wenxun.deliver")
@@ -127,7 +127,17 @@ class Intake:
             return []
         if not found:
             await self._dead(record, Reason.REFUSED, "roster.yml: nobody to tell, and the fallback has no channel")
+            await self._mourn(escalation)
         return found
+
+    async def _mourn(self, escalation: Escalation) -> None:
+        """To ops, once an hour; a notice that reaches nobody brings no other, which would reach nobody either."""
+        if escalation.kind is not EscalationKind.SYSTEM:
+            whom, about = "、".join(escalation.tell), escalation.head.short if escalation.head else ""
+            notice = hourly(f"nobody:{whom}", self._deps.clock.now(), "有消息没有人可通知", (
+                f"{about}{'：' if about else ''}应通知 {whom}，但当班的人和备用接收人都没有可用的通道。"
+                "请核对 roster.yml，再用 wenxun dlq list 查看、wenxun dlq replay 重发。"))
+            await self._until_sent(topics.ESCALATIONS, notice.id, notice)
 
     def _addressed(self, escalation: Escalation, place: int) -> list[Parcel]:
         told = receivers(escalation.tell, self._deps.rules.book.roster, escalation.at, self._deps.settings.zone,
@@ -161,7 +171,7 @@ class Intake:
             return
         for step in steps:
             if isinstance(step, Parcel):
-                await self._until_sent(dead_letter(
+                await self._set_aside(dead_letter(
                     topics.ESCALATIONS, NOWHERE, NOWHERE, key=step.id.encode(), value=step.escalation.encode(),
                     headers=[("ce_type", b"wenxun.escalation")], reason=Reason.FAILED, error=error, part=step.id,
                     at=self._deps.clock.now()))
@@ -173,15 +183,18 @@ class Intake:
             reason=reason, error=error, at=self._deps.clock.now())
         self._deps.metrics["dead_letters_total"].labels("deliver", reason.value).inc()
         log.error("escalation at %s/%d/%d set aside: %s", record.topic, record.partition, record.offset, reason.value)
-        await self._until_sent(letter)
+        await self._set_aside(letter)
 
-    async def _until_sent(self, letter: DeadLetter) -> None:
+    async def _set_aside(self, letter: DeadLetter) -> None:
+        await self._until_sent(topics.DEAD_LETTERS, letter.topic, letter)
+
+    async def _until_sent(self, topic: str, key: str, record: DeadLetter | Escalation) -> None:
         while True:
             try:
-                await self._bus.send(topics.DEAD_LETTERS, letter.topic, letter, ident=letter.id)
+                await self._bus.send(topic, key, record, ident=record.id)
                 return
             except (KafkaError, TimeoutError) as error:
-                log.error("a dead letter cannot be sent: %s; trying again", type(error).__name__)
+                log.error("a record for %s cannot be sent: %s; trying again", topic, type(error).__name__)
                 await asyncio.sleep(1.0)
 
 

@@ -48,10 +48,10 @@ class Reporter:
         """A channel keeps failing, or works again. At most one notice of each an hour and channel."""
         now = self._deps.clock.now()
         if since is None:
-            self._notices.append(_hourly(
+            self._notices.append(hourly(
                 f"channel-ok:{channel}", now, f"通道 {channel} 已恢复", "积压的消息正在补发。"))
         else:
-            self._notices.append(_hourly(
+            self._notices.append(hourly(
                 f"channel:{channel}", now, f"通道 {channel} 连续发送失败",
                 f"最近的错误：{error}。消息会继续重试，24 小时内有效；请检查 channels.yml 中的 {channel} 和对方服务。"))
         self._wake.set()
@@ -126,13 +126,13 @@ class Reporter:
         self._deps.metrics["dead_letters_total"].labels("deliver", "undelivered").inc()
         if escalation is None or escalation.kind is not EscalationKind.SYSTEM:
             about = f"{escalation.head.short}：" if escalation and escalation.head else ""
-            notice = _hourly(
+            notice = hourly(
                 f"dead:{parcel.channel}", now, f"有消息未能经通道 {parcel.channel} 送达",
                 f"{about}{parcel.error}。修好后用 wenxun dlq list 查看、wenxun dlq replay 重发。")
             await self._bus.send(topics.ESCALATIONS, notice.id, notice, ident=notice.id)
 
 
-def _hourly(key: str, now: Millis, title: str, text: str) -> Escalation:
+def hourly(key: str, now: Millis, title: str, text: str) -> Escalation:
     """One notice per key and hour, whoever sends it how often."""
     return system_notice(key=f"deliver:{key}", episode=now // HOUR * HOUR, title=title, text=text, at=now)
 

@@ -43,6 +43,7 @@ ACTIONS: dict[str, str] = {
     "drills.read": "查看演练",
     "silence.add": "添加静默",
     "silence.expire": "结束静默",
+    "silence.notice": "告知系统组：静默含最高级别",
     "silences.read": "查看静默",
     "clocks.read": "查看时限",
     "handover.read": "查看交接班",

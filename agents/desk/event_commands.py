@@ -17,6 +17,8 @@ from pipeline.collect.privacy import mask
 from pipeline.collect.text import one_line, tidy
 from pipeline.ids import digest
 from pipeline.model import AlertStatus, Comment, EventHead, HandOver, Millis, Statement
+from pipeline.model.alerts import REGISTERED_LATER
+from pipeline.notify import wording
 from pipeline.rulebook.schema import RuleBook
 
 MAX_COMMENT = 1000
@@ -151,6 +153,9 @@ def reject(engine: Engine, order: Order, item_id: str, note: str = "") -> Accept
 def _accept(connection: Connection, order: Order, record: Statement) -> Accepted:
     action = "event.reject" if record.rejected else "event.statement"
     what = record.source_name or record.item_id if record.item_id else record.title
+    early = record.at - record.published_at         # it is the stop of clocks, and what somebody says it was
+    if early > REGISTERED_LATER:
+        what += f"；发布时间比登记早 {wording.duration(early)}"
     done = accept(connection, order, record, record.id, action, what)       # no words of an item: the audit is for ever
     first = next((each for each in earlier(connection, order.event_id, Statement) if each.id == record.id), None)
     if not done.repeated or first is None or first.by == order.by:

@@ -49,6 +49,7 @@ def shown(view: EventView, names: Names, silences: Silences, now: Millis, zone: 
     for row in lines:
         told = timeline_words.line(row, names, silences)
         text = f"：{line(told.text)}" if told.text else ""
+        text += f"，登记于 {said.at(told.registered_at, now, zone)}" if told.registered_at else ""
         yield f"  {wording.short_moment(row.at, zone)} {line(told.title)}{text}"
 
 

@@ -64,6 +64,7 @@ def duty(visit: Visit) -> Response:
     return visit.page(
         "duty.html", book=book, events=events, drills=drills, settled=settled, survey=visit.survey(),
         rota=rota(Names(book), visit.now, visit.desk.deps.settings.zone), no_links=no_links(visit),
+        silenced=silence_views.in_force(engine, book, visit.now),
         urgent=sum(one.urgent for one in events), waiting=sum(one.waits for one in events),
         can_act=visit.can_act, done=done(visit))
 

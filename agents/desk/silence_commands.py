@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
 
 import msgspec
 from sqlalchemy import Connection, Engine, select
 
 from agents.desk.commands import Accepted, Order, Refused, accept, ago, earlier, one_note
+from agents.notices import system_notice
 from agents.store import people_reads, readmodel, schema
 from agents.store.people import over_at
 from pipeline import codec
@@ -66,7 +68,21 @@ def add(engine: Engine, book: RuleBook | None, order: Order, wanted: Wanted, *, 
             levels=fitting.levels, groups=fitting.groups, regions=fitting.regions)
         detail = f"{wording.duration(wanted.length)}；{described(record, number)}；负责人 {owner}；{reason}"
         about = replace(order, event_id=key)            # what it means stands for the event
-        return accept(connection, about, record, record.id, "silence.add", detail, shown=record.id)
+        done = accept(connection, about, record, record.id, "silence.add", detail, shown=record.id)
+        if top := highest(book, fitting.levels):
+            _tell_ops(connection, order, record, top, detail, ZoneInfo(book.timezone))
+        return done
+
+
+def _tell_ops(connection: Connection, order: Order, record: Silence, top: str, detail: str, zone: ZoneInfo) -> None:
+    """The highest level is held back: not only the one who did it knows."""
+    until = wording.short_moment(record.ends_at, zone)
+    notice = system_notice(
+        key=f"silence:{record.id}", episode=record.at, title=f"静默压住了最高级别“{top}”的提醒",
+        text=f"{record.by} 添加了静默，到 {until} 为止不发“{top}”的提醒：{detail}。"
+             "不应该这样，就在值班台的静默页结束它（wenxun silence expire）。")
+    about = replace(order, event_id=notice.id)
+    accept(connection, about, notice, notice.id, "silence.notice", notice.title, shown=record.id)
 
 
 def expire(engine: Engine, order: Order, ref: str) -> Accepted:

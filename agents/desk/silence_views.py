@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from agents.desk import silence_commands
 from agents.desk.describe import Names
 from agents.store import people_reads
 from pipeline.escalate.silences import matches
 from pipeline.model import EventHead, Millis, Silence
+from pipeline.rulebook.schema import RuleBook
 
 LENGTHS = ((30, "30 分钟"), (60, "1 小时"), (120, "2 小时"), (240, "4 小时"), (480, "8 小时"), (1440, "24 小时"))
 """Minutes that the form offers."""
@@ -64,6 +66,15 @@ def holds_top(levels: Sequence[str], names: Names) -> bool:
     """Whether a silence with this matcher of levels holds back pages of the highest level too."""
     ladder = names.levels.ladder
     return bool(ladder) and (not levels or ladder[-1].name in levels)
+
+
+def in_force(engine: Engine, book: RuleBook | None, now: Millis) -> str:
+    """`静默 2 个生效（含重大）`; empty without any. Those too that are on their way to the archive."""
+    with engine.connect() as connection:
+        found = [each for each in silence_commands.known(connection, now) if each.starts_at <= now]
+    tops = {silence_commands.highest(book, each.levels) for each in found} if book is not None else set()
+    top = "".join(tops)
+    return f"静默 {len(found)} 个生效" + (f"（含{top}）" if top else "") if found else ""
 
 
 def silencing(engine: Engine, head: EventHead, now: Millis, names: Names) -> list[SilenceView]:

@@ -11,7 +11,17 @@ import msgspec
 from agents.desk import held_words
 from agents.desk.describe import VERDICT, Names
 from agents.store.readmodel import Kind, Line
-from pipeline.model import DRILL, SHADOW, DeliveryStatus, EscalationKind, EventStatus, LevelDecision, VerdictKind, Why
+from pipeline.model import (
+    DRILL,
+    SHADOW,
+    DeliveryStatus,
+    EscalationKind,
+    EventStatus,
+    LevelDecision,
+    Millis,
+    VerdictKind,
+    Why,
+)
 from pipeline.notify import said, wording
 
 Detail = Mapping[str, Any]
@@ -20,12 +30,13 @@ Detail = Mapping[str, Any]
 @dataclass(frozen=True, slots=True)
 class Told:
     """A line as it is read. tone: what the dot looks like (level-N, told, ack, bad, wait, minor, quiet). url: of a
-    statement."""
+    statement. registered_at: when it was registered, where that was long after; else 0."""
 
     title: str
     text: str = ""
     tone: str = "quiet"
     url: str = ""
+    registered_at: Millis = 0
 
 
 def line(row: Line, names: Names, silences: held_words.Silences) -> Told:
@@ -114,7 +125,8 @@ def _clock_stopped(detail: Detail, names: Names) -> Told:
     late = int(detail.get("late") or 0)
     why = said.STOPPED.get(str(detail.get("why")), str(detail.get("why") or ""))
     return Told(f"停止计时：{detail['name']}" + (f"，超时 {wording.duration(late)}" if late > 0 else ""),
-                f"{detail.get('by') or ''} {why}".strip(), "bad" if late > 0 else "ack")
+                f"{detail.get('by') or ''} {why}".strip(), "bad" if late > 0 else "ack",
+                registered_at=int(detail.get("registered_at") or 0))
 
 
 def _escalation(detail: Detail, names: Names) -> Told:

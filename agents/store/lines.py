@@ -84,7 +84,8 @@ def of_clocks(state: EventClocks) -> Iterator[Row]:
         if clock.stopped_at is not None:
             yield _line(state.event_id, f"clock:{clock.id}:stopped", clock.stopped_at, Kind.CLOCK_STOPPED, {
                 "id": clock.id, "name": clock.name, "by": clock.stopped_by, "why": clock.stopped_why, "ref": clock.ref,
-                "late": max(0, clock.stopped_at - clock.due_at)})
+                "late": max(0, clock.stopped_at - clock.due_at),
+                **({"registered_at": clock.registered_at} if clock.registered_later else {})})
 
 
 def of_verdict(verdict: Verdict) -> Iterator[Row]:

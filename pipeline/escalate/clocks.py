@@ -93,7 +93,8 @@ def _answered(clock: EventClock, statements: Iterable[Statement], book: RuleBook
         at = max(clock.started_at, said_at(statement))
         earlier = clock.stopped_at is None or (clock.stopped_why == STATEMENT and at < clock.stopped_at)
         if clock.id in _named(statement, book) and earlier:
-            clock = replace(clock, stopped_at=at, stopped_by=statement.by, stopped_why=STATEMENT, ref=statement.id)
+            clock = replace(clock, stopped_at=at, stopped_by=statement.by, stopped_why=STATEMENT, ref=statement.id,
+                            registered_at=statement.at)
     return clock
 
 

@@ -112,10 +112,15 @@ class Act(msgspec.Struct, frozen=True):
     text: str = ""
 
 
+REGISTERED_LATER: Millis = 10 * 60_000
+"""A statement that is registered so long after it was said shows both times."""
+
+
 class EventClock(msgspec.Struct, frozen=True):
     """A response clock of an event. id, name: of levels.yml. warned: the greatest percentage that was told.
 
     stopped_why: `statement` or `closed`; ref: the statement's id or the reason. stopped_at may be after due_at.
+    registered_at: when a person registered the statement, which may have been said long before; 0 of other stops.
     """
     id: str
     name: str
@@ -126,6 +131,12 @@ class EventClock(msgspec.Struct, frozen=True):
     stopped_by: str = ""
     stopped_why: str = ""
     ref: str = ""
+    registered_at: Millis = 0
+
+    @property
+    def registered_later(self) -> bool:
+        """Whether people have to be told both times: the stop is what somebody typed, long after it."""
+        return self.stopped_at is not None and self.registered_at - self.stopped_at > REGISTERED_LATER
 
 
 class EventClocks(Record, frozen=True):

@@ -37,7 +37,8 @@ def clock(one: EventClock, now: Millis, zone: ZoneInfo) -> str:
     if one.stopped_at is None:
         return f"{said}（{at(one.due_at, now, zone)} 到期）"
     by = f" {one.stopped_by} " if one.stopped_by else ""
-    return f"{said}（{at(one.stopped_at, now, zone)}{by}{STOPPED.get(one.stopped_why, '')}）"
+    later = f"，登记于 {at(one.registered_at, now, zone)}" if one.registered_later else ""
+    return f"{said}（{at(one.stopped_at, now, zone)}{by}{STOPPED.get(one.stopped_why, '')}{later}）"
 
 
 def urgent(clocks: Iterable[EventClock], wanted: str = "") -> EventClock | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from pipeline.errors import Problem
 from pipeline.rulebook import schema
-from pipeline.rulebook.channel_warnings import best_effort
+from pipeline.rulebook.channel_warnings import best_effort, in_clear
 from pipeline.rulebook.checks_told import told_people
 from pipeline.rulebook.duty_warnings import calendar, gaps, mentions, step_channels, told_names
 from pipeline.rulebook.places import Places
@@ -157,5 +157,5 @@ def _same_address(book: schema.RuleBook, today: dt.date, places: Places) -> Iter
 
 CHECKS: tuple[Check, ...] = (
     _expiry, _empty, _groups, _active, _patterns, _unused, gaps, calendar, step_channels, mentions, _routes,
-    _same_address, best_effort, reachability,
+    _same_address, best_effort, in_clear, reachability,
 )

@@ -15,7 +15,7 @@ from agents.deliverer.ledger import Ledger
 from agents.deliverer.parcel import Parcel, delivery_id
 from pipeline import codec, topics
 from pipeline.ids import digest
-from pipeline.model import AlertState, AlertStatus
+from pipeline.model import AlertState, AlertStatus, EscalationKind
 from pipeline.rulebook.schema import Channel, ChannelType, Roster
 from tests.builders import NOON, book
 from tests.delivery_fakes import FakeBus, claim, delivery_book, delivery_deps, rows, store
@@ -99,6 +99,17 @@ async def test_an_escalation_that_nobody_can_get_is_a_dead_letter(engine: Engine
     nobody = book(roster=Roster(people=(), teams=(), fallback="gone"))
     await intake(engine, tmp_path, bus, rules=nobody).take([record(page())])
     assert "fallback" in bus.on(topics.DEAD_LETTERS)[0].error and rows(engine) == []
+
+
+async def test_ops_hears_once_an_hour_that_nobody_could_be_told(engine: Engine, tmp_path: Path) -> None:
+    bus = FakeBus()
+    nobody = book(roster=Roster(people=(), teams=(), fallback="gone"))
+    await intake(engine, tmp_path, bus, rules=nobody).take([record(page()), record(page(id="f" * 20))])
+    told = bus.on(topics.ESCALATIONS)
+    assert len(told) == 2 and len({each.id for each in told}) == 1, "one notice, however many pages"
+    assert (told[0].kind, told[0].tell) == (EscalationKind.SYSTEM, ("ops",)) and "没有人可通知" in told[0].title
+    await intake(engine, tmp_path, bus, rules=nobody).take([record(told[0])])
+    assert len(bus.on(topics.DEAD_LETTERS)) == 3 and len(bus.on(topics.ESCALATIONS)) == 2, "none about itself"
 
 
 async def test_a_full_disk_holds_the_records_until_it_is_not(engine: Engine, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from agents.cli import main
 from agents.clock import Clock
@@ -24,7 +24,7 @@ from agents.deps import Deps, RuleStore
 from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.store import account_reads
-from agents.store.schema import outbox
+from agents.store.schema import audit, outbox
 from pipeline import codec, topics
 from pipeline.model import AlertState, AlertStatus, Escalation, EscalationKind, Receiver
 from pipeline.rulebook.schema import Level, Levels, Subject
@@ -148,6 +148,9 @@ def test_one_message_is_shown_whole_and_one_that_is_not_there_is_an_error(store:
     ident = json.loads(say("deliveries", "list", "--status", "pending", "--format", "json")[1])[0]["id"]
     [row] = json.loads(say("deliveries", "show", ident, "--format", "json")[1])
     assert row["id"] == ident and row["escalation"]["id"] == "waiting"
+    with store.connect() as connection:
+        read = [tuple(row) for row in connection.execute(select(audit.c.account, audit.c.action, audit.c.object))]
+    assert read == [("cli", "deliveries.read", "waiting"), ("cli", "deliveries.read", ident)], "it shows excerpts"
     code, _, err = say("deliveries", "show", "nothing")
     assert code == 2 and "没有投递 nothing" in err
 

@@ -51,7 +51,10 @@ async def test_a_signed_message_arrives_and_is_shown(phone: Phone) -> None:
         shown = (await page.get("/messages?after=0")).json()["messages"]
         assert [(one["person"], one["subject"], one["level"], one["url"]) for one in shown] == [
             ("duty", "三点截止不实", "重大", "http://127.0.0.1:8000/events/e")]
-        assert (await page.get("/messages?after=1")).json()["messages"] == []
+        body = message(link="http://127.0.0.1:8000/a/t0k3n", event={"url": "http://127.0.0.1:8000/events/e"})
+        await page.post("/inbox/duty", content=body, headers=headers(body, "m9"))
+        assert [one["url"] for one in (await page.get("/messages?after=1")).json()["messages"]] == [
+            "http://127.0.0.1:8000/a/t0k3n"], "the signed link, where there is one"
 
 
 @pytest.mark.parametrize("change", [

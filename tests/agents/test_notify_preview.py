@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from agents import cli, link_key
 from agents.rule_files import load_book, starter_dir
@@ -148,6 +148,16 @@ def test_what_people_see_is_shown_as_they_see_it(installation: Path, capsys: pyt
         assert preview(installation, "--channel", name) == 0
         shown = capsys.readouterr().out
         assert all(word in shown for word in words), (name, shown)
+
+
+def test_who_looked_stands_in_the_audit(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert preview(installation, "--channel", "console") == 0
+    assert preview(installation, "--channel", "console", "--as", "nobody") == 2, "no such account"
+    engine = open_store(Settings(data_dir=installation.parent / "data").store_url)
+    with engine.connect() as connection:
+        row, = connection.execute(select(schema.audit.c.account, schema.audit.c.action, schema.audit.c.object))
+    engine.dispose()
+    assert tuple(row) == ("cli", "event.read", "E-0317")
 
 
 def test_the_raw_payload_is_json_and_nothing_else(installation: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,16 @@ def test_a_clock_has_a_line_when_it_begins_and_one_when_it_is_stopped_however_of
         {"id": "answer", "name": "首次权威回应", "by": "wang", "why": "closed", "ref": "重复", "late": 60_000}]
 
 
+@pytest.mark.parametrize(("after", "shown"), [(9, {}), (40, {"registered_at": NOON + 40 * 60_000})])
+def test_the_line_of_a_stop_that_was_registered_long_after_has_both_times(
+        store: Engine, after: int, shown: dict[str, int]) -> None:
+    done = fakes.clock(stopped_at=NOON, stopped_by="wang", stopped_why="statement", ref="st1",
+                       registered_at=NOON + after * 60_000)
+    fakes.put(store, fakes.clocks(1, done))
+    [line] = lines(store, Kind.CLOCK_STOPPED)
+    assert {name: line[name] for name in line if name == "registered_at"} == shown
+
+
 def test_a_statement_keeps_its_words_in_one_place_where_they_can_expire(store: Engine) -> None:
     quoted, typed = fakes.statement("st1", item_id="a1"), fakes.statement("st2", title="县选举办答复", text="", url="")
     fakes.put(store, quoted, typed, quoted, fakes.clocks(1, fakes.clock(), quoted))

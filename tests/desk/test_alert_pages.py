@@ -12,10 +12,12 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from agents.desk import silence_commands
 from agents.desk.accounts import Role
+from agents.desk.commands import Order
 from agents.store import lines, schema
 from pipeline import codec
-from pipeline.model import AlertStatus, Close, Comment, EventHead, HandOver, Silence, Statement
+from pipeline.model import AlertStatus, Close, Comment, EventClocks, EventHead, HandOver, Silence, Statement
 from pipeline.notify import pace
 from pipeline.rulebook.schema import HOUR, MINUTE, Quiet, Route, Step
 from tests.desk import seed, seed_alerts
@@ -109,6 +111,31 @@ async def test_the_event_page_says_who_stopped_a_clock_and_what_was_answered(nig
                  "李敏 登记了官方回应",
                  "李敏 确认 03:09 · 停止计时：首次权威回应", "各投票站均开放至晚上八点"):
         assert said in page, said
+
+
+async def test_an_early_time_that_was_typed_in_later_shows_when_it_was_registered(night: Stand) -> None:
+    one = seed.put_event(night.engine, seed.head(333))
+    done = seed.clock(minutes_ago=200, stopped_at=NOW - 60 * MINUTE, stopped_by="李敏", stopped_why="statement",
+                      ref="st", registered_at=NOW - 20 * MINUTE)
+    seed.put_clocks(night.engine, one, done)
+    with night.engine.begin() as connection:
+        for each in lines.of_clocks(EventClocks(event_id=one.id, revision=1, clocks=(done,))):
+            connection.execute(schema.timeline.insert().values(**each))
+    async with await night.signed_in() as client:
+        event, duty = [words((await client.get(path)).text) for path in ("/events/E-0333", "/")]
+    assert "02:12 停止 李敏 登记了官方回应，登记于 02:52" in event
+    assert "停止计时：首次权威回应 李敏 登记了官方回应 ，登记于 02:52" in event, "in the timeline"
+    assert "（李敏 登记了官方回应，登记于 02:52" in duty
+
+
+async def test_the_duty_page_says_how_many_silences_hold_pages_back(night: Stand) -> None:
+    async with await night.signed_in() as client:
+        before = (await client.get("/")).text
+        assert re.search(r'<a href="/silences">静默 \d+ 个生效', before)
+        silence_commands.add(night.engine, seed_alerts.book(), Order("", "李敏", NOW, NOW), silence_commands.Wanted(
+            60 * MINUTE, "检修", "值班组", subjects=("polling",)), even_highest=True)
+        after = (await client.get("/")).text
+    assert re.search(r'<a href="/silences">静默 \d+ 个生效（含重大）</a>', after)
 
 
 async def test_the_event_page_says_why_there_is_no_message(night: Stand) -> None:

@@ -12,6 +12,7 @@ from agents.desk.describe import Names
 from agents.desk.rota import rota
 from agents.desk.silence_views import Typed
 from pipeline.model import Ack, Comment, HandOver, Statement
+from pipeline.notify import said
 from pipeline.rulebook.schema import HOUR, MINUTE
 from tests.desk import seed, seed_alerts
 from tests.desk.seed import NOW
@@ -43,6 +44,15 @@ def test_a_stopped_clock_says_who_stopped_it_why_and_whether_in_time(
     one = clock_views.view(seed.clock(minutes_ago=90, hours=1.25, **stopped), NOW + 9 * HOUR)
     assert (one.standing, one.why, one.running) == (standing, why, False)
     assert one.left_text.startswith("用时 1 小时"), "time does not go on for it"
+
+
+@pytest.mark.parametrize(("after", "shown"), [(10, "（02:12 李敏 登记了官方回应）"),
+                                              (40, "（02:12 李敏 登记了官方回应，登记于 02:52）")])
+def test_a_message_says_when_a_stop_was_registered_that_was_said_long_before(after: int, shown: str) -> None:
+    stop = NOW - HOUR
+    one = seed.clock(minutes_ago=200, stopped_at=stop, stopped_by="李敏", stopped_why="statement", ref="st",
+                     registered_at=stop + after * MINUTE)
+    assert said.clock(one, NOW, ZONE).endswith(shown)
 
 
 def test_the_clock_that_is_due_first_stands_first_and_stopped_ones_last() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from agents.desk import event_commands, silence_commands
 from agents.desk.commands import Order, Refused, earlier
@@ -18,7 +18,18 @@ from agents.store.expiry import expire
 from agents.store.projection import Entry, project
 from pipeline import topics
 from pipeline.ids import digest
-from pipeline.model import AlertState, AlertStatus, Comment, EventHead, EventStatus, HandOver, Silence, Statement
+from pipeline.model import (
+    AlertState,
+    AlertStatus,
+    Comment,
+    Escalation,
+    EscalationKind,
+    EventHead,
+    EventStatus,
+    HandOver,
+    Silence,
+    Statement,
+)
 from pipeline.rulebook.schema import DAY, HOUR, MINUTE, ResponseClock
 from tests.agents import store_fakes as fakes
 from tests.desk import seed
@@ -155,6 +166,16 @@ def test_a_statement_by_url_or_by_hand_stops_the_clocks_it_names(stand: Stand) -
     assert stand.audit() == [("李敏", "event.statement", one.id)]
 
 
+@pytest.mark.parametrize(("before", "said"), [(0, ""), (9, ""), (40, "；发布时间比登记早 40 分钟")])
+def test_a_stop_that_was_typed_in_long_after_stands_in_the_audit_with_both_times(
+        stand: Stand, before: int, said: str) -> None:
+    one, _ = event(stand)
+    at = seed.NOW - before * MINUTE
+    event_commands.statement(stand.engine, book(), order(one), Said("县选举办答复", published_at=at))
+    with stand.engine.connect() as connection:
+        assert connection.execute(select(schema.audit.c.detail)).scalar_one() == f"县选举办答复{said}"
+
+
 @pytest.mark.parametrize(("said", "title"), [
     (Said(text="投票站均开放至晚上八点\n请互相转告"), "投票站均开放至晚上八点"),
     (Said(text="长" * 60), "长" * 40 + "…"),
@@ -260,8 +281,11 @@ def test_everything_cannot_be_silenced_even_when_asked_for(stand: Stand) -> None
 def test_the_highest_level_is_silenced_only_when_a_person_says_so(stand: Stand) -> None:
     one, _ = event(stand)
     silence_commands.add(stand.engine, book(), order(), wanted(event="317", levels=()), even_highest=True)
-    record, = waiting(stand.engine)
+    record, notice = sorted(waiting(stand.engine), key=lambda each: isinstance(each, Escalation))
     assert (record.event_id, record.levels) == (one.id, ())
+    assert (notice.kind, notice.tell) == (EscalationKind.SYSTEM, ("ops",)), "not only who did it knows"
+    assert "重大" in notice.title and record.reason in notice.text and record.owner in notice.text
+    assert [each[1] for each in stand.audit()] == ["silence.add", "silence.notice"]
     gone = seed.put_event(stand.engine, seed.head(400, status=EventStatus.CLOSED))
     refused("closed", silence_commands.add, stand.engine, book(), order(), wanted(event=gone.short))
 

@@ -151,6 +151,7 @@ def test_a_statement_stops_the_clock_at_the_time_it_was_made() -> None:
     clock = desk.clock()
     assert (clock.stopped_at, clock.stopped_by, clock.stopped_why, clock.ref) == (
         NOON + HOUR, "zhang", "statement", "said")
+    assert clock.registered_at == NOON + 2 * HOUR and clock.registered_later, "what was typed in later looks like it"
     desk.tick(NOON + 9 * HOUR)
     assert warnings(desk) == [] and desk.clocks["e1"].statements[0].clocks == ("answer",)
 

@@ -74,6 +74,13 @@ DAY = "{members: [duty-a], start: '08:00', end: '20:00'}"
       "roster": ROSTER.replace("[console]", "[rest]")},
      "best-effort-only roster.yml:2:5: people[0]: 值班员只有 Apprise 通道，它是尽力而为，说成功不等于送达。"
      " 再加一个别的通道，例如邮件或短信"),
+    ({"channels": GOOD["channels.yml"] + "heartbeat: {url: 'http://alive.example.gov.cn/ping'}\n"},
+     "sent-in-clear channels.yml:3:18: heartbeat.url: 心跳的地址是 http://，地址在网络上是明文，谁看到都能冒充闻讯报平安。"
+     " 对方支持就改成 https://"),
+    ({"channels": GOOD["channels.yml"] + "  - {id: hook, type: webhook, url: 'http://10.0.0.8/x', secret_file: s}\n",
+      "roster": ROSTER.replace("[console]", "[console, hook]")},
+     "sent-in-clear channels.yml:3:36: channels[1].url: 通道 hook 的地址是 http://，消息和其中的确认链接在网络上是明文，"
+     "谁看到都能用。 对方支持就改成 https://"),
     ({"roster": SPARE},
      "team-never-told roster.yml:4:5: teams[0]: 没有路由通知班组 spare（备班）。 写进 routes.yml 的 tell，或删去"),
     ({"roster": ROSTER.replace("teams:", "  - {id: b, name: 乙, channels: [console]}\nteams:")},
