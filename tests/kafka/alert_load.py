@@ -88,8 +88,8 @@ class Hook(Server):
         super().__init__()
         self._chance = chance
         self.calls: list[Call] = []
-        self.once: Callable[[], None] | None = None
-        """Called when a message that nothing makes needless was accepted, before its sender has the answer."""
+        self.once: Callable[[Call], None] | None = None
+        """Called when a message was accepted, before its sender has the answer."""
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         arrived = time.monotonic()
@@ -100,8 +100,8 @@ class Hook(Server):
         await asyncio.sleep(self._chance.uniform(0, 0.15))
         status = 0 if mood < 0.02 else 503 if mood < 0.08 else 200
         self.calls.append(Call(body["id"], body["data"]["escalation_id"], arrived, status == 200))
-        if status == 200 and self.once is not None and body["type"] in ("wenxun.inform", "wenxun.digest"):
-            self.once()
+        if status == 200 and self.once is not None:
+            self.once(self.calls[-1])
             self.once = None
         if not status:
             writer.transport.abort()
