@@ -166,17 +166,14 @@ class Load:
     name: str
     stories: list[Story] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
-    _plans: set[asyncio.Task[None]] = field(default_factory=set)
     _ids: int = 0
 
     async def run(self, every: float, stop: Callable[[], bool]) -> None:
         """An event every so many seconds, about."""
-        while not stop():
-            story = self._begin()
-            plan = asyncio.create_task(self._live(story))
-            self._plans.add(plan)
-            await asyncio.sleep(self.chance.uniform(0.3, 1.7) * every)
-        await asyncio.gather(*self._plans)
+        async with asyncio.TaskGroup() as plans:
+            while not stop():
+                plans.create_task(self._live(self._begin()))
+                await asyncio.sleep(self.chance.uniform(0.3, 1.7) * every)
         for story in self.stories:
             if not story.left:
                 await self._end(story)

@@ -32,11 +32,11 @@ from agents.store.account_reads import account
 from agents.store.engine import open_store
 from agents.store.schema import outbox
 from pipeline import codec, topics
-from pipeline.model import AlertState, AlertStatus, DeadLetter, Escalation, EventClocks
+from pipeline.model import AlertStatus, DeadLetter
 from pipeline.notify.route import receivers
-from pipeline.replay import Input, Replay
 from pipeline.rulebook.schema import RuleBook
 from tests.builders import NOON
+from tests.kafka.alert_account import Found, as_unkilled
 from tests.kafka.alert_load import CHANNELS, CLOCKS, FACTOR, ROSTER, ROUTES, Call, Hook, Load, Robot
 from tests.kafka.broker import Broker, until
 from tests.kafka.installation import ROOT, Installation
@@ -106,12 +106,22 @@ class Scene:
                 await struck.wait()
         self.hook.once = None
 
-    def committed(self, name: str) -> int:
+    def _newest(self, name: str) -> int:
         return sum(self.commits[name][-1][1].values()) if self.commits[name] else 0
+
+    async def committed(self, name: str) -> int:
+        """What it has committed, asked from now on: nobody else commits before it is up."""
+        asked = len(self.commits[name])
+
+        async def answered() -> bool:
+            return len(self.commits[name]) >= asked + 2
+
+        await until(answered, 60, "two looks at the commits")
+        return self._newest(name)
 
     async def moves(self, name: str, since: int, seconds: float) -> None:
         async def moved() -> bool:
-            return self.committed(name) > since
+            return self._newest(name) > since
 
         try:
             await until(moved, seconds, f"{name} commits")
@@ -153,7 +163,7 @@ async def kill(scene: Scene, name: str, count: int, chance: Random) -> None:
     die when a receiver has taken a message and the ledger does not know it yet.
     """
     for number in range(count + 1):
-        process, began, before = scene.start(name, f"{name}-0"), time.monotonic(), scene.committed(name)
+        process, began, before = scene.start(name, f"{name}-0"), time.monotonic(), await scene.committed(name)
         if number % 4 == 3 and number < count:
             await asyncio.sleep(chance.uniform(0.1, 1.0) * scene.back[name][-1])
         else:
@@ -199,49 +209,10 @@ async def test_kills_at_random_points_of_escalator_and_deliverer(kafka: Broker, 
     _arrived(made, found, rows)
     _twice(made, found, rows)
     _silent(made, found)
-    _as_unkilled(found, events, book)
+    as_unkilled(found, events, book)
 
 
 # ---------------------------------------------------------------- what came of it
-
-
-@dataclass
-class Found:
-    """Topic escalations: the first record of each escalation, where it stood, and the states of alerts and clocks."""
-
-    first: dict[str, Escalation] = field(default_factory=dict)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    repeats: int = 0
-    states: list[tuple[int, int, AlertState]] = field(default_factory=list)
-    alerts: dict[str, AlertState] = field(default_factory=dict)
-    clocks: dict[str, EventClocks] = field(default_factory=dict)
-
-    def take(self, partition: int, offset: int, record: object) -> None:
-        match record:
-            case Escalation():
-                self.repeats += record.id in self.first
-                if record.id not in self.first:
-                    self.first[record.id], self.places[record.id] = record, (partition, offset)
-            case AlertState():
-                self.states.append((partition, offset, record))
-                self.say(record)
-            case EventClocks():
-                self.say(record)
-
-    def say(self, record: AlertState | EventClocks) -> None:
-        """The greatest version and revision counts."""
-        if isinstance(record, AlertState):
-            known = self.alerts.get(record.event_id)
-            if known is None or (known.event_version, known.revision) <= (record.event_version, record.revision):
-                self.alerts[record.event_id] = record
-        elif (before := self.clocks.get(record.event_id)) is None or before.revision <= record.revision:
-            self.clocks[record.event_id] = record
-
-    @property
-    def waits(self) -> int:
-        """Alerts and clocks of which something is still due."""
-        return sum(each.due_at is not None for each in self.alerts.values()) + sum(
-            clock.stopped_at is None and clock.warned < 100 for each in self.clocks.values() for clock in each.clocks)
 
 
 async def _records(scene: Scene) -> Found:
@@ -388,30 +359,3 @@ def _silent(scene: Scene, found: Found) -> None:
                 f"sent {call.arrived - at:.1f} s after its answer: {escalation}")
     print(f"{len(known)} alerts answered, {looked} calls about them")
     assert known and looked
-
-
-def _as_unkilled(found: Found, events: list[object], book: RuleBook) -> None:
-    """What one escalator that never died makes of the same records, ticks too: the same messages and final states."""
-    flow, told = Replay(book, 4, frozenset((topics.EVENTS,))), Found()
-    for record in events:
-        decoded = codec.decode(record.value, record.headers)                                  # type: ignore
-        for each in flow.feed(Input(topics.EVENTS, decoded, record.partition)):               # type: ignore
-            told.take(0, 0, each)
-    assert set(told.first) == set(found.first)
-    for ident, each in told.first.items():
-        other = found.first[ident]
-        assert _what(each) == _what(other), f"{_what(each)} without a kill, {_what(other)} with them"
-    assert {key: _where(each) for key, each in told.alerts.items()} == {
-        key: _where(each) for key, each in found.alerts.items()}
-    assert told.clocks.keys() == found.clocks.keys()
-    assert {key: each.clocks for key, each in told.clocks.items()} == {
-        key: each.clocks for key, each in found.clocks.items()}
-
-
-def _what(each: Escalation) -> tuple[object, ...]:
-    return (each.kind, each.why, each.tell, each.event_id, each.alert_id, each.level, each.step, each.repeat,
-            each.suppressed_by, each.channels, each.clock, each.percent)
-
-
-def _where(each: AlertState) -> AlertState:
-    return each
