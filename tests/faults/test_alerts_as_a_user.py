@@ -169,13 +169,13 @@ class Watch:
         return found()[0]
 
     async def stands(self, event: str, *words: str) -> str:
-        """What `wenxun event show` says, once it says all these words."""
+        """What `wenxun event show` says, once all these expressions are found in it."""
         said = ""
 
         async def holds() -> bool:
             nonlocal said
             said = await self.office.wenxun("event", "show", event)
-            return all(word in said for word in words)
+            return all(re.search(word, said) for word in words)
 
         await self.come(holds, f"{event}: {words}")
         return said
@@ -285,7 +285,7 @@ async def _a_page_that_nobody_answers(watch: Watch) -> str:
     """The event's number."""
     watch.feeds.publish(*RISE)
     page = await watch.told(watch.wecom, "【较大】")
-    event = re.findall(r"E-\d{4}", page)[0]
+    event: str = re.findall(r"E-\d{4}", page)[0]
     for words in (RUMOUR, "达到较大", "首次权威回应 还剩", "第 1 次通知，请确认", "原文"):
         assert words in page, page
     mention = next(each for each in watch.wecom.taken if event in "".join(strings(each)))
@@ -318,10 +318,11 @@ async def _answered_on_a_phone(watch: Watch, event: str, picture: Path) -> None:
         await page.fill("#name", "chen")                           # a group's link: who is it
         await page.fill("#password", PASSWORD)
         await page.click("button[type=submit]")
+        await page.get_by_role("button", name="确认，由我处理").wait_for()
         assert event in await page.title()
         await page.screenshot(path=picture, full_page=True)
         await page.get_by_role("button", name="确认，由我处理").click()
-        assert "已提交确认" in await page.inner_text("body")
+        await page.get_by_text("已提交确认").first.wait_for()
         await watch.stands(event, "chen", "已确认")
         await page.goto(link)                                      # the same link again
         again = await page.inner_text("body")
@@ -334,8 +335,7 @@ async def _raised(watch: Watch, event: str) -> None:
     watch.feeds.publish(*SPREAD)
     page = await watch.told(watch.wecom, "【重大】", event)
     assert "较大 → 重大" in page and re.search(r"chen \d\d:\d\d 确认", page), "what was done is in the new page"
-    said = (await watch.stands(event, "重大")).splitlines()[0]
-    assert "待确认" in said or "无人应答" in said, "the answer to the level before counts no more"
+    await watch.stands(event, rf"^{event} 重大 .*；(待确认|无人应答)，")        # an answer of before counts no more
     await watch.alerts("重大", event=event)
     await watch.office.wenxun("event", "ack", event, "--as", "li", "--note", "已联系选举办")
     await watch.stands(event, "li", "已确认")
@@ -379,6 +379,11 @@ async def _drill(watch: Watch) -> None:
         page = await watch.told(watch.wecom, "【演练】【较大】")
         number = re.findall(r"D-\d{4}", page)[0]
         assert "不是真实事件" in page
+
+        async def listed() -> bool:
+            return number in await office.wenxun("event", "list", "--drills")
+
+        await watch.come(listed, f"the archive has {number}")
         await office.wenxun("event", "ack", number, "--as", "li")
         await office.wenxun("event", "statement", number, "--text", "投票站开放到晚上八点", "--as", "li")
         sheet = (await asyncio.wait_for(running.communicate(), 180))[0].decode()
@@ -389,8 +394,8 @@ async def _drill(watch: Watch) -> None:
     assert running.returncode == 0, sheet
     assert "目标 5 项，做到 5 项" in sheet and sheet.count("✓") == 10, sheet       # as they come, and the sheet
     for each in (*watch.wecom.taken, *watch.ding.taken):
-        first = next(text for text in strings(each) if "-0" in text) if re.search(r"[DE]-0", str(each)) else ""
-        assert ("D-" in first) == ("【演练】" in first[:60]), first
+        said = PAGE.sub("", "\n".join(strings(each)))
+        assert bool(re.search(r"\bD-\d{4}", said)) == ("【演练】" in said), said
     assert "D-" not in await office.wenxun("event", "list", "--all") and "D-" not in await office.wenxun("handover")
     assert number in await office.wenxun("event", "list", "--drills")
 
