@@ -21,6 +21,11 @@ MAX_TRIAL: Millis = 60_000
 """How long whoever tries a channel that failed has for it: a lease."""
 
 
+SLACK: Millis = 30_000
+"""What was claimed a moment ago, while `now` waited for a thread, is of no clock that was set back: its lease stays, or
+whoever holds it could not write what became of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """error: the last failure's."""
@@ -85,4 +90,4 @@ def set_back(connection: Connection, now: Millis) -> None:
     table = channel_state
     for column, most in ((table.c.open_until, now + MAX_PAUSE), (table.c.trial_until, now + MAX_TRIAL),
                          (table.c.refilled_at, now)):
-        connection.execute(update(table).where(column > most).values({column: most}))
+        connection.execute(update(table).where(column > most + SLACK).values({column: most}))

@@ -101,7 +101,8 @@ class Ledger:
         with self.engine.begin() as connection:
             gates.set_back(connection, now)
             for column, most in ((outbox.c.next_try_at, now + CAP), (outbox.c.lease_until, now + gates.MAX_TRIAL)):
-                _set(connection, (outbox.c.status == PENDING, column > most), **{column.name: most})
+                late = column > most + gates.SLACK
+                _set(connection, (outbox.c.status == PENDING, late), **{column.name: most})
 
     def waiting_channels(self) -> list[str]:
         """Channels with pending rows, whether or not the rule book still has them."""

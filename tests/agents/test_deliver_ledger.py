@@ -100,3 +100,12 @@ def test_a_replay_revives_only_what_was_given_up(engine: Engine) -> None:
     ledger.reported(ledger.unreported(10))
     ledger.take([parcel("d1"), parcel("d2")], ["d1", "d2"], NOW + 5)
     assert [(each.id, each.attempts) for each in claim(ledger, "hook", NOW + 5, NOW + LEASE, 9)] == [("d2", 0)]
+
+
+def test_a_lease_taken_while_the_start_looks_for_a_clock_set_back_is_kept(engine: Engine) -> None:
+    """`now` was read before the claim. Cut by that, the lease would be nobody's, its outcome could not be written."""
+    ledger = ledger_with(engine, parcel("d1"))
+    held = claim(ledger, "hook", NOW + 200, NOW + 200 + LEASE, 1)
+    ledger.set_back(NOW)
+    ledger.postpone(held, "HTTP 500", NOW + 300)
+    assert rows(engine)[0].attempts == 1
