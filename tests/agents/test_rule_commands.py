@@ -107,7 +107,8 @@ def test_watch_runs_again_at_each_save_and_ends_cleanly(rules: Path, tmp_path: P
     with log.open("wb") as out, errors.open("wb") as err:
         child = subprocess.Popen(
             [sys.executable, "-m", "agents.cli", "rules", "test", str(rules), "--watch"], cwd=ROOT, stdout=out,
-            stderr=err, env={**os.environ, "PYTHONIOENCODING": "utf-8"})
+            stderr=err, env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))      # a shell's background job ignores it
     try:
         assert until(lambda: "1 个用例全部通过" in log.read_text("utf-8"))
         write(rules, {"tests/a.test.yml": WRONG})
