@@ -37,6 +37,9 @@ Input = EventHead | Command | Silence | Tick | Verdict | WarmAlert
 
 FAR = HOUR
 """A tick further ahead than this counts when the next one agrees."""
+BEHIND = 10 * MINUTE
+"""Ticks so far behind are of a clock that was set back; nearer ones may be read again after a restart, and a repeat
+changes nothing."""
 _CLOCK, _FOLLOWED = b"t", b"r"
 _LOST = (AlertStatus.NOTIFIED, AlertStatus.EXHAUSTED, AlertStatus.EXPIRED)
 
@@ -229,7 +232,7 @@ class Escalator:
         """Time as the ticks say. While a clock that was set back has not caught up it goes on at half their pace:
         standing still nobody would be told for as long as the jump was."""
         passed, self._ticked = at - self._ticked if self._ticked else 0, at
-        if self._wary and passed > 0 and at < self.now - MINUTE:
+        if self._wary and passed > 0 and at < self.now - BEHIND:
             self.now += min(passed, MINUTE) // 2
         self.now = max(self.now, at)
 
