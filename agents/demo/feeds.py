@@ -13,7 +13,6 @@ import logging
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from agents.demo.book import read_book, source_rules
 from agents.demo.phone import Phone
 from agents.demo.scenario import Scenario
 from agents.demo.sites import Sites
-from agents.demo.web import HOST, serving
+from agents.demo.web import HOST, listen, serving
 from pipeline.errors import WenxunError
 from pipeline.model import Millis
 from pipeline.rulebook.schema import RuleBook
@@ -70,7 +69,7 @@ async def run(args: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT. SettingsError, RuleBookError or OSError if it cannot begin."""
     scene = retimed(scenario.load(args.folder / "scenario.yml"), now(), args.speed)
     book, key = write_rules(args.rules, args.folder / "rules", scene, args.host, args.port)
-    sockets = [listening(args.bind, args.port + place) for place in range(len(scene.sites) + 1)]
+    sockets = [listen(args.port + place, args.bind) for place in range(len(scene.sites) + 1)]
     ports: Mapping[str, int] = {site.id: args.port + place for place, site in enumerate(scene.sites)}
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,19 +80,6 @@ async def run(args: argparse.Namespace) -> None:
         log.info("%d sites from port %d, receiving page on %d, rules in %s; the day takes %.0f minutes", len(ports),
                  args.port, args.port + len(ports), args.rules, (scene.closes - scene.opens) / 60_000)
         await stop.wait()
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A listening socket. OSError if it cannot be had."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
-        sock.listen(128)
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 def now() -> Millis:

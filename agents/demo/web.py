@@ -20,12 +20,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(port: int = 0) -> socket.socket:
-    """A listening loopback socket; port 0: any free one. OSError if the port is taken."""
+def listen(port: int = 0, host: str = HOST) -> socket.socket:
+    """A listening socket; port 0: any free one. OSError if the port is taken, or the address cannot be had."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((HOST, port))
+        sock.bind((host, port))
         sock.listen(128)
     except OSError:
         sock.close()

@@ -18,6 +18,7 @@ import pytest
 
 from agents.demo import feeds, scenario
 from agents.demo.book import read_book
+from agents.demo.web import listen
 from pipeline.model import Millis
 
 SCENE = scenario.load()
@@ -50,7 +51,7 @@ def free_ports(count: int) -> int:
         with suppress(OSError):
             taken = []
             try:
-                taken = [feeds.listening("127.0.0.1", first + place) for place in range(count)]
+                taken = [listen(first + place) for place in range(count)]
                 return first
             finally:
                 for sock in taken:
