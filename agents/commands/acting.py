@@ -72,20 +72,12 @@ class Place:
 def place() -> Iterator[Place]:
     """SettingsError if there is no archive here, or it is of another version."""
     from agents.clock import Clock
-    from agents.commands.rule_store import has_archive
+    from agents.commands.rule_store import open_engine
     from agents.settings import Settings
-    from agents.store import engine
 
     settings = Settings.from_env(os.environ)
-    if not has_archive(settings):
-        raise SettingsError(f"没有存档 {engine.shown(settings.store_url)}。在运行闻讯的目录里执行，"
-                            "或设 WENXUN_DATA_DIR、WENXUN_DATABASE_URL。")
-    engine.require_current(settings.store_url)
-    store = engine.open_store(settings.store_url)
-    try:
+    with open_engine(settings) as store:
         yield Place(settings, store, Clock.parse(settings.clock).now(), Clock().now())
-    finally:
-        store.dispose()
 
 
 def named(parser: argparse.ArgumentParser) -> None:

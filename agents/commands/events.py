@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -69,24 +68,14 @@ def run_match(args: argparse.Namespace) -> int:
 
 
 def _accept(args: argparse.Namespace, about: str, say: Callable[[Engine, Order], Accepted]) -> int:
-    from agents.clock import Clock
-    from agents.commands.rule_store import has_archive
+    from agents.commands.acting import place
     from agents.desk.commands import Order, Refused
-    from agents.settings import Settings
-    from agents.store import engine
 
-    settings = Settings.from_env(os.environ)
-    if not has_archive(settings):
-        raise SettingsError(f"没有存档 {engine.shown(settings.store_url)}。在运行闻讯的目录里执行，"
-                            "或设 WENXUN_DATA_DIR、WENXUN_DATABASE_URL。")
-    engine.require_current(settings.store_url)
-    store = engine.open_store(settings.store_url)
-    try:
-        done = say(store, Order("", "cli", Clock.parse(settings.clock).now(), Clock().now()))
-    except Refused as refused:
-        raise SettingsError(f"{about}：{refused}") from None
-    finally:
-        store.dispose()
+    with place() as at:
+        try:
+            done = say(at.engine, Order("", "cli", at.now, at.real))
+        except Refused as refused:
+            raise SettingsError(f"{about}：{refused}") from None
     if args.json:
         print(json.dumps({"id": done.id, "repeated": done.repeated}))
     else:

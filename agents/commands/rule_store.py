@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from agents.settings import Settings
 from agents.store import engine, readmodel, schema, warm
@@ -29,18 +29,24 @@ def has_archive(settings: Settings) -> bool:
 
 
 @contextmanager
-def open_archive(settings: Settings) -> Iterator[Connection]:
-    """A connection to read by; SettingsError if there is no archive, or it is of another version."""
+def open_engine(settings: Settings) -> Iterator[Engine]:
+    """The archive's engine; SettingsError if there is no archive, or it is of another version."""
     if not has_archive(settings):
         raise SettingsError(f"没有存档 {engine.shown(settings.store_url)}。在运行闻讯的目录里执行，"
                             "或设 WENXUN_DATA_DIR、WENXUN_DATABASE_URL。")
     engine.require_current(settings.store_url)
     store = engine.open_store(settings.store_url)
     try:
-        with store.connect() as connection:
-            yield connection
+        yield store
     finally:
         store.dispose()
+
+
+@contextmanager
+def open_archive(settings: Settings) -> Iterator[Connection]:
+    """A connection to read by; SettingsError as `open_engine`."""
+    with open_engine(settings) as store, store.connect() as connection:
+        yield connection
 
 
 def book_of(connection: Connection, prefix: str) -> RuleBook:
