@@ -43,6 +43,8 @@ def add_match(actions: Any) -> None:
 def _kind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=KINDS, metavar="KIND", help="|".join(KINDS))
     parser.add_argument("--note", default="", help="why, without names")
+    parser.add_argument("--as", dest="account", metavar="ACCOUNT", default="",
+                        help="in whose name (wenxun user list); default: the only admin")
     parser.add_argument("--json", action="store_true", help="for scripts")
 
 
@@ -68,12 +70,12 @@ def run_match(args: argparse.Namespace) -> int:
 
 
 def _accept(args: argparse.Namespace, about: str, say: Callable[[Engine, Order], Accepted]) -> int:
-    from agents.commands.acting import place
-    from agents.desk.commands import Order, Refused
+    from agents.commands.acting import account_of, place
+    from agents.desk.commands import Refused
 
     with place() as at:
         try:
-            done = say(at.engine, Order("", "cli", at.now, at.real))
+            done = say(at.engine, at.order(account_of(at, args.account)))
         except Refused as refused:
             raise SettingsError(f"{about}：{refused}") from None
     if args.json:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from agents import cli
-from agents.desk import reads, verdicts
+from agents.desk import accounts, reads, verdicts
+from agents.desk.accounts import Role
 from agents.desk.commands import Order, Refused
 from agents.desk.rule_figures import KEPT, FigureCache
 from agents.desk.sender import _address, unsent
@@ -171,6 +172,7 @@ def at_work(data: Path) -> Engine:
     upgrade(url)
     engine = open_store(url)
     fakes.put(engine, fakes.head(event_id="e1", number=317), scored_batch(scored_item("i1", at=NOON - DAY)))
+    accounts.add(engine, "wang", Role.ADMIN, "not-a-secret-9", now=NOON)
     return engine
 
 
@@ -185,12 +187,14 @@ def test_verdicts_by_command_wait_for_the_stream(data: Path, capsys: pytest.Capt
     with engine.connect() as connection:
         records = connection.execute(schema.commands.select().order_by(schema.commands.c.accepted_at)).all()
     engine.dispose()
-    kinds = [(codec.decode_as(Verdict, row.record.encode()).kind.value, row.sent_at) for row in records]
-    assert kinds == [("wrong_level", None), ("not_relevant", None)]
+    said = [codec.decode_as(Verdict, row.record.encode()) for row in records]
+    assert [(each.kind.value, each.by) for each in said] == [("wrong_level", "wang"), ("not_relevant", "wang")]
+    assert [row.sent_at for row in records] == [None, None]
 
 
 @pytest.mark.parametrize(("arguments", "word"), [
     (["event", "verdict", "E-0999", "relevant"], "E-0999：没有这个事件"),
+    (["event", "verdict", "E-0317", "relevant", "--as", "nobody"], "没有可用的账号 nobody"),
     (["rules", "verdict", "--item", "i1", "--subject", "bus", "relevant"], "它匹配的是 polling"),
     (["rules", "verdict", "--item", "i1", "--subject", "polling", "wrong-level"], "评价只能是")])
 def test_a_wrong_command_says_what_to_write(
