@@ -80,7 +80,7 @@ def run_init(args: argparse.Namespace) -> int:
         print(f"{target} 写不进去：{error}。检查上级目录的权限和磁盘空间。", file=sys.stderr)
         return PROBLEMS
     print(f"样例规则已写入 {target}。接下来：\n"
-          f"  1. 在 {target}/sources.yml 里填订阅地址，在 {target}/channels.yml 里填通知通道\n"
+          f"  1. 在 {target}/sources.yml 里填订阅地址，channels.yml 里填通知通道，roster.yml 里填谁值班、用哪个通道\n"
           f"  2. wenxun rules check {target}\n"
           f"  3. wenxun up --rules {target}")
     return OK
