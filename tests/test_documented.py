@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agents.cli import parser
 from agents.desk import api
+from agents.metrics import EVERY
 from agents.metrics import TABLE as METRICS
 from agents.settings import TABLE as SETTINGS
 from pipeline.rulebook.factors import FACTORS
@@ -47,9 +48,11 @@ def reference() -> str:
              "Made from the code by `python -m tests.test_documented`.", "",
              "## Settings (environment)", "", "| name | default | |", "|---|---|---|"]
     lines += [f"| `{each.name}` | `{each.default}` | {each.help} |".replace("``", " ") for each in SETTINGS]
-    lines += ["", "## Metrics", "", "All begin with `wenxun_`; no label is unbounded.", "",
-              "| name | kind | labels | |", "|---|---|---|---|"]
-    lines += [f"| `wenxun_{each.name}` | {each.kind.__name__.lower()} | {', '.join(each.labels)} | {each.help} |"
+    lines += ["", "## Metrics", "", "All begin with `wenxun_`; no label is unbounded. Beside them every process has "
+              "the usual `process_*`. A process exposes the metrics of the roles it runs.", "",
+              "| name | kind | unit | labels | roles | | no samples |", "|---|---|---|---|---|---|---|"]
+    lines += [f"| `wenxun_{each.name}` | {each.kind.__name__.lower()} | {each.unit} | {', '.join(each.labels)} | "
+              f"{'all' if each.roles == EVERY else ', '.join(each.roles)} | {each.help} | {each.absent} |"
               for each in METRICS]
     lines += ["", "## Factors of levels.yml", "", "As `wenxun rules factors` prints them.", "",
               "| factor | unit | within the window | | example |", "|---|---|---|---|---|"]
