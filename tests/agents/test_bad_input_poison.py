@@ -71,9 +71,9 @@ POISON: dict[str, Callable[[str], Record]] = {
     "not-text": lambda kind: Record(b"\xff\xfe\x00", typed(kind)),
     "empty": lambda kind: Record(b"", typed(kind)),
     "another-shape": lambda kind: Record(b'{"at": []}', typed(kind)),
-    "no-object": lambda kind: Record(b"7", typed(kind, b"2")),
+    "no-object": lambda kind: Record(b"7", typed(kind, b"9")),
     "deep": lambda kind: Record(b"[" * 50_000, typed(kind)),
-    "deep-and-newer": lambda kind: Record(b'{"extra":' * 50_000, typed(kind, b"2")),
+    "deep-and-newer": lambda kind: Record(b'{"extra":' * 50_000, typed(kind, b"9")),
     "large": lambda kind: Record(b"x" * 900_000, typed(kind)),
     "no-headers": lambda kind: Record(b"{}"),
     "unknown-type": lambda kind: Record(b"{}", typed("nonsense")),
@@ -82,10 +82,10 @@ POISON: dict[str, Callable[[str], Record]] = {
     "version-without-value": lambda kind: Record(b"{", typed(kind, None)),
     "version-that-is-no-number": lambda kind: Record(b"{}", typed(kind, b"two")),
     "endless-version": lambda kind: Record(b"{}", typed(kind, b"9" * 5000)),
-    "newer-with-odd-extra": lambda kind: Record(b'{"extra": 5}', typed(kind, b"2")),
+    "newer-with-odd-extra": lambda kind: Record(b'{"extra": 5}', typed(kind, b"9")),
     "newer-with-odd-extra-inside": lambda kind: Record(
         b'{"items": [{"extra": 5}], "head": {"extra": "x"}, "sources": [{"extra": [1]}], "extra": [1]}',
-        typed(kind, b"3")),
+        typed(kind, b"9")),
 }
 every_poison = pytest.mark.parametrize("poison", POISON.values(), ids=POISON.keys())
 
