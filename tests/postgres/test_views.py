@@ -8,9 +8,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic import command
+from msgspec.structs import replace
 from psycopg import sql
 from sqlalchemy import Engine, inspect, text
 
+from agents.rule_files import load_book, starter_dir
 from agents.store import engine as store
 from agents.store import schema, views
 from tests import messages
@@ -60,6 +62,39 @@ def test_every_view_answers_without_a_text(engine: Engine) -> None:
     [alert] = said["grafana_alerts"]
     assert (alert["acked_by"], alert["raised_ms"]) == ("wang", NOON)
     assert str(said["grafana_events"][0]["opened_time"]).startswith("2026-")
+
+
+def test_what_the_rule_book_in_force_calls_things_is_there(engine: Engine) -> None:
+    book = replace(load_book(starter_dir(), "Asia/Shanghai"), budget={"重大": 5}, hash="b2")
+    fakes.put(engine, replace(book, hash="b1", subjects=()), at=NOON)
+    fakes.put(engine, book, at=NOON + 1)
+    with engine.connect() as connection:
+        def ask(query: str) -> list[tuple[object, ...]]:
+            return [tuple(row) for row in connection.execute(text(query))]
+
+        levels = book.levels.ladder
+        assert ask("SELECT rank, name, response, color, budget FROM grafana_ladder ORDER BY rank") == [
+            (rank, level.name, level.response, level.color, book.budget.get(level.name))
+            for rank, level in enumerate(levels, 1)]
+        assert ask('SELECT id, name, "group" FROM grafana_source_names ORDER BY rank') == [
+            (source.id, source.name, source.group) for source in book.sources]
+        assert ask("SELECT id, title, status FROM grafana_subjects ORDER BY rank") == [
+            (subject.id, subject.title, str(subject.status)) for subject in book.subjects]
+        assert ask("SELECT id, name FROM grafana_clock_names") == [
+            (clock.id, clock.name) for clock in book.levels.clocks]
+        assert ask("SELECT hash, interaction FROM grafana_book") == [("b2", book.levels.events.interaction)]
+
+
+@pytest.mark.parametrize(("subject", "number", "short", "kind"), [
+    ("gate", 7, "E-0007", "live"), ("~gate", 12345, "S-12345", "shadow"), ("!gate", 317, "D-0317", "drill"),
+    ("gate", 0, None, "live")])
+def test_events_have_the_number_people_know_and_their_kind(
+    engine: Engine, subject: str, number: int, short: str | None, kind: str,
+) -> None:
+    fakes.put(engine, fakes.head(1, event_id="e9", subject=subject, number=number))
+    with engine.connect() as connection:
+        [row] = connection.execute(text("SELECT short, kind, subject_id FROM grafana_events WHERE id = 'e9'"))
+    assert tuple(row) == (short, kind, "gate")
 
 
 def test_views_are_made_again_only_when_they_differ_and_never_stop_a_migration(url: str, engine: Engine) -> None:
