@@ -6,6 +6,8 @@ ARGS   ?=
 DATA   ?= ../shared/data
 STORES  = tests/desk $(shell grep -lrE 'store|delivery_fakes|acting_kit' --include='test_*.py' tests/agents tests/rules)
 
+SHARED  = -n 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo postgres test fault check bench eval kafka compose-check lock clean
 
@@ -30,13 +32,13 @@ demo: $(VENV)/.run      ## a county's polling day in two minutes, from feed to a
 	$(BIN)/wenxun demo $(ARGS)
 
 test: $(VENV)/.dev      ## all tests that can run here but `fault`; what is skipped is named at the end
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not fault" $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) -m "not fault" $(ARGS)
 
 fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies: about an hour (WENXUN_KILLS=20 for fewer)
-	WENXUN_KILLS=$(or $(WENXUN_KILLS),200) $(BIN)/python -m pytest -n 2 --dist loadgroup -m fault -rP --show-capture=stdout $(ARGS)
+	WENXUN_KILLS=$(or $(WENXUN_KILLS),200) $(BIN)/python -m pytest $(SHARED) -m fault -rP --show-capture=stdout $(ARGS)
 
 postgres: $(VENV)/.dev  ## every test that uses a store, on a PostgreSQL of its own (Debian: apt-get install postgresql)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --store postgresql $(ARGS) \
+	$(BIN)/python -m pytest $(SHARED) --store postgresql $(ARGS) \
 	  -m "(postgres or not sqlite) and not embedded and not browser and not kafka and not fault" \
 	  tests/postgres $(STORES)
 

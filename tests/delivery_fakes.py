@@ -244,7 +244,7 @@ def claimed(
     return Claims(ledger).claim(Line(channel, **line), now, until, limit)
 
 
-async def until(true: Any, seconds: float = 8.0) -> None:
+async def until(true: Any, seconds: float = 60.0) -> None:
     """Wait for a condition that other tasks bring about."""
     async with asyncio.timeout(seconds):
         while not true():

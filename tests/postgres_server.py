@@ -7,7 +7,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from tests.ports import free_port
 from tests.servers import missing
 
 USER = "wenxun"
@@ -100,7 +100,7 @@ def running(*, durable: bool = False) -> Iterator[Server]:
     """A new server, gone with its data afterwards. durable: it minds power cuts, as an installation's does."""
     found = programs()
     folder = Path(tempfile.mkdtemp(prefix="wenxun-postgres-"))
-    server = Server(folder, _free_port(), secrets.token_urlsafe(24), found, durable)
+    server = Server(folder, free_port(), secrets.token_urlsafe(24), found, durable)
     try:
         _initdb(server)
         server.start()
@@ -137,9 +137,3 @@ def as_nobody() -> list[str]:
 
 def plain_environment() -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TZ": "UTC"}
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

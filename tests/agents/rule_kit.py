@@ -69,7 +69,7 @@ def value(deps: Deps, name: str, **labels: str) -> float | None:
     return deps.metrics.registry.get_sample_value(f"wenxun_{name}", labels)
 
 
-async def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "did not happen in time"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.agents.alert_rows import Rows
 from tests.builders import book
 from tests.delivery_fakes import Hook
 from tests.messages import head, page, system
+from tests.ports import free_port
 from tests.servers import missing
 
 pytestmark = pytest.mark.alertmanager
@@ -39,12 +39,6 @@ def binary() -> str:
     """Debian's name, then the one of other systems."""
     found = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
     return found or missing("alertmanager", "prometheus-alertmanager is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

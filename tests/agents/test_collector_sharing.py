@@ -51,7 +51,7 @@ def state(of: Source, **changes: Any) -> SourceState:
                           "outcome": "ok", "succeeded_at": NOON - MINUTE, "backfilled": True, **changes})
 
 
-async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -147,7 +147,7 @@ async def test_a_broker_away_while_states_are_read_is_waited_for_and_a_refusal_e
     refused = sharing(FakeShared(), Reader(raises=[GroupAuthorizationFailedError("no")]))
     await refused.on_partitions_assigned(POLLS)
     with pytest.raises(GroupAuthorizationFailedError):
-        await asyncio.wait_for(refused._follow(Idle([])), 10)  # type: ignore[arg-type]
+        await asyncio.wait_for(refused._follow(Idle([])), 60)  # type: ignore[arg-type]
 
 
 def request(name: str, at: Millis = NOON) -> PollRequest:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,8 +16,8 @@ import pytest
 
 from agents.demo import feeds, scenario
 from agents.demo.book import read_book
-from agents.demo.web import listen
 from pipeline.model import Millis
+from tests.ports import free_ports
 
 SCENE = scenario.load()
 START: Millis = 1_763_000_000_000
@@ -43,20 +41,6 @@ def test_the_rules_name_the_host_and_are_written_again(tmp_path: Path) -> None:
     inbox = f"http://demo-feeds:{9100 + len(SCENE.sites)}/inbox/duty"
     assert (tmp_path / "rules/secrets/duty.url").read_text().strip() == inbox
     assert read_book(tmp_path / "rules").hash == book.hash
-
-
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
-    for first in range(21000 + os.getpid() % 5000, 60000, count):
-        with suppress(OSError):
-            taken = []
-            try:
-                taken = [listen(first + place) for place in range(count)]
-                return first
-            finally:
-                for sock in taken:
-                    sock.close()
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture

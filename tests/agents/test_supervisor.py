@@ -20,7 +20,7 @@ from pipeline.errors import SettingsError
 ROOT = Path(__file__).parents[2]
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -58,7 +58,7 @@ time.sleep(60)
     thread, codes = run(made)
     until(lambda: made.starts == 3 and log.exists() and log.stat().st_size == 3, "a third start")
     made.stop()
-    thread.join(20)
+    thread.join(60)
     assert codes == [0]
 
 
@@ -79,7 +79,7 @@ time.sleep(60)
     thread, codes = run(made)
     until(ready.exists, "the child runs")
     made.stop()
-    thread.join(20)
+    thread.join(60)
     assert codes == [1]
 
 

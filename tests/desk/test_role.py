@@ -20,11 +20,7 @@ from agents.store.engine import open_store
 from pipeline.errors import SettingsError
 from tests.desk import seed
 from tests.desk.conftest import PASSWORD, csrf_of
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+from tests.ports import free_port
 
 
 def deps(tmp_path: Path, port: int) -> Deps:
@@ -38,7 +34,7 @@ async def test_the_desk_serves_without_a_broker_and_ends_when_cancelled(
     port = free_port()
     role = asyncio.create_task(desk.run(deps(tmp_path, port)))
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 with suppress(httpx.ConnectError):
                     if (await client.get("/livez")).status_code == 200:
@@ -52,7 +48,7 @@ async def test_the_desk_serves_without_a_broker_and_ends_when_cancelled(
         assert "尚未" in (await client.get("/sources")).text or "等待首次采集" in (await client.get("/sources")).text
         assert (await client.get("/readyz")).json()["broker"] is False
     role.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with suppress(asyncio.CancelledError):
             await role
     with socket.create_server(("127.0.0.1", port)):

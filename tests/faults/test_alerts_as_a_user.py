@@ -27,7 +27,8 @@ from tests.desk.test_browser import CHROMIUM, FLAGS
 from tests.faults.test_collecting_as_a_user import XML, Town
 from tests.feed_servers import Site, reply, site
 from tests.kafka.broker import Broker, until
-from tests.kafka.installation import ROOT, free_port
+from tests.kafka.installation import ROOT
+from tests.ports import free_port
 from tests.servers import missing
 
 pytestmark = [

@@ -13,6 +13,8 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.ports import free_port
+
 RUN = Path(__file__).parents[2] / "deploy" / "kafka" / "run"
 SETTLE_SECONDS = 180
 
@@ -21,10 +23,12 @@ class Broker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = ""
+        self._port = free_port()
 
     def run(self, command: str) -> str:
-        done = subprocess.run([RUN, command, "--data", self.folder, "--port", "0"], capture_output=True, text=True,
-                              timeout=240, env={**os.environ, "WENXUN_KAFKA_HEAP": "384m"})
+        line = [RUN, command, "--data", self.folder, "--port", str(self._port)]
+        done = subprocess.run(line, capture_output=True, text=True,
+                              timeout=300, env={**os.environ, "WENXUN_KAFKA_HEAP": "384m"})
         if done.returncode:
             raise RuntimeError(f"deploy/kafka/run {command}: {done.stderr or done.stdout}")
         return done.stdout

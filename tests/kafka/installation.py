@@ -18,6 +18,7 @@ from agents.clock import Clock
 from agents.settings import Settings
 from pipeline import codec, topics
 from tests.kafka.broker import Broker, until
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
@@ -127,14 +128,6 @@ class Installation:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def repeated(values: list[str]) -> list[str]:
