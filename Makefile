@@ -9,7 +9,7 @@ STORES  = tests/desk $(shell grep -lrE 'store|delivery_fakes|acting_kit' --inclu
 SHARED  = -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo postgres test fault check bench eval kafka compose-check lock clean
+.PHONY: help demo postgres test fault check bench eval kafka compose-check sbom audit lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -31,10 +31,10 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 demo: $(VENV)/.run      ## a county's polling day in two minutes, from feed to answered alert (ARGS=--exit ends by itself)
 	$(BIN)/wenxun demo $(ARGS)
 
-test: $(VENV)/.dev      ## all tests that can run here but `fault`; what is skipped is named at the end
+test: $(VENV)/.dev      ## all tests that can run here but `fault`, in under 10 minutes on 2 cores; what is skipped is named at the end
 	$(BIN)/python -m pytest $(SHARED) -m "not fault" $(ARGS)
 
-fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies: about an hour (WENXUN_KILLS=20 for fewer)
+fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies, whole days as a user: about an hour (WENXUN_KILLS=20: 15 minutes)
 	WENXUN_KILLS=$(or $(WENXUN_KILLS),200) $(BIN)/python -m pytest $(SHARED) -m fault -rP --show-capture=stdout $(ARGS)
 
 postgres: $(VENV)/.dev  ## every test that uses a store, on a PostgreSQL of its own (Debian: apt-get install postgresql)
@@ -58,6 +58,12 @@ kafka:           ## a real single-node Kafka from Maven's jars (Java 17, Maven);
 
 compose-check: $(VENV)/.dev     ## docker-compose.yml against its schema and this project's rules
 	$(BIN)/python -m pytest -q tests/test_compose.py
+
+sbom: $(VENV)/.dev      ## what an installation is made of: dist/wenxun.cdx.json (CycloneDX), held against its schema
+	$(BIN)/python -m deploy.supply.sbom dist/wenxun.cdx.json
+
+audit: $(VENV)/.dev     ## known weaknesses of requirements.lock; says NOT REACHED where nobody could be asked
+	$(BIN)/python -m deploy.supply.audit
 
 lock: $(VENV)/.python   ## pin pyproject's dependencies with hashes
 	$(BIN)/python -m pip install -q uv

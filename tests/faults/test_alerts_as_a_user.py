@@ -32,7 +32,7 @@ from tests.ports import free_port
 from tests.servers import missing
 
 pytestmark = [
-    pytest.mark.embedded, pytest.mark.browser, pytest.mark.alertmanager,
+    pytest.mark.embedded, pytest.mark.browser, pytest.mark.alertmanager, pytest.mark.fault,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
 ]
 

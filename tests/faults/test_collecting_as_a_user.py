@@ -27,7 +27,7 @@ from tests.feed_servers import Answer, Site, reply, site
 from tests.kafka.broker import Broker, until
 from tests.kafka.installation import ROOT, Installation
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.fault]
 
 FACTOR = 60
 """The shipped interval of 5 minutes lasts 5 seconds."""

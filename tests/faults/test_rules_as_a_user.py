@@ -25,7 +25,7 @@ from tests.builders import raw_item
 from tests.faults.test_collecting_as_a_user import Town
 from tests.kafka.broker import Broker, until
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.fault]
 
 RULE = """\
 # yaml-language-server: $schema=../schema/subject.json

@@ -19,7 +19,7 @@ from pipeline.rulebook.schema import RuleBook
 from tests.faults.test_killed_child import EmbeddedInstallation, _at, batches
 from tests.kafka.broker import until
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.fault]
 
 ZONE = "Asia/Shanghai"
 

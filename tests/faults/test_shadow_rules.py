@@ -19,7 +19,7 @@ from tests.builders import raw_item
 from tests.faults.test_killed_child import EmbeddedInstallation, _at
 from tests.kafka.broker import until
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.fault]
 RULE = """\
 id: kites
 title: 风筝节

@@ -21,7 +21,7 @@ from tests.builders import NOON, book
 from tests.feed_servers import reply, site
 from tests.feed_texts import entry, rss
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.fault]
 
 ENTRIES, CHARACTERS = 460, 1500                                  # 2.1 MB a document
 PAUSE = 0.2
