@@ -106,6 +106,7 @@ class EventHead(Record, frozen=True):
     growth: comments, forwards and likes that were added to its items since their first sight.
     groups, regions: of its sources, for routes. urgent_at: when the first urgent report came.
     statements: official items that joined it: proposals, until a person confirms one (alerts.Statement).
+    seen_at: first sight of what its level rose by at last; 0 when rules raised it. For figures of how quick we are.
     joined: members that the record behind this head touched, repeats included; not part of the state.
     """
 
@@ -143,6 +144,7 @@ class EventHead(Record, frozen=True):
     groups: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
     urgent_at: Millis | None = None
+    seen_at: Millis = 0
     joined: tuple[MemberRow, ...] = ()
 
     @property

@@ -198,14 +198,14 @@ class Cluster:
         known = self.head.urgent_at
         return {"urgent_at": at if known is None else min(known, at)}
 
-    def deciding(self, decision: LevelDecision, now: Millis) -> dict[str, Any]:
-        """What becomes of the head by this decision; its number apart."""
+    def deciding(self, decision: LevelDecision, now: Millis, seen: Millis = 0) -> dict[str, Any]:
+        """What becomes of the head by this decision; its number apart. seen: first sight of what raised it."""
         head, rising = self.head, decision.level > decision.previous
         if decision.why is Why.CLOSED:
             status = EventStatus.CLOSED
         else:
             status = EventStatus.OPEN if decision.level else EventStatus.CALM
-        again = {"closed_by": "", "closed_reason": ""} if rising else {}
+        again = {"closed_by": "", "closed_reason": "", "seen_at": seen} if rising else {}
         return {
             "decision": decision, "level": decision.level, "level_name": decision.name, "status": status,
             "peak": max(head.peak, decision.level), "raises": head.raises + rising, "level_since": now,

@@ -119,7 +119,7 @@ class Tracker:
             event, row, news = self._join(item, row, batch.subject, out)
             touched.setdefault(event.head.id, []).append(row)
             if news:
-                self._judge(event, row, item.item.ref, touched[event.head.id], out)
+                self._judge(event, row, item, touched[event.head.id], out)
             if item.item.counts is not None:
                 counts = CountsRow(row.item_id, item.item.first_seen_at, item.item.counts)
                 self._grow(event, counts, item.item.counts_since, out)
@@ -178,7 +178,7 @@ class Tracker:
             out.put_item(event, row.item_id)
         return row
 
-    def _judge(self, event: Cluster, row: MemberRow, ref: str, joined: list[MemberRow], out: Outcome) -> None:
+    def _judge(self, event: Cluster, row: MemberRow, item: ScoredItem, joined: list[MemberRow], out: Outcome) -> None:
         """Raise the level if this member completes a window or asks for an answer; each raise is sent on at once. The
         latter outweighs that a person closed the event for good."""
         head, decision = event.head, None
@@ -188,10 +188,11 @@ class Tracker:
             came = levels.Came.OFFICIAL if row.flags & members.OFFICIAL else levels.Came.ITEM
             decision = self._rise(event, row.at, came)
         if row.flags & members.URGENT:
+            ladder = self._rules.ladder(head.subject)
             decision = levels.higher(decision, levels.rise_by_report(
-                event.signs, head.level, self._rules.ladder(head.subject), ref=ref, now=self.now, floor=head.floor_at))
+                event.signs, head.level, ladder, ref=item.item.ref, now=self.now, floor=head.floor_at))
         if decision is not None:
-            self._decide(event, decision, out, muted=False)
+            self._decide(event, decision, out, item.item.first_seen_at, muted=False)
             self._emit(event, tuple(joined), out)
 
     # ---------------------------------------------------------------- counts
@@ -223,7 +224,7 @@ class Tracker:
         if head.muted or member.flags & (members.MUTE | members.OFFICIAL) or row.at <= head.floor_at:
             return True
         if (decision := self._rise(event, row.at, levels.Came.GROWTH)) is not None:
-            self._decide(event, decision, out)
+            self._decide(event, decision, out, row.at)
             self._emit(event, (member,), out)
         return True
 
@@ -362,15 +363,15 @@ class Tracker:
 
     # ---------------------------------------------------------------- heads
 
-    def _decide(self, event: Cluster, decision: LevelDecision, out: Outcome, **more: Any) -> None:
-        head, ladder = event.head, ""
+    def _decide(self, event: Cluster, decision: LevelDecision, out: Outcome, seen: Millis = 0, **more: Any) -> None:
+        head, number, ladder = event.head, event.head.number, ""
         if decision.level:
             self._raised[head.id] = None
-            ladder = self._rules.mark(head.subject)
+            number, ladder = number or self._next_number(), self._rules.mark(head.subject)
         else:
             self._raised.pop(head.id, None)
-        number = head.number or (self._next_number() if decision.level else 0)
-        self._touch(event, out, **{**event.deciding(decision, self.now), "number": number, "ladder": ladder, **more})
+        changes = event.deciding(decision, self.now, seen)
+        self._touch(event, out, **{**changes, "number": number, "ladder": ladder, **more})
 
     def _next_number(self) -> int:
         self._numbered += 1

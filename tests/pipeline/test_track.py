@@ -242,3 +242,10 @@ def test_shuffled_input_gives_the_same_members_and_the_same_highest_level(seed):
     shuffled = records[:]
     random.Random(seed).shuffle(shuffled)
     assert outcome(shuffled) == outcome(records)
+
+
+def test_a_head_says_when_what_raised_it_was_first_seen_however_long_it_waited():
+    waiting = [Tick(at=NOON + HOUR), *spread(3, 2)]                 # items read an hour late, behind a tick
+    heads = play(Tracker(0, 4), *waiting)
+    assert heads[-1].level == 1 and heads[-1].seen_at == NOON + 2 * MINUTE < heads[-1].decision.at
+    assert play(Tracker(0, 4), *spread(2, 2))[-1].seen_at == 0      # nothing was raised
