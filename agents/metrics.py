@@ -170,6 +170,7 @@ TABLE: tuple[Metric, ...] = (
           roles=(DELIVER,), absent="before the first beat"),
     gauge("heartbeat_age_seconds", "Age of the oldest last beat of any partition, at deliver or the archive.",
           roles=(DELIVER,), absent="before the first beat of every partition"),
+    gauge("heartbeat_interval_seconds", "How often a heartbeat is sent, by the rule book.", roles=(DELIVER,)),
     counter("heartbeat_calls_total", "Calls of the dead-man URL.", ("outcome",), (DELIVER,)),
     # archive and the store
     gauge("store_reachable", "1 if the last use of the store worked.", ("role",), (DELIVER, ARCHIVE, DESK),

@@ -73,6 +73,7 @@ class Pulse:
         now, partitions = self._real(), self._deps.settings.partitions
         oldest = max((now - min(one.at, one.seen_at) for one in beats), default=0)
         self._deps.metrics["heartbeat_age_seconds"].set(oldest / 1000)
+        self._deps.metrics["heartbeat_interval_seconds"].set(every / 1000)
         gone = heartbeats.missing(beats, partitions, now, int(every * FRESH))
         if gone and now - self._born < every * FRESH:
             return False                                        # a start takes a while until the first beat is through

@@ -152,6 +152,7 @@ async def test_the_url_is_called_while_all_beats_are_fresh(tmp_path: Path) -> No
     assert well and [got.line for got in hook.got] == ["GET /ping/k3y HTTP/1.1"]
     assert deps.metrics.registry.get_sample_value("wenxun_heartbeat_calls_total", {"outcome": "ok"}) == 1
     assert deps.metrics.registry.get_sample_value("wenxun_heartbeat_age_seconds") == 30
+    assert deps.metrics.registry.get_sample_value("wenxun_heartbeat_interval_seconds") == EVERY / 1000
 
 
 @pytest.mark.parametrize("late", ["deliver0", "deliver1", "archive0", "archive1"])
