@@ -15,7 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from agents.bus import session_seconds
 from agents.deps import Deps
-from agents.transport import Consumer, Producer
+from agents.sensor import Consumer, Producer, RoleSensor
 
 FAUST = {"score": "agents.scorer", "track": "agents.tracker", "escalate": "agents.escalator"}
 """The Faust roles and the modules that bind their agents."""
@@ -50,8 +50,16 @@ class App(faust.App):  # type: ignore[misc]
 
     deps: Deps
     role: str
+    sensor: RoleSensor
     done: dict[tuple[str, int], int]
     """(topic, partition) -> the offset after the newest event done, for the self-check."""
+
+    def bind(self, deps: Deps, role: str) -> App:
+        """Before it starts: what it belongs to, and who measures it."""
+        self.deps, self.role, self.done = deps, role, {}
+        self.sensor = RoleSensor(deps.metrics, role)
+        self.sensors.add(self.sensor)
+        return self
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)
@@ -79,8 +87,7 @@ def create_app(deps: Deps, role: str, **overrides: Any) -> App:
         raise ValueError(f"no Faust role {role!r}: expected one of {', '.join(FAUST)}")
     quiet()
     app = App(overrides.pop("id", group_of(role)), **{**settings_of(deps, role), **overrides})
-    app.deps, app.role, app.done = deps, role, {}
-    return app
+    return app.bind(deps, role)
 
 
 def settings_of(deps: Deps, role: str) -> dict[str, Any]:

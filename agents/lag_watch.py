@@ -2,7 +2,8 @@
 
 What counts is how long the oldest unread record has waited, not how many there are: a busy worker that keeps up is no
 trouble, a worker that is gone is one with a single record. It runs beside role `rules`, of which there is one, and
-asks the broker: the role that is behind cannot be trusted to say so.
+asks the broker: the role that is behind cannot be trusted to say so. For the same reason the lag of every role is
+exported here and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from aiokafka.errors import KafkaError
@@ -20,8 +22,8 @@ from agents.bus import Bus
 from agents.deadletter import describe
 from agents.deps import Deps
 from agents.lag import Lag, Position
+from agents.metrics import Metrics
 from agents.notices import notice
-from agents.ticker import INPUTS
 from pipeline import topics
 from pipeline.model import Millis
 from pipeline.rulebook.schema import HOUR
@@ -101,6 +103,7 @@ class LagWatch:
 
     async def look(self) -> None:
         """Measure each role once. What cannot be measured or told is tried again at the next look."""
+        answered = True
         for reader in self._readers:
             try:
                 async with asyncio.timeout(MEASURE_SECONDS):
@@ -108,20 +111,21 @@ class LagWatch:
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("cannot read how far %s is: %s", reader.group, describe(error))
                 self._waiting.pop(reader.role, None)    # a broker that was away is no fault of the role
+                answered = False
+                away(self._deps.metrics, (reader,))
                 continue
-            self._show(reader, places)
-            await self._judge(reader, places)
+            late, where = self._waiting.setdefault(reader.role, Waiting()).note(self._seconds(), places)
+            self._show(reader, places, late)
+            await self._judge(reader, places, late, where)
+        self._deps.metrics["broker_reachable"].set(answered)
 
-    def _show(self, reader: Reader, places: Places) -> None:
-        """The roles without a ticker have nobody else to measure them."""
-        if reader.role in INPUTS:
-            return
+    def _show(self, reader: Reader, places: Places, late: float) -> None:
         for topic in reader.topics:
             unread = sum(each.unread for (name, _), each in places.items() if name == topic)
             self._deps.metrics["consumer_lag_records"].labels(topic, reader.group).set(unread)
+        self._deps.metrics["consumer_oldest_wait_seconds"].labels(reader.group).set(late)
 
-    async def _judge(self, reader: Reader, places: Places) -> None:
-        late, where = self._waiting.setdefault(reader.role, Waiting()).note(self._seconds(), places)
+    async def _judge(self, reader: Reader, places: Places, late: float, where: Place | None) -> None:
         now, told = self._deps.clock.now(), self._told.get(reader.role)
         if told is None and where is not None and late >= LATE_SECONDS:
             unread = sum(each.unread for each in places.values())
@@ -147,6 +151,17 @@ class LagWatch:
         return True
 
 
+def away(metrics: Metrics, readers: Sequence[Reader] = READERS) -> None:
+    """The broker did not answer: how far these roles are is not known any more."""
+    metrics["broker_reachable"].set(0)
+    for reader in readers:
+        with suppress(KeyError):
+            metrics["consumer_oldest_wait_seconds"].remove(reader.group)
+        for topic in reader.topics:
+            with suppress(KeyError):
+                metrics["consumer_lag_records"].remove(topic, reader.group)
+
+
 def _behind(reader: Reader, topic: str, unread: int, late: float) -> tuple[str, str]:
     return f"角色 {reader.role} 处理不过来或已停下", (
         f"{unread} 条记录等待处理，最早的在 {topic} 上已等了 {late / 60:.0f} 分钟。{reader.means}；数据没有丢失。"
@@ -162,6 +177,7 @@ async def watch(deps: Deps) -> None:
                 await _watch(deps, bus, lag)
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("broker not reachable (%s); trying again", describe(error))
+            away(deps.metrics)
             await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -102,7 +102,7 @@ def _compare(app: Any, deps: Deps, role: str, check: CommitCheck, positions: dic
             raise CommitStuck(f"{group}: {late} records of {topic}[{partition}] done {STUCK_SECONDS:g} s ago are not "
                               f"committed (done up to {done}, committed {committed})")
     deps.metrics["uncommitted_records"].labels(role).set(worst)
-    deps.metrics["consumer_lag_records"].labels(topic, group).set(sum(each.unread for each in positions.values()))
+    app.sensor.look(app, len(mine))
 
 
 def assigned(app: Any, topic: str) -> set[int]:

@@ -137,11 +137,34 @@ async def test_a_notice_that_could_not_be_sent_is_sent_at_the_next_look() -> Non
     assert len(await rig.look(LATE_SECONDS + 20, 10, 11)) == 1
 
 
-async def test_the_lag_of_roles_that_do_not_measure_themselves_is_a_metric() -> None:
-    rig = Rig(Reader("deliver", (topics.ESCALATIONS,), ""))
+def sample(rig: Rig, name: str, **labels: str) -> float | None:
+    return rig.deps.metrics.registry.get_sample_value(f"wenxun_{name}", labels)
+
+
+@pytest.mark.parametrize("reader", READERS, ids=lambda each: each.role)
+async def test_how_far_every_role_is_behind_is_a_metric(reader: Reader) -> None:
+    rig = Rig(reader)
     await rig.look(0, 10, 15)
-    labels = {"topic": topics.ESCALATIONS, "group": DELIVER}
-    assert rig.deps.metrics.registry.get_sample_value("wenxun_consumer_lag_records", labels) == 5
+    await rig.look(40, 10, 16)
+    assert sample(rig, "consumer_lag_records", topic=reader.topics[0], group=reader.group) == 6
+    assert sample(rig, "consumer_oldest_wait_seconds", group=reader.group) == 40
+    assert sample(rig, "broker_reachable") == 1
+    await rig.look(60, 16, 16)
+    assert sample(rig, "consumer_oldest_wait_seconds", group=reader.group) == 0
+
+
+async def test_a_broker_that_does_not_answer_leaves_no_lag_of_before() -> None:
+    rig = Rig()
+    assert sample(rig, "broker_reachable") is None, "nobody has looked yet"
+    await rig.look(0, 10, 15)
+    rig.away = True
+    await rig.look(20, 10, 15)
+    assert sample(rig, "broker_reachable") == 0
+    assert sample(rig, "consumer_lag_records", topic=topics.ITEMS_SCORED, group=TRACK.group) is None
+    assert sample(rig, "consumer_oldest_wait_seconds", group=TRACK.group) is None
+    rig.away = False
+    await rig.look(40, 10, 15)
+    assert sample(rig, "broker_reachable") == 1
 
 
 async def test_records_that_the_log_has_dropped_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +209,7 @@ async def test_records_without_a_scorer_become_a_notice_to_ops(
     try:
         await reader.start()
         found: list[Escalation] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not any("score" in each.title for each in found):
                 for records in (await reader.getmany(timeout_ms=200)).values():
                     found += [codec.decode(each.value, each.headers) for each in records]

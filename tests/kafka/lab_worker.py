@@ -59,7 +59,7 @@ class LabApp(App):
 def make_app(bootstrap: str, run: str, kind: str) -> App:
     deps = Deps(Settings(bootstrap=bootstrap), Clock(), Metrics())
     app = LabApp(f"lab-{run}", **{**settings_of(deps, "track"), **QUICK})
-    app.deps, app.role, app.done = deps, "track", {}
+    app.bind(deps, "track")
     app.consumer_class = {"fenced": Fenced, "unfenced": Unfenced}[kind]
     table = PartitionedTable(app, "seen")
 
