@@ -6,6 +6,8 @@ import argparse
 import os
 from typing import Any
 
+from agents.commands import storage_rebuild
+
 
 def add(groups: Any) -> None:
     parser = groups.add_parser("db", help="the SQL store: bring its tables up to date, apply the retention time")
@@ -17,7 +19,8 @@ def add(groups: Any) -> None:
     expire = verbs.add_parser("expire", help="drop texts older than the retention time now (archive does so hourly)")
     expire.add_argument("--days", type=_days, help="keep this many days instead of WENXUN_RETENTION_DAYS")
     expire.set_defaults(run=_expire)
-    for verb in (upgrade, current, expire):
+    rebuild = storage_rebuild.add(verbs)
+    for verb in (upgrade, current, expire, rebuild):
         verb.add_argument("--database", metavar="URL", help="SQLAlchemy URL instead of WENXUN_DATABASE_URL")
 
 

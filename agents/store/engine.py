@@ -51,6 +51,15 @@ def open_store(url: str) -> Engine:
         return _open_postgres(parsed)
     if parsed.get_backend_name() != "sqlite":
         return _create(parsed)
+    return _open_file(parsed)
+
+
+def open_file(path: Path) -> Engine:
+    """An SQLite file, whatever database this installation has: what is rebuilt, a backup's copy."""
+    return _open_file(URL.create("sqlite", database=str(path.absolute())))
+
+
+def _open_file(parsed: URL) -> Engine:
     _make_file(parsed)
     # IMMEDIATE: a transaction that could not get the lock later would fail at once, without waiting.
     engine = _create(parsed, connect_args={"timeout": BUSY_SECONDS, "isolation_level": "IMMEDIATE"})
@@ -63,15 +72,20 @@ def upgrade(url: str) -> None:
     """Bring the tables to this version's, all or nothing. Safe to call from several processes at once."""
     engine = open_store(url)
     try:
-        with engine.connect() as connection:
-            _require_utf8(connection)
-            _lock(connection)
-            command.upgrade(_config(connection), "head")
-            connection.commit()
+        bring_up(engine)
     except DatabaseError as error:
         raise StoreUnavailable(_unusable(url, error)) from error
     finally:
         engine.dispose()
+
+
+def bring_up(engine: Engine, revision: str = "head") -> None:
+    """The same for a store that is open. Raises what the database raises."""
+    with engine.connect() as connection:
+        _require_utf8(connection)
+        _lock(connection)
+        command.upgrade(_config(connection), revision)
+        connection.commit()
 
 
 async def ready_store(url: str, *, retry_seconds: Sequence[float] = (1, 2, 5, 10, 30)) -> Engine:

@@ -50,11 +50,11 @@ def expire(engine: Engine, before: Millis) -> Counter[str]:
     return changed
 
 
-def thin_counts(engine: Engine, now: Millis) -> int:
+def thin_counts(engine: Engine, now: Millis, back: Millis = THIN_BACK) -> int:
     """Of counts older than two days keep each hour's last row and each item's first. Rows dropped. Like `expire`."""
     dropped = 0
     until = (now - THIN_AFTER) // HOUR * HOUR
-    for start in range(until - THIN_BACK, until, HOUR):
+    for start in range(until - back, until, HOUR):
         while rows := _transaction(engine, partial(_thin_hour, start=start)):
             dropped += rows
     return dropped

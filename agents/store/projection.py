@@ -16,6 +16,7 @@ from msgspec.structs import replace as replaced
 from sqlalchemy import Connection, Engine, Table, delete, select, tuple_
 
 from agents.store import lines, people, schema
+from agents.store.fence import writing
 from agents.store.upsert import Row, chunks, insert_once, keep_greatest, keep_newest, newest, ranked, replace
 from pipeline import model
 from pipeline.rulebook.schema import RuleBook
@@ -40,7 +41,7 @@ def project(engine: Engine, entries: Sequence[Entry]) -> Counter[str]:
         batch.take(entry)
     if not batch.rows and not batch.raw:
         return Counter()
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         return batch.write(connection)
 
 

@@ -36,12 +36,12 @@ def keep_newest(
     return _changed(connection.execute(statement, list(rows)).rowcount, rows)
 
 
-def replace(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
-    """Insert rows or overwrite them."""
+def replace(connection: Connection, table: Table, rows: Sequence[Row], *, on: Sequence[str] = ()) -> int:
+    """Insert rows or overwrite those with the same key (by default the primary key)."""
     if not rows:
         return 0
     statement = _insert(connection, table)
-    new, key = statement.excluded, _key(table)
+    new, key = statement.excluded, list(on) or _key(table)
     statement = statement.on_conflict_do_update(
         index_elements=key, set_={name: new[name] for name in rows[0] if name not in key})
     connection.execute(statement, list(rows))
