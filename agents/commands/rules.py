@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import os
 import shutil
 import sys
 import zoneinfo
 from pathlib import Path
 from typing import Any
 
+from agents import secret_files
 from agents.commands import (
     events,
     rule_backtest,
@@ -102,27 +102,9 @@ def run_check(args: argparse.Namespace) -> int:
     except RuleBookError as error:
         return report(error, args.format, root)
     today = dt.datetime.now(zoneinfo.ZoneInfo(book.timezone)).date()
-    found = [*warnings(book, today, places), *mute(book, today, places, _broken_channels(book, root))]
+    found = [*warnings(book, today, places), *mute(book, today, places, secret_files.of_channels(book, root))]
     _tell(args.format, root, book, len(cases), found)
     return STRICT if found and args.strict else OK
-
-
-def _broken_channels(book: RuleBook, root: Path) -> dict[str, str]:
-    """Channels whose secret files cannot be read, and why. Whether the endpoint answers, `wenxun notify test` tells."""
-    found: dict[str, str] = {}
-    for each in book.channels:
-        for field in (name for name in each.__struct_fields__ if name.endswith("_file") and getattr(each, name)):
-            if why := _unusable(root / getattr(each, field)):
-                found.setdefault(each.id, f"{field} 指的 {getattr(each, field)} {why}")
-    return found
-
-
-def _unusable(path: Path) -> str:
-    if not path.is_file():
-        return "不存在"
-    if not os.access(path, os.R_OK):
-        return "读不了，要属于运行 wenxun 的用户"
-    return "" if path.stat().st_size else "是空的"
 
 
 def _tell(form: str, root: Path, book: RuleBook, cases: int, found: list[Problem]) -> None:

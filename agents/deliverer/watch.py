@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from agents import link_key
+from agents import link_key, secret_files
 from agents.deliverer import budget
 from agents.deliverer.office import Office
 from agents.notices import system_notice
@@ -19,7 +19,7 @@ from agents.store.account_reads import GRACE, unaccounted
 from pipeline.errors import SettingsError
 from pipeline.model import Escalation, Millis
 from pipeline.notify.breaker import State
-from pipeline.rulebook.schema import DAY
+from pipeline.rulebook.schema import DAY, RuleBook
 
 log = logging.getLogger("wenxun.deliver")
 
@@ -78,8 +78,11 @@ class Watch:
         deps.metrics["unaccounted_alerts"].set(await self._office.store(_unaccounted, engine, now - DAY, before))
         found = await self._office.store(budget.notices, engine, deps.rules.book, now, deps.settings.zone)
         found += await asyncio.to_thread(_no_links, deps.settings, now)
+        found += await asyncio.to_thread(_no_secrets, deps.settings, deps.rules.book, now)
         fresh = [each for each in found if each.id not in self._told]
         self._told.update(each.id for each in fresh)
+        for each in fresh:
+            log.warning("ops is told: %s %s", each.title, each.text)
         if fresh:
             self._tell(fresh)
 
@@ -87,6 +90,15 @@ class Watch:
 def _unaccounted(engine: Engine, since: Millis, before: Millis) -> int:
     with engine.connect() as connection:
         return len(unaccounted(connection, since, before))
+
+
+def _no_secrets(settings: Settings, book: RuleBook, now: Millis) -> list[Escalation]:
+    """A channel without its secret is found out at a start, not by the first page: ops hears so once a day."""
+    return [system_notice(
+        key=f"deliver:secret:{channel}", episode=budget.midnight(now, settings.zone), at=now,
+        title=f"通道 {channel} 没有密钥", text=f"通道 {channel} 发不出消息：{why}。请放好这个文件，不必重启；"
+        f"放好后用 `wenxun notify test --channel {channel}` 验证。")
+        for channel, why in secret_files.of_channels(book, settings.rules_dir).items()]
 
 
 def _no_links(settings: Settings, now: Millis) -> list[Escalation]:

@@ -13,6 +13,7 @@ import logging
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import yaml
 
+from agents import listening
 from agents.demo import scenario
 from agents.demo.book import read_book, source_rules
 from agents.demo.phone import Phone
@@ -69,7 +71,7 @@ async def run(args: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT. SettingsError, RuleBookError or OSError if it cannot begin."""
     scene = retimed(scenario.load(args.folder / "scenario.yml"), now(), args.speed)
     book, key = write_rules(args.rules, args.folder / "rules", scene, args.host, args.port)
-    sockets = [listen(args.port + place, args.bind) for place in range(len(scene.sites) + 1)]
+    sockets = [_listen(args.bind, args.port + place) for place in range(len(scene.sites) + 1)]
     ports: Mapping[str, int] = {site.id: args.port + place for place, site in enumerate(scene.sites)}
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,6 +82,13 @@ async def run(args: argparse.Namespace) -> None:
         log.info("%d sites from port %d, receiving page on %d, rules in %s; the day takes %.0f minutes", len(ports),
                  args.port, args.port + len(ports), args.rules, (scene.closes - scene.opens) / 60_000)
         await stop.wait()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(port, host)
+    except OSError as error:
+        raise listening.refused("--bind and --port", host, port, error) from None
 
 
 def now() -> Millis:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import uvicorn
 from sqlalchemy import Engine
 
-from agents import link_key
+from agents import link_key, listening
 from agents.bus import Bus
 from agents.deps import Deps
 from agents.desk.accounts import ensure_admin
@@ -95,4 +95,4 @@ def _bind(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host.strip("[]"), port), family=family, backlog=128)
     except OSError as error:
-        raise SettingsError(f"WENXUN_DESK_BIND={host}:{port}: {error.strerror or error}; choose another") from error
+        raise listening.refused("WENXUN_DESK_BIND", host, port, error) from None

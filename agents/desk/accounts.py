@@ -13,6 +13,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Engine, delete, select, update
 
+from agents import secret_files
 from agents.desk import audit
 from agents.settings import Settings
 from agents.store import schema
@@ -69,7 +70,7 @@ def ensure_admin(engine: Engine, settings: Settings, now: Millis) -> str | None:
     if known is not None:
         return None
     file = settings.admin_password_file
-    password = read_password(str(file), "WENXUN_ADMIN_PASSWORD_FILE") if file else made_password()
+    password = secret_files.read("WENXUN_ADMIN_PASSWORD_FILE", file).splitlines()[0] if file else made_password()
     try:
         add(engine, "admin", Role.ADMIN, password, now=now, by="system")
     except AccountError as error:

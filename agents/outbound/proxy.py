@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import httpx
 
+from agents import secret_files
 from agents.addresses import Allow, is_public, literal
 from agents.outbound.dial import PinnedBackend, PinnedTransport, Resolver, check_url, port_of, resolve, tls
 from agents.outbound.faults import Fault, OutboundError
@@ -41,12 +42,9 @@ class Proxy:
         """SettingsError names the file that cannot be read or holds no user:password."""
         if auth_file is None:
             return cls(*address)
-        try:
-            text = auth_file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{PROXY_AUTH}={str(auth_file)!r}: {type(error).__name__}") from None
+        text = secret_files.read(PROXY_AUTH, auth_file)
         if not _CREDENTIALS.fullmatch(text):
-            raise SettingsError(f"{PROXY_AUTH}={str(auth_file)!r}: expected one line, user:password")
+            raise SettingsError(f"{PROXY_AUTH}={auth_file}: expected one line, user:password")
         user, _, password = text.partition(":")
         return cls(*address, credentials=(user, password))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, ExceptionContext
 
-from pipeline.errors import SettingsError
+from agents import secret_files
 
 DRIVER = "postgresql+psycopg"
 PASSWORD_FILE = "password_file"  # noqa: S105 - the name of a parameter
@@ -52,10 +52,7 @@ def split(url: URL) -> tuple[URL, Path | None]:
     if named is None:
         return url, None
     path = Path(str(named))
-    try:
-        password(path)
-    except OSError as error:
-        raise SettingsError(f"WENXUN_DATABASE_PASSWORD_FILE: {path}: cannot be read: {error.strerror}") from error
+    secret_files.read("WENXUN_DATABASE_PASSWORD_FILE", path)
     return url.difference_update_query([PASSWORD_FILE]), path
 
 

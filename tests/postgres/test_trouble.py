@@ -87,7 +87,7 @@ def test_settings_refuse_a_password_in_the_url_and_a_file_that_is_not_there() ->
     with pytest.raises(SettingsError, match="PASSWORD_FILE") as refused:
         Settings.from_env({"WENXUN_DATABASE_URL": "postgresql://wenxun:geheim@db/wenxun"})
     assert "geheim" not in str(refused.value)
-    with pytest.raises(SettingsError, match="WENXUN_DATABASE_PASSWORD_FILE: /no/such: cannot be read"):
+    with pytest.raises(SettingsError, match="WENXUN_DATABASE_PASSWORD_FILE=/no/such: there is no such file"):
         store.open_store("postgresql://wenxun@db/wenxun?password_file=/no/such")
 
 
