@@ -1,5 +1,5 @@
 """python -m bench [score] [match] [chain] [latency] [memory] [archive] [feeds] [parse] [backtest] [reload] [rules]
-[alerts] [--quick]"""
+[alerts] [workers] [--quick]"""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from bench import alerts, archive, backtest, chain, feeds, latency, match, memory, parse, reload, rule_files, score
+from bench import (
+    alerts,
+    archive,
+    backtest,
+    chain,
+    feeds,
+    latency,
+    match,
+    memory,
+    parse,
+    reload,
+    rule_files,
+    score,
+    workers,
+)
 
 ALL = {"score": score.measure, "match": match.measure, "chain": chain.measure, "latency": latency.measure,
        "memory": memory.measure, "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure,
        "backtest": backtest.measure, "reload": reload.measure, "rules": rule_files.measure,
-       "alerts": alerts.measure}
+       "alerts": alerts.measure, "workers": workers.measure}
 
 
 def main() -> None:
