@@ -13,18 +13,31 @@ from importlib.metadata import PackageNotFoundError, version
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from agents.metrics import Metrics
-from pipeline.errors import SettingsError
+from agents import listening
+from agents.metrics import EVERY, Metrics
 
 Check = Callable[[], str]
 """What is missing, in a few words; an empty text when nothing is."""
 
 
 class Health:
-    """What the probes of this process answer."""
+    """What the probes of this process answer. looks: called before each scrape, for gauges that cost little; they raise
+    nothing."""
 
     def __init__(self) -> None:
         self.checks: dict[str, Check] = {}
+        self.looks: list[Callable[[], None]] = []
+
+    def ready(self, role: str) -> bool:
+        """Whether nothing that this role waits for is missing; checks that name no role are everybody's."""
+        shared = (check for name, check in self.checks.items() if name not in EVERY)
+        return role in self.checks and not any(check() for check in (self.checks[role], *shared))
+
+    def show(self, metrics: Metrics) -> None:
+        for role in metrics.roles:
+            metrics["ready"].labels(role).set(self.ready(role))
+        for look in self.looks:
+            look()
 
     def missing(self) -> list[str]:
         return [f"{name}: {text}" for name, check in self.checks.items() if (text := check())]
@@ -34,6 +47,8 @@ class Health:
 async def serving(bind: tuple[str, int], metrics: Metrics, health: Health) -> AsyncIterator[int]:
     """Serve the probes while the block runs; yields the port. SettingsError if the address cannot be bound."""
     metrics["build_info"].labels(_version()).set(1)
+    for role in metrics.roles:
+        metrics["role_info"].labels(role).set(1)
     runner = web.AppRunner(_application(metrics, health), access_log=None)
     await runner.setup()
     try:
@@ -41,8 +56,7 @@ async def serving(bind: tuple[str, int], metrics: Metrics, health: Health) -> As
         try:
             await site.start()
         except OSError as error:
-            where = f"{bind[0]}:{bind[1]}"
-            raise SettingsError(f"WENXUN_METRICS_BIND={where}: cannot be bound ({error.strerror})") from None
+            raise listening.refused("WENXUN_METRICS_BIND", *bind, error) from None
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
@@ -50,6 +64,7 @@ async def serving(bind: tuple[str, int], metrics: Metrics, health: Health) -> As
 
 def _application(metrics: Metrics, health: Health) -> web.Application:
     async def scrape(_: web.Request) -> web.Response:
+        health.show(metrics)
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def live(_: web.Request) -> web.Response:

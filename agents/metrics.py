@@ -207,7 +207,8 @@ class Metrics:
         prometheus_client.disable_created_metrics()     # type: ignore[no-untyped-call]    # as many series again
         self.registry = registry or CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        own = set(roles)
+        self.roles = tuple(roles)
+        own = set(self.roles)
         self._by_name: dict[str, Any] = {}
         for each in TABLE:
             kind: Any = Measured if each.kind is Gauge and not each.labels else each.kind

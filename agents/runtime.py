@@ -16,7 +16,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from agents import health, lag_watch, rewind, ticker, topics_admin
+from agents import health, host, lag_watch, rewind, ticker, topics_admin
 from agents.app import FAUST, App, create_app
 from agents.bus import Bus
 from agents.deadletter import describe
@@ -61,6 +61,8 @@ class Process:
     def __init__(self, deps: Deps, roles: tuple[str, ...]) -> None:
         self.deps, self.roles = deps, roles
         self.health = health.Health()
+        self.health.looks.append(lambda: host.show_disk(deps.metrics, deps.settings.data_dir))
+        host.show_memory(deps.metrics)
         self.deadline: asyncio.TimerHandle | None = None
         self._stop = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
+from agents.latency import Latency
 from agents.stream import Out, consume
 from pipeline import codec, topics
 from pipeline.ids import digest
@@ -77,6 +78,7 @@ class Score:
     def __init__(self, deps: Deps, out: Out) -> None:
         self._deps, self._out = deps, out
         self._scorers = ScorerOfBook(deps)
+        self._latency = Latency(deps, ROLE)
         self._said = ""
 
     async def __call__(self, record: RawBatch | CountsBatch | Heartbeat, partition: int) -> None:
@@ -123,6 +125,7 @@ class Score:
             await self._set_aside(item, partition, describe(error))
             return {}
         self._deps.metrics["items_scored_total"].labels("no" if OPEN_SUBJECT in scored else "yes").inc()
+        self._latency.item(item)
         return scored
 
     async def _set_aside(self, item: RawItem, partition: int, error: str) -> None:

@@ -81,8 +81,10 @@ class PartitionStates(Generic[S]):
 
     def __init__(
         self, table: PartitionedTable, restore: Callable[[int, Iterable[tuple[bytes, bytes]]], S],
+        cleared: Callable[[], None] = lambda: None,
     ) -> None:
-        self._table, self._restore = table, restore
+        """cleared: called when partitions came or went, for gauges of what they held."""
+        self._table, self._restore, self._cleared = table, restore, cleared
         self._held: dict[int, S] = {}
         table._states.append(self)
 
@@ -102,6 +104,7 @@ class PartitionStates(Generic[S]):
     def clear(self) -> None:
         """Another worker may have written since: a rebalance drops everything, kept partitions too."""
         self._held.clear()
+        self._cleared()
 
 
 class _Rows(faust.Table):  # type: ignore[misc]

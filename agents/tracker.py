@@ -6,10 +6,11 @@ import logging
 from typing import Any
 
 from agents.deps import Deps
+from agents.latency import Latency
 from agents.stream import Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
-from pipeline.model import Close, CountsBatch, EventHead, Heartbeat, ScoredBatch, Tick, WarmEvent, Why
+from pipeline.model import Close, CountsBatch, EventHead, Heartbeat, Millis, ScoredBatch, Tick, WarmEvent, Why
 from pipeline.track.pair import TrackerPair
 
 log = logging.getLogger("wenxun.tracker")
@@ -23,7 +24,9 @@ class Track:
 
     def __init__(self, deps: Deps, out: Out, table: PartitionedTable, states: PartitionStates[TrackerPair]) -> None:
         self._deps, self._out, self._table, self._states = deps, out, table, states
+        self._latency = Latency(deps, ROLE)
         self._said: dict[int, str] = {}
+        self._decided: dict[int, tuple[Millis, set[tuple[str, int, int]]]] = {}
 
     async def __call__(self, record: Any, partition: int) -> None:
         if not isinstance(record, INPUTS):
@@ -35,19 +38,24 @@ class Track:
         outcome = self._states.of(partition).handle(record, self._deps.rules.book)
         self._table.apply(partition, outcome.puts)
         for head in outcome.heads:
-            self._measure(head)
+            self._measure(partition, head)
             await self._out.post(topics.EVENTS, head.id, head, ident=f"{head.id}-{head.version}")
         if isinstance(record, Tick):
             self._gauge()
 
-    def _measure(self, head: EventHead) -> None:
+    def _measure(self, partition: int, head: EventHead) -> None:
+        """Each decision once: heads of the same instant carry it again. Shadow rules and drills are in no figure."""
         decision = head.decision
-        if not head.shadow and decision.why is not Why.BELOW and decision.at == head.changed_at:
+        if head.shadow or head.drill or decision.why is Why.BELOW or decision.at != head.changed_at:
+            return
+        at, known = self._decided.get(partition, (0, set()))
+        if at != decision.at:
+            known = set()
+            self._decided[partition] = decision.at, known
+        if (one := (head.id, head.raises, decision.level)) not in known:
+            known.add(one)
             self._deps.metrics["level_decisions_total"].labels(str(decision.why)).inc()
-            if decision.why is Why.RULES:                       # its items may be hours old: nothing was slow
-                return
-            latency = max(0, self._deps.clock.now() - head.last_item_at) / 1000
-            self._deps.metrics["event_e2e_latency_seconds"].labels("level").observe(latency)
+            self._latency.raised(head)
 
     def _gauge(self) -> None:
         for partition, state in self._states.held().items():
@@ -69,7 +77,8 @@ def register(app: Any, deps: Deps) -> None:
     out = Out(app, deps, ROLE)
     partitions = deps.settings.partitions
     table = PartitionedTable(app, "events")
-    states = PartitionStates(table, lambda partition, rows: TrackerPair.restore(partition, partitions, rows))
+    states = PartitionStates(table, lambda partition, rows: TrackerPair.restore(partition, partitions, rows),
+                             deps.metrics["open_events"].clear)
     body = Track(deps, out, table, states)
     topic = app.topic(topics.ITEMS_SCORED, key_type=bytes, value_type=bytes, partitions=partitions)
 

@@ -90,7 +90,7 @@ def run_roles(args: argparse.Namespace) -> int:
     follow_parent(environ, settings.grace_seconds)
 
     async def main() -> int:
-        return await runtime.run_roles(Deps(settings, Clock.parse(settings.clock), Metrics()), roles)
+        return await runtime.run_roles(Deps(settings, Clock.parse(settings.clock), Metrics(roles=roles)), roles)
 
     try:
         return asyncio.run(main())

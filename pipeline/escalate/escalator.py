@@ -12,6 +12,7 @@ from pipeline.escalate import clocks, due, people, policy
 from pipeline.escalate.cases import ALERT, Agenda, Case, Held, decode_case, encode_case
 from pipeline.escalate.outcome import Outcome
 from pipeline.escalate.silences import SILENCE, Silences
+from pipeline.escalate.tally import Cases
 from pipeline.model import (
     Ack,
     AlertStatus,
@@ -55,11 +56,16 @@ class Escalator:
         self.now: Millis = 0
         self._wary, self._ahead = wary, 0
         self._ticked: Millis = 0
-        self._cases: dict[str, Case] = {}
+        self._cases = Cases()
         self._silences = Silences()
         self._agenda = Agenda()
         self._book: RuleBook | None = None
         self._followed, self._restored = "", False
+
+    @property
+    def cases(self) -> Cases:
+        """For figures of them."""
+        return self._cases
 
     @property
     def next_due(self) -> Millis | None:
