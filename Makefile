@@ -9,7 +9,7 @@ STORES  = tests/desk $(shell grep -lrE 'store|delivery_fakes|acting_kit' --inclu
 SHARED  = -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo postgres test fault check bench eval kafka compose-check sbom audit lock clean
+.PHONY: help demo stack stack-down stack-test postgres test fault check bench eval kafka compose-check sbom audit lock clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## ?/  make \1|/' | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
@@ -31,11 +31,20 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 demo: $(VENV)/.run      ## a county's polling day in two minutes, from feed to answered alert (ARGS=--exit ends by itself)
 	$(BIN)/wenxun demo $(ARGS)
 
+stack: $(VENV)/.dev     ## the whole topology on this machine without Docker, fed by the demo (ARGS=status, ARGS=--help)
+	@WENXUN_PYTHON=$(abspath $(BIN)/python) deploy/stack/run $(ARGS)
+
+stack-down: $(VENV)/.dev        ## stop it in order; its data stay
+	@WENXUN_PYTHON=$(abspath $(BIN)/python) deploy/stack/run stop $(ARGS)
+
 test: $(VENV)/.dev      ## all tests that can run here but `fault`, in under 10 minutes on 2 cores; what is skipped is named at the end
-	$(BIN)/python -m pytest $(SHARED) -m "not fault" $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) -m "not fault and not stack" $(ARGS)
 
 fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies, whole days as a user: about an hour (WENXUN_KILLS=20: 15 minutes)
 	WENXUN_KILLS=$(or $(WENXUN_KILLS),200) $(BIN)/python -m pytest $(SHARED) -m fault -rP --show-capture=stdout $(ARGS)
+
+stack-test: $(VENV)/.dev        ## the stack on real servers: targets, rules, alerts, kills, dashboards' queries (a few minutes)
+	$(BIN)/python -m pytest -m stack tests/stack $(ARGS)
 
 postgres: $(VENV)/.dev  ## every test that uses a store, on a PostgreSQL of its own (Debian: apt-get install postgresql)
 	$(BIN)/python -m pytest $(SHARED) --store postgresql $(ARGS) \
