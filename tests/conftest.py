@@ -94,5 +94,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             f"suite {suite}: {found['passed']} passed, {failed} failed, {found['skipped']} skipped")
     if "not fault" in terminalreporter.config.option.markexpr:
         terminalreporter.write_line(
-            "NOT RUN: the tests marked `fault` (kills, stops, clock jumps, a user's whole days). `make fault` runs them",
+            "NOT RUN: what is marked `fault` (kills, stops, clock jumps, whole days of a user). `make fault` runs it",
             yellow=True, bold=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came. head: the raw bytes of its first line and headers."""
+    """A request as it came. head: the raw bytes of its first line and headers; at: milliseconds of real time."""
 
     head: bytes
     body: bytes
+    at: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
     @property
     def path(self) -> str:

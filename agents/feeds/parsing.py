@@ -21,6 +21,9 @@ log = logging.getLogger("wenxun.collect")
 EXPAT = (2, 4, 1)
 """The first version that stops entities from growing without bound."""
 
+START_SECONDS = 60.0
+"""What a worker may take to load, on a machine that has much else to do: no document's fault."""
+
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from agents.feeds.worker import main; main()"
 _ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -54,6 +57,8 @@ class ParsePool:
             if worker is None:
                 worker = await _Worker.start()
                 self._all.add(worker)
+                async with asyncio.timeout(START_SECONDS):
+                    await worker.ready()
             async with asyncio.timeout(self._seconds):
                 done = await worker.ask(job)
         except (TimeoutError, OSError, EOFError) as error:
@@ -87,16 +92,24 @@ class _Worker:
         return cls(await asyncio.create_subprocess_exec(
             sys.executable, "-c", _START, _ROOT, stdin=PIPE, stdout=PIPE))
 
+    async def ready(self) -> None:
+        """Until it has loaded what it needs; EOFError when it died of it."""
+        await self._answer()
+
     async def ask(self, job: Job) -> Done:
         """One frame there, one back; EOFError when the worker died of it."""
         process = self._process
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
         self.documents += 1
         frame = msgspec.msgpack.encode(job)
         process.stdin.write(len(frame).to_bytes(4, "big") + frame)
         await process.stdin.drain()
-        head = await process.stdout.readexactly(4)
-        return msgspec.msgpack.decode(await process.stdout.readexactly(int.from_bytes(head, "big")), type=Done)
+        return msgspec.msgpack.decode(await self._answer(), type=Done)
+
+    async def _answer(self) -> bytes:
+        assert self._process.stdout is not None
+        head = await self._process.stdout.readexactly(4)
+        return await self._process.stdout.readexactly(int.from_bytes(head, "big"))
 
     async def stop(self) -> None:
         """Its memory is all it has: killing it is enough."""

@@ -97,10 +97,14 @@ def main() -> None:
     with suppress(ValueError, OSError):                 # macOS knows the limit and refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     decode, encode = msgspec.msgpack.Decoder(Job).decode, msgspec.msgpack.Encoder().encode
+    _write(sys.stdout.buffer, b"")                      # ready: from here on a document's time counts
     while (frame := _read(sys.stdin.buffer)) is not None:
-        answer = encode(handle(decode(frame)))
-        sys.stdout.buffer.write(len(answer).to_bytes(4, "big") + answer)
-        sys.stdout.buffer.flush()
+        _write(sys.stdout.buffer, encode(handle(decode(frame))))
+
+
+def _write(stream: BinaryIO, frame: bytes) -> None:
+    stream.write(len(frame).to_bytes(4, "big") + frame)
+    stream.flush()
 
 
 def _read(stream: BinaryIO) -> bytes | None:

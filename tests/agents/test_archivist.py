@@ -292,7 +292,7 @@ async def test_texts_are_dropped_by_the_installations_clock(store: Engine, deps:
     fakes.put(store, raw_batch(raw_item("old", first_seen_at=old), raw_item("new")))
     sweeper = asyncio.create_task(sweep(deps, store))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not any(row["expired"] for row in fakes.rows(store, "items")):
                 await asyncio.sleep(0.01)
     finally:
@@ -338,7 +338,7 @@ async def _run_until_read(deps: Deps) -> None:
     """Run the role until its group has committed all there is; end it as a shutdown does."""
     role = asyncio.create_task(archivist.run(deps))
     try:
-        async with asyncio.timeout(30), Lag(deps.settings) as lag:
+        async with asyncio.timeout(60), Lag(deps.settings) as lag:
             while not role.done() and sum(
                     [await lag.unread(archivist.GROUP, topic.name) for topic in topics.CATALOG]):
                 await asyncio.sleep(0.05)

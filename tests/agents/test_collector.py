@@ -24,7 +24,7 @@ from agents.collector.poll import Poller
 from agents.collector.publish import Publisher
 from agents.deps import Deps, RuleStore
 from agents.feeds.fetch import Fetcher
-from agents.feeds.parsing import ParsePool
+from agents.feeds.worker import Done, Job, handle
 from agents.metrics import Metrics
 from agents.outbound import Limits
 from agents.settings import Settings
@@ -89,6 +89,13 @@ class Rig:
         return self.deps.metrics.registry.get_sample_value(f"wenxun_{name}", labels) or 0.0
 
 
+class InProcess:
+    """Parses here: to start a process takes longer than most of these tests, and is tested with the parse workers."""
+
+    async def parse(self, job: Job) -> Done:
+        return await asyncio.to_thread(handle, job)
+
+
 def fast(factor: float) -> Clock:
     """Noon now, and this many times faster than real time from here on."""
     return Clock(NOON, time.time_ns() // 1_000_000, factor)
@@ -109,10 +116,10 @@ async def collecting(
     async def note(_: Any, **what: Any) -> None:
         notices.append(what)
 
-    async with outbound.client(deps.settings) as client, ParsePool(workers=1) as parser:
+    async with outbound.client(deps.settings) as client:
         publisher = Publisher(bus, OpenGate(), deps.metrics, first_wait=0.01)  # type: ignore[arg-type]
         alarms = Alarms(deps, bus, note)  # type: ignore[arg-type]
-        poller = Poller(deps, Fetcher(client, timeout, limits or Limits()), parser, publisher, OpenGate())
+        poller = Poller(deps, Fetcher(client, timeout, limits or Limits()), InProcess(), publisher, OpenGate())
         collector = Collector(deps, poller, alarms)
         collector.take(range(deps.settings.partitions), states or {})
         task = asyncio.create_task(collector.run())
@@ -316,7 +323,8 @@ async def test_the_publishers_ttl_and_max_age_are_heard() -> None:
         "bomb"])
 async def test_trouble_is_an_outcome_in_plain_words(answer: Answer, outcome: str, said: str) -> None:
     async with site(feed=answer) as here:
-        async with collecting(source(here), allow=here.allow, timeout=0.5) as rig:
+        timeout = 30.0 if isinstance(answer, bytes) else 0.5        # only what never ends has to be waited for
+        async with collecting(source(here), allow=here.allow, timeout=timeout) as rig:
             await rig.until(rig.bus.states)
     state = rig.bus.states()[0]
     assert (state.outcome, state.failures, state.backfilled) == (outcome, 1, False)
@@ -328,9 +336,9 @@ async def test_trouble_is_an_outcome_in_plain_words(answer: Answer, outcome: str
 async def test_one_bad_source_does_not_stop_the_others() -> None:
     page = reply(200, county_news().encode(), RSS)
     async with site(feed=drip(b"", b"", 0.05)) as bad, site(feed=page) as good:
-        async with collecting(source(bad, name="bad"), source(good, name="good"), timeout=5,
+        async with collecting(source(bad, name="bad"), source(good, name="good"), timeout=300,
                               allow=(*bad.allow, *good.allow)) as rig:
-            await rig.until(lambda: rig.collector.states.get("good"), seconds=4)
+            await rig.until(lambda: rig.collector.states.get("good"))
             assert "bad" not in rig.collector.states
 
 
@@ -360,7 +368,7 @@ async def test_many_sources_that_go_blind_together_are_one_notice() -> None:
     async with site(feed=reply(500)) as here:
         async with collecting(*(source(here, "/feed", f"s{n}", max_interval=1, interval=10_000, min_interval=10_000)
                                 for n in range(8)), allow=here.allow, factor=60) as rig:
-            await rig.until(lambda: rig.notices, seconds=30)
+            await rig.until(lambda: rig.notices)
     assert len(rig.notices) == 1 and rig.notices[0]["title"] == "8 个来源同时失联"
     assert "来源s0（s0）：网站出错（500）" in rig.notices[0]["text"] and "sources.yml" in rig.notices[0]["text"]
 

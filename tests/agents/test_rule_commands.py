@@ -93,7 +93,7 @@ def test_a_workflow_gets_annotations_by_file_and_line(rules: Path, capsys: pytes
     assert "title=规则用例没有通过::" in line and "\n" not in line
 
 
-def until(done: Callable[[], bool], seconds: float = 30.0) -> bool:
+def until(done: Callable[[], bool], seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if done():

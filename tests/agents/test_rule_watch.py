@@ -198,7 +198,7 @@ def broker() -> Iterator[str]:
 async def test_a_save_is_in_force_in_another_process_soon(rules: Path, broker: str) -> None:
     watcher, follower = deps_for(rules, broker), deps_for(rules, broker)
     async with running(rule_watch.run(watcher)), running(rule_feed.follow(follower)):
-        first = await asyncio.wait_for(follower.rules.ready(), 15)
+        first = await asyncio.wait_for(follower.rules.ready(), 60)
         for items in (4, 5, 6):
             text = first_level((rules / "levels.yml").read_text("utf-8"), items)
             (rules / "levels.yml").write_text(text, "utf-8")
@@ -239,9 +239,9 @@ async def test_a_bad_directory_at_the_start_leaves_the_followers_their_book(rule
     with embedded_broker() as address:
         deps, follower = deps_for(rules, address), deps_for(rules, address)
         async with running(rule_watch.run(deps)), running(rule_feed.follow(follower)):
-            good = await asyncio.wait_for(follower.rules.ready(), 15)
+            good = await asyncio.wait_for(follower.rules.ready(), 60)
         break_file(rules)
         later = deps_for(rules, address)
         async with running(rule_watch.run(deps)), running(rule_feed.follow(later)):
-            assert (await asyncio.wait_for(later.rules.ready(), 15)).hash == good.hash
+            assert (await asyncio.wait_for(later.rules.ready(), 60)).hash == good.hash
             await until(lambda: value(deps, "rules_last_reload_successful") == 0)

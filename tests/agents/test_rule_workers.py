@@ -67,7 +67,7 @@ async def test_each_process_says_which_book_it_runs_at_each_change_and_that_it_e
             else:
                 await stack.enter_async_context(running(rule_workers.announce(deps, roles)))
         await stack.enter_async_context(running(rule_watch.run(two)))
-        await until(lambda: {each.book for each in workers.values()} == {one.rules.version} != {""}, 20)
+        await until(lambda: {each.book for each in workers.values()} == {one.rules.version} != {""}, 60)
         first = one.rules.version
         one.rules.built(first)
         await until(lambda: workers["score-0"].scorer == first)
@@ -102,7 +102,7 @@ async def test_a_pending_change_is_confirmed_from_the_command_line(rules: Path, 
     shift = now - NOON
     fakes.put(fakes.new_store(tmp_path / "data"), *(event(f"e{number:02}", shift=shift) for number in range(12)))
     async with running(rule_feed.follow(deps)), running(rule_watch.run(deps)):
-        await until(lambda: deps.rules.loaded, 20)
+        await until(lambda: deps.rules.loaded, 60)
         done = await asyncio.to_thread(wenxun, deps.settings, "rules", "confirm", "--yes")
         assert done.returncode == 2 and "没有待确认的规则变更" in done.stderr
         new = lower(rules)
@@ -135,10 +135,10 @@ async def test_ten_thousand_subjects_are_one_record_that_everybody_gets(
     async with running(archivist.run(deps)), running(rule_feed.follow(deps)), sender as bus:
         for number in range(3):                         # more than the embedded broker would hold uncompressed
             await bus.send(topics.RULES, "book", book, ident=f"{book.hash}-{number}", partition=0)
-        await until(lambda: deps.rules.loaded, 30)
+        await until(lambda: deps.rules.loaded, 60)
         assert deps.rules.book == book
         assert (await rule_feed.newest_book(deps.settings)) == book
-        await until(lambda: [row["hash"] for row in fakes.rows(store, "books")] == [book.hash], 30)
+        await until(lambda: [row["hash"] for row in fakes.rows(store, "books")] == [book.hash], 60)
 
 
 async def test_a_directory_of_two_thousand_files_is_published(broker: str, rules: Path) -> None:
@@ -157,10 +157,10 @@ async def test_a_book_that_no_topic_takes_leaves_the_one_before_and_says_so(
     deps = process(rules, broker, "rules-0")
     monkeypatch.setattr(topics, "MAX_BOOK_BYTES", 64 * 1024)
     async with running(rule_feed.follow(deps)), running(rule_watch.run(deps)):
-        await until(lambda: deps.rules.loaded, 20)
+        await until(lambda: deps.rules.loaded, 60)
         first = deps.rules.version
         many_files(rules, 400, 3)
-        await until(lambda: deps.rules.state is not None and deps.rules.state.problems, 20)
+        await until(lambda: deps.rules.state is not None and deps.rules.state.problems, 60)
         assert deps.rules.state is not None and "规则太多" in deps.rules.state.problems[0]
         assert deps.rules.version == deps.rules.state.in_force == first
 

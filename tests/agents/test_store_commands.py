@@ -136,7 +136,7 @@ async def _read(address: str, topic: str, count: int) -> list[Any]:
     await client.start()
     found: list[Any] = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(found) < count:
                 for records in (await client.getmany(timeout_ms=200)).values():
                     found += records

@@ -407,7 +407,7 @@ async def test_the_start_waits_for_an_archive_that_is_behind(tmp_path: Path) -> 
             assert not await warmup.archive_caught_up(deps, stalled_seconds=0.3, poll_seconds=0.05)
             role = asyncio.create_task(archivist.run(deps))
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     sent = await warmup.warm_up(deps, bus)
             finally:
                 role.cancel()

@@ -111,7 +111,7 @@ async def test_a_poll_on_request_goes_to_where_the_sources_collector_listens(sta
         stand.engine, stand.broker.open, retry_seconds=0.01,
         poll_partition=lambda source_id: role._poll_partition(stand.desk.deps, source_id))
     running = asyncio.create_task(stand.desk.sender.run())
-    async with await stand.signed_in() as client, asyncio.timeout(20):
+    async with await stand.signed_in() as client, asyncio.timeout(60):
         answer = await form(client, "/sources/ribao/poll")
         assert answer.headers["location"] == "/sources/ribao?done=poll"
         again = await form(client, "/sources/ribao/poll")

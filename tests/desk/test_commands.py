@@ -37,7 +37,7 @@ def put(stand: Stand, status: AlertStatus = AlertStatus.NOTIFIED, **changes: obj
 async def sent(stand: Stand, count: int) -> list[tuple[str, str, object]]:
     """What the broker has once it has `count` records."""
     running = asyncio.create_task(stand.desk.sender.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(stand.broker.sent) < count or reads.unsent_count(stand.engine):
             await asyncio.sleep(0.01)
     running.cancel()

@@ -41,7 +41,7 @@ async def filed(client: httpx.AsyncClient, **fields: str) -> httpx.Response:
 async def deliver(stand: Stand) -> list[RawBatch]:
     """What reaches the stream."""
     running = asyncio.create_task(stand.desk.sender.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while reads.unsent_count(stand.engine):
             await asyncio.sleep(0.01)
     running.cancel()
