@@ -74,7 +74,7 @@ async def _ours(bootstrap: str, folder: Path, count: int) -> tuple[float, float]
     settings = Settings.from_env(environ)
     with process("-m", "agents", "topics", "create", environ=environ, log=folder / "topics.log") as child:
         await asyncio.to_thread(child.wait, 60)
-    await publish(settings, book_with_sources(), list(items(count, time.time_ns() // 1_000_000, SOURCES)))
+    await publish(settings, book_with_sources(), list(items(count, time.time_ns() // 1_000_000 - 10 * count, SOURCES)))
     run = ("-m", "agents", "run", "--roles", "score,track,escalate")
     with process(*run, environ=environ, log=folder / "run.log"):
         first = count // BATCH

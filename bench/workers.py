@@ -79,7 +79,7 @@ async def _run(bootstrap: str, folder: Path, count: int, workers: int, joining: 
     settings = Settings.from_env(environ)
     with process("-m", "agents", "topics", "create", environ=environ, log=folder / "topics.log") as child:
         await asyncio.to_thread(child.wait, 60)
-    load = list(items(WARM + count, time.time_ns() // 1_000_000, SOURCES))
+    load = list(items(WARM + count, time.time_ns() // 1_000_000 - 10 * (WARM + count), SOURCES))
     async with Bus(settings, Clock(), "bench") as out:
         book = book_with_sources()
         await out.send(topics.RULES, "book", book, ident=book.hash, partition=0)

@@ -1,0 +1,98 @@
+"""A host whose clock is ahead: what it dates into the future happened now, and no window of others moves by it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.model import Close, Counts, CountsBatch, CountsRow, EventHead, Tick
+from pipeline.rulebook.schema import HOUR, MINUTE
+from pipeline.track.present import AHEAD, not_ahead
+from pipeline.track.tracker import Tracker
+from tests.builders import NOON, book, scored_batch, scored_item
+
+BOOK = book()
+SKEWS = (10 * MINUTE, HOUR - MINUTE)
+
+
+class Host:
+    """A tracker on a host whose clock is right. cut: whether times of the future are cut, as the agent does it."""
+
+    def __init__(self, *, cut: bool = True) -> None:
+        self.tracker, self.cut, self.heads = Tracker(0, 4), cut, list[tuple[int, EventHead]]()
+
+    def take(self, record: Any, now: int) -> None:
+        seen = not_ahead(record, now)[0] if self.cut else record
+        self.heads += [(now, head) for head in self.tracker.handle(seen, BOOK).heads]
+
+    def changes(self, subject: str = "polling") -> list[tuple[int, int]]:
+        """When the level of the subject's event became which."""
+        found = [(now, head.level) for now, head in self.heads if head.subject == subject]
+        return [each for n, each in enumerate(found) if n == 0 or found[n - 1][1] != each[1]]
+
+
+def day(host: Host, skew: int) -> None:
+    """Three reports of an event within ten minutes, and for eight hours a collector whose items are dated by `skew`."""
+    for n in range(3):
+        at = NOON + n * 5 * MINUTE
+        host.take(scored_batch(scored_item(f"a{n}", origin=f"site{n}", at=at)), at)
+    for n in range(8 * 12):
+        at = NOON + 11 * MINUTE + n * 5 * MINUTE
+        host.take(Tick(at=at), at)
+        if skew:
+            host.take(scored_batch(scored_item(f"b{n}", terms=(n + 50, n + 51, n + 52), at=at + skew),
+                                   subject="water"), at)
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_items_of_a_clock_that_is_ahead_calm_nothing_down_early(skew: int) -> None:
+    alone, beside, uncut = Host(), Host(), Host(cut=False)
+    for host, off in ((alone, 0), (beside, skew), (uncut, skew)):
+        day(host, off)
+    assert [level for _, level in alone.changes()] == [0, 1, 0], "the event rises, and calms down by itself"
+    assert beside.changes() == alone.changes()
+    assert uncut.changes() != alone.changes(), "this test would not see it"
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_two_collectors_whose_clocks_differ_still_make_one_event_of_the_level(skew: int) -> None:
+    host = Host()
+    for n in range(3):
+        at = NOON + n * MINUTE
+        ahead = skew if n % 2 else 0
+        host.take(scored_batch(scored_item(f"a{n}", origin=f"site{n}", at=at + ahead, published_at=None)), at)
+    last = host.heads[-1][1]
+    assert (last.level, last.items, len({head.id for _, head in host.heads})) == (1, 3, 1)
+    assert last.last_item_at <= NOON + 2 * MINUTE, "nothing happened in the future"
+
+
+def test_an_event_that_a_desk_ahead_of_us_closed_comes_back_with_what_is_new() -> None:
+    host = Host()
+    for n in range(3):
+        host.take(scored_batch(scored_item(f"a{n}", origin=f"site{n}", at=NOON + n)), NOON + n)
+    event = host.heads[-1][1]
+    now = NOON + MINUTE
+    host.take(Close(id="c", event_id=event.id, key=event.key, by="li", at=now + HOUR - MINUTE, reason="已处置"), now)
+    assert host.heads[-1][1].level == 0
+    for n in range(3):
+        at = now + (n + 2) * MINUTE
+        host.take(scored_batch(scored_item(f"n{n}", origin=f"site{n}", at=at)), at)
+    assert host.heads[-1][1].level == 1
+
+
+def test_counts_of_the_future_are_of_now() -> None:
+    row = CountsRow("a", NOON + HOUR, Counts(comments=3))
+    cut, ahead = not_ahead(CountsBatch(source_id="s", at=NOON + HOUR, items=(row,), since=NOON + 2 * HOUR), NOON)
+    assert (cut.at, cut.items[0].at, cut.since, ahead) == (NOON, NOON, NOON, HOUR)
+    assert cut.items[0].counts == row.counts
+
+
+def test_what_is_near_enough_stays_as_it_is() -> None:
+    near = scored_batch(scored_item("a", at=NOON + AHEAD))
+    assert not_ahead(near, NOON) == (near, 0) and not_ahead(near, NOON)[0] is near
+    late = scored_item("b", at=NOON + AHEAD + 1, counts_since=NOON + 1)
+    mixed = scored_batch(scored_item("a", at=NOON - MINUTE), late)
+    first, second = not_ahead(mixed, NOON)[0].items
+    assert first is mixed.items[0] and second.item.first_seen_at == second.item.counts_since == NOON
+    assert not_ahead(Tick(at=NOON + HOUR), NOON) == (Tick(at=NOON + HOUR), 0), "ticks are the tracker's own"
