@@ -80,7 +80,7 @@ async def test_metrics_are_served_with_the_version_and_nothing_else_is(
 
 async def test_a_taken_address_is_named(probes: tuple[httpx.AsyncClient, health.Health]) -> None:
     port = probes[0].base_url.port or 0
-    with pytest.raises(SettingsError, match=f"WENXUN_METRICS_BIND=127.0.0.1:{port}: cannot be bound"):
+    with pytest.raises(SettingsError, match=f"WENXUN_METRICS_BIND=127.0.0.1:{port}: another program listens"):
         async with health.serving(("127.0.0.1", port), Metrics(), health.Health()):
             pass
 
