@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Writes what is made of other files: topics.py as KafkaTopics, a rule directory as a ConfigMap.
+"""Writes what is made of other files: topics.py as KafkaTopics, a rule directory as a ConfigMap, alert rules and
+dashboards as what Prometheus' operator and Grafana's sidecar read.
 
-    python deploy/kubernetes/generate.py                       # base/topics.yaml; rules/ of the shipped rules
-    python deploy/kubernetes/generate.py --rules my-rules      # the same, of your own rules
+    python deploy/kubernetes/generate.py                     # base/topics.yaml; rules/ of the shipped ones; monitoring/
+    python deploy/kubernetes/generate.py --rules my-rules    # the same, of your own rules
 
-rules/ is a Kustomize component that the overlays take in; it is made, not kept in version control. Rules reload without
-a restart: make it again, apply it, and the files change under the running role `rules`. A file that is new or gone
-changes the list of files, and with it the pod, which starts anew.
+rules/ and monitoring/ are Kustomize components; they are made, not kept in version control. Overlays take in rules/;
+monitoring/ needs a cluster with Prometheus' operator. Rules reload without a restart: make it again, apply it, and the
+files change under the running role `rules`. A file that is new or gone changes the list of files, and with it the pod,
+which starts anew.
 """
 
 from __future__ import annotations
@@ -94,14 +96,43 @@ def rules(folder: Path) -> dict[str, str]:
                 "volumes": [{"name": "rules", "configMap": {"name": "wenxun-rules", "items": items}}]}}}})}
 
 
+def monitoring(folder: Path) -> dict[str, str]:
+    """Files of a component, of deploy/prometheus and deploy/grafana in `folder`: a PodMonitor that names jobs and roles
+    as prometheus.yml does, one PrometheusRule of every rule file, a ConfigMap for each dashboard."""
+    groups = [group for path in sorted((folder / "prometheus/rules").glob("*.yml"))
+              for group in yaml.safe_load(path.read_text("utf-8"))["groups"]]
+    boards = sorted((folder / "grafana/dashboards").glob("*.json"))
+    meta = {"labels": LABELS}
+    return {
+        "kustomization.yaml": dumped({
+            "apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component",
+            "resources": ["pods.yaml", "alerts.yaml", "dashboards.yaml"]}),
+        "pods.yaml": dumped({
+            "apiVersion": "monitoring.coreos.com/v1", "kind": "PodMonitor", "metadata": {"name": "wenxun", **meta},
+            "spec": {"selector": {"matchLabels": LABELS}, "sampleLimit": 20000, "podMetricsEndpoints": [{
+                "port": "metrics", "interval": "15s", "scrapeTimeout": "5s", "honorLabels": True, "relabelings": [
+                    {"targetLabel": "job", "replacement": "wenxun"},
+                    {"sourceLabels": ["__meta_kubernetes_pod_label_app_kubernetes_io_component"],
+                     "targetLabel": "role"}]}]}}),
+        "alerts.yaml": dumped({
+            "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "wenxun", **meta},
+            "spec": {"groups": groups}}),
+        "dashboards.yaml": dumped(*({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": f"{path.stem}-dashboard", "labels": {**LABELS, "grafana_dashboard": "1"},
+                         "annotations": {"grafana_folder": "闻讯"}},
+            "data": {path.name: path.read_text("utf-8")}} for path in boards))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rules", type=Path, default=ROOT / "rules", metavar="DIR")
     parser.add_argument("--out", type=Path, default=HERE / "rules", metavar="DIR")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name, text in rules(args.rules).items():
-        (args.out / name).write_text(text, "utf-8")
+    for target, files in ((args.out, rules(args.rules)), (args.out.parent / "monitoring", monitoring(HERE.parent))):
+        target.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (target / name).write_text(text, "utf-8")
     (HERE / "base" / "topics.yaml").write_text(topics(Settings()), "utf-8")
 
 

@@ -47,10 +47,12 @@ def tree() -> Path:
     """The files with the component that generate.py makes of the shipped rules, as an installation has them."""
     HELD.append(tempfile.TemporaryDirectory())
     folder = Path(HELD[0].name) / "kubernetes"
-    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("rules"))
-    (folder / "rules").mkdir()
-    for name, text in generate.rules(ROOT / "rules").items():
-        (folder / "rules" / name).write_text(text, "utf-8")
+    shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("rules", "monitoring"))
+    made = {"rules": generate.rules(ROOT / "rules"), "monitoring": generate.monitoring(ROOT / "deploy")}
+    for part, files in made.items():
+        (folder / part).mkdir()
+        for name, text in files.items():
+            (folder / part / name).write_text(text, "utf-8")
     return folder
 
 
@@ -356,6 +358,54 @@ def test_strimzis_resources_have_the_shape_that_its_operator_reads(name: str) ->
     assert all(config[key] == brokers for key in config if key.endswith("replication.factor"))
     least = 2 if brokers == 3 else 1
     assert all(config[key] == least for key in config if key.endswith("min.isr") or key == "min.insync.replicas")
+
+
+# ---------------------------------------------------------------- monitoring
+
+
+@functools.cache
+def monitored() -> list[Resource]:
+    """The demo's overlay with the monitoring component in it."""
+    folder = tree() / "overlays" / "monitored"
+    shutil.copytree(tree() / "overlays" / "demo", folder)
+    file = folder / "kustomization.yaml"
+    text, plain = file.read_text("utf-8"), "components: [../../rules]\n"
+    assert text.endswith(plain)
+    file.write_text(text.removesuffix(plain) + "components: [../../rules, ../../monitoring]\n", "utf-8")
+    return built(folder)
+
+
+def test_the_operators_pod_monitor_finds_every_role_under_the_names_that_the_alert_rules_use() -> None:
+    monitor = named(monitored(), "PodMonitor", "wenxun")
+    assert monitor["apiVersion"] == "monitoring.coreos.com/v1" and set(monitor["spec"]) == {
+        "selector", "sampleLimit", "podMetricsEndpoints"}
+    wanted_labels = monitor["spec"]["selector"]["matchLabels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    for each in of(monitored(), *ROLE_KINDS):
+        template, name = each["spec"]["template"], each["metadata"]["name"]
+        ports = {port["name"] for port in template["spec"]["containers"][0].get("ports", [])}
+        chosen = wanted_labels <= template["metadata"]["labels"].items() and endpoint["port"] in ports
+        assert chosen == (template["spec"]["containers"][0]["name"] == "wenxun"), name
+        if chosen:
+            assert template["metadata"]["labels"]["app.kubernetes.io/component"] == name
+    job, role = endpoint["relabelings"]
+    scrape = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text("utf-8"))["scrape_configs"][0]
+    assert job == {"targetLabel": "job", "replacement": scrape["job_name"]}
+    assert role["sourceLabels"] == ["__meta_kubernetes_pod_label_app_kubernetes_io_component"]
+    assert endpoint["honorLabels"] is scrape["honor_labels"]
+    assert monitor["spec"]["sampleLimit"] == scrape["sample_limit"]
+
+
+def test_alert_rules_and_dashboards_are_those_of_the_other_installations() -> None:
+    rule = named(monitored(), "PrometheusRule", "wenxun")
+    shipped = [group for path in sorted((ROOT / "deploy/prometheus/rules").glob("*.yml"))
+               for group in yaml.safe_load(path.read_text("utf-8"))["groups"]]
+    assert rule["spec"]["groups"] == shipped and len({group["name"] for group in shipped}) == len(shipped)
+    boards = [each for each in of(monitored(), "ConfigMap") if "grafana_dashboard" in each["metadata"]["labels"]]
+    found = {name: text for each in boards for name, text in each["data"].items()}
+    assert found == {path.name: path.read_text("utf-8") for path in (ROOT / "deploy/grafana/dashboards").glob("*.json")}
+    assert len(boards) >= 5 and [problem for each in boards for problem in problems(each)] == []
+    assert all(len(text.encode()) < generate.LIMIT for text in found.values())
 
 
 # ---------------------------------------------------------------- rules that reload
