@@ -64,8 +64,9 @@ def pages() -> list[Panel]:
             ),
             Sql(
                 f"""
-            SELECT {BUCKET.format("at_ms")} AS "time", {words.case("kind",
-              words.MESSAGES)} AS metric, count(*) AS "消息"
+            SELECT {BUCKET.format("at_ms")} AS "time", {
+                    words.case("kind", words.MESSAGES)
+                } AS metric, count(*) AS "消息"
             FROM grafana_escalations WHERE world = ${{kind:sqlstring}} AND {WITHIN.format("at_ms")}
             GROUP BY 1, 2 ORDER BY 1""",
                 series=True,
@@ -146,9 +147,11 @@ def channels() -> list[Panel]:
                 columns={"结果": words.column(words.DELIVERIES), "平均用时": {"unit": "ms", "decimals": 0}},
             ),
             Sql(f"""
-            SELECT channel AS "渠道", status AS "结果", count(*) AS "消息", sum(attempts) AS "次数",
-              avg(at_ms - decided_ms) AS "平均用时"
-            FROM grafana_deliveries WHERE {WITHIN.format("at_ms")} GROUP BY 1, 2 ORDER BY 1, 2"""),
+            SELECT d.channel AS "渠道", d.status AS "结果", count(*) AS "消息", sum(d.attempts) AS "次数",
+              avg(d.at_ms - d.decided_ms) AS "平均用时"
+            FROM grafana_deliveries d LEFT JOIN grafana_escalations p ON p.id = d.escalation_id
+            WHERE {WITHIN.format("d.at_ms")} AND COALESCE(p.world, 'live') = ${{kind:sqlstring}}
+            GROUP BY 1, 2 ORDER BY 1, 2"""),
         ),
         rows(
             Look(
@@ -164,7 +167,9 @@ def channels() -> list[Panel]:
             SELECT d.at_time AS "时间", e.short AS "事件", d.person AS "收件人",
               d.channel AS "渠道", d.attempts AS "次数"
             FROM grafana_deliveries d LEFT JOIN grafana_events e ON e.id = d.event_id
-            WHERE d.status = 'dead' AND {WITHIN.format("d.at_ms")} ORDER BY d.at_ms DESC LIMIT 200"""),
+            LEFT JOIN grafana_escalations p ON p.id = d.escalation_id
+            WHERE d.status = 'dead' AND COALESCE(p.world, 'live') = ${{kind:sqlstring}}
+              AND {WITHIN.format("d.at_ms")} ORDER BY d.at_ms DESC LIMIT 200"""),
         ),
         rows(
             Look(

@@ -229,7 +229,7 @@ def _over_time() -> list[Panel]:
               SELECT {BUCKET.format("m.at_ms")} AS "time", 1.0::float8 AS heat FROM grafana_members m WHERE {_MEMBER}
               UNION ALL
               SELECT {BUCKET.format("at_ms")}, grown * (SELECT interaction FROM grafana_book) FROM ({_GROWN}) AS growth
-              WHERE grown > 0 AND {WITHIN.format("at_ms")}) AS both GROUP BY 1 ORDER BY 1""",
+              WHERE grown > 0 AND {WITHIN.format("at_ms")}) AS summed GROUP BY 1 ORDER BY 1""",
                 series=True,
             ),
         ),

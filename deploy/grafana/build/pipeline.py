@@ -109,7 +109,7 @@ def _now() -> list[Panel]:
                 decimals=0,
                 failure="dead_letter",
             ),
-            instant("sum(increase(wenxun_dead_letters_total{@role}[$__range]))", "死信"),
+            Sql(f"""SELECT count(*) AS "死信" FROM grafana_dead_letters WHERE {WITHIN.format("at_ms")}"""),
         ),
     ]
 
@@ -251,9 +251,17 @@ def _waiting() -> list[Panel]:
 def _errors() -> list[Panel]:
     return [
         lines(
-            Look("死信", "搁置的记录，按角色和原因。", "none", (12, 8), "无死信", minimum=0, failure="dead_letter"),
+            Look(
+                "死信",
+                "前 15 分钟里搁置的记录，按角色和原因。",
+                "none",
+                (12, 8),
+                "无死信",
+                minimum=0,
+                failure="dead_letter",
+            ),
             series(
-                "sum by (role, reason) (increase(wenxun_dead_letters_total{@role}[$__rate_interval]))",
+                'sum by (role, reason) (wenxun:dead_letters:increase15m{role=~"$role"})',
                 "{{role}} {{reason}}",
             ),
             bars=True,
@@ -274,8 +282,15 @@ def _errors() -> list[Panel]:
             FROM grafana_dead_letters WHERE {WITHIN.format("at_ms")} ORDER BY at_ms DESC LIMIT 200"""),
         ),
         lines(
-            Look("处理中的错误", "角色挺过来的错误；每一次都值得看日志。", "none", (8, 7), "无错误", minimum=0),
-            series("sum by (role) (increase(wenxun_agent_errors_total{@role}[$__rate_interval]))", "{{role}}"),
+            Look(
+                "处理中的错误",
+                "前 15 分钟里角色挺过来的错误；每一次都值得看日志。",
+                "none",
+                (8, 7),
+                "无错误",
+                minimum=0,
+            ),
+            series('sum by (role) (wenxun:agent_errors:increase15m{role=~"$role"})', "{{role}}"),
             bars=True,
         ),
         lines(

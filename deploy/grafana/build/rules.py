@@ -184,8 +184,9 @@ def _verdicts() -> list[Panel]:
             ),
             Sql(
                 f"""
-            SELECT {BUCKET.format("at_ms")} AS "time", {words.case("kind",
-              words.VERDICTS)} AS metric, count(*) AS "评价"
+            SELECT {BUCKET.format("at_ms")} AS "time", {
+                    words.case("kind", words.VERDICTS)
+                } AS metric, count(*) AS "评价"
             FROM grafana_verdicts WHERE {_PICKED} AND {WITHIN.format("at_ms")} GROUP BY 1, 2 ORDER BY 1""",
                 series=True,
             ),
