@@ -25,8 +25,7 @@ from agents.bus import Bus, consumer
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
 from agents.notices import notice
-from agents.store import heartbeats
-from agents.store.engine import ready_store
+from agents.store import heartbeats, reachable
 from agents.store.expiry import expire, thin_counts
 from agents.store.projection import Entry, project
 from pipeline import codec, topics
@@ -78,7 +77,7 @@ class Refusal:
 
 async def run(deps: Deps) -> None:
     """Archive until cancelled."""
-    engine = await ready_store(deps.settings.store_url)
+    engine = await reachable.ready(deps, ROLE)
     sweeper = asyncio.create_task(sweep(deps, engine), name="retention")
     try:
         async with Bus(deps.settings, deps.clock, ROLE) as bus:
@@ -112,6 +111,7 @@ class Archivist:
             while True:
                 try:
                     await self.step(source)
+                    self._deps.metrics["assigned_partitions"].labels(ROLE).set(len(source.assignment()))
                     await asyncio.sleep(BREATH_SECONDS)
                 except KafkaError as error:
                     log.warning("broker: %s; trying again", describe(error))
@@ -121,12 +121,14 @@ class Archivist:
 
     async def step(self, source: Any) -> None:
         """One batch: stored whole and committed, or put back to be read again."""
+        metrics = self._deps.metrics
         fetched: Mapping[Any, Sequence[Any]] = await source.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
         if not fetched:
             return
         messages = [_message(record) for records in fetched.values() for record in records]
         try:
-            refusals, written = await asyncio.to_thread(self.store, messages)
+            with metrics["archive_write_seconds"].time():
+                refusals, written = await asyncio.to_thread(self.store, messages)
         except StoreTrouble as trouble:
             await self._hold(source, fetched, trouble)
             return
@@ -134,6 +136,7 @@ class Archivist:
         for refusal in refusals:
             await self._set_aside(refusal)
         await source.commit({part: records[-1].offset + 1 for part, records in fetched.items()})
+        metrics["last_commit_timestamp_seconds"].labels(ROLE).set_to_current_time()
         self._count(len(messages), refusals, written)
 
     # ---------------------------------------------------------------- storing (in a thread)

@@ -84,7 +84,7 @@ TABLE: tuple[Metric, ...] = (
     counter("dead_letters_total", "Records set aside, by role and reason.", ("role", "reason")),
     counter("agent_errors_total", "Errors that an agent survived.", ("role",)),
     gauge("clock_ahead_seconds", "How far the newest records of other processes are dated after our own clock: the "
-          "clocks of two hosts differ. 0 if they are not.", ("role",), absent="before another process was heard"),
+          "clocks of two hosts differ. 0 if they are not.", ("role",), absent="in the first seconds"),
     gauge("data_disk_free_bytes", "Free on the file system of the data folder.",
           absent="where there is no data folder"),
     gauge("data_disk_size_bytes", "Size of the file system of the data folder.",
@@ -137,16 +137,20 @@ TABLE: tuple[Metric, ...] = (
     gauge("uncommitted_records", "Records handled and not yet committed on the worst partition.", ("role",), STREAMS),
     counter("items_scored_total", "Items scored, by whether a watch subject matched.", ("matched",), (SCORE,)),
     histogram("event_e2e_latency_seconds", "From an item's first sight to a stage: score (scored), track (a raise that "
-              "it decided), escalate (the first page of that), deliver (that page confirmed by its receiver).",
+              "it decided), escalate (the first page of that), deliver (that page confirmed by its receiver). What "
+              "waits by rule (a later step, quiet hours, a digest) is left out, and so are drills.",
               LATENCY, ("stage",), (SCORE, TRACK, ESCALATE, DELIVER)),
     counter("level_decisions_total", "Level decisions by reason.", ("why",), (TRACK,)),
-    gauge("open_events", "Open events by level, on this worker's partitions.", ("level",), (TRACK,)),
+    gauge("open_events", "Open events by level, on this worker's partitions.", ("level",), (TRACK,),
+          "before the first tick"),
     counter("escalations_total", "Escalations decided.", ("kind",), (ESCALATE,)),
     counter("escalations_suppressed_total", "Escalations held back by a silence or by quiet hours.", ("by",),
             (ESCALATE,)),
-    gauge("alerts", "Alerts of open events by status, on this worker's partitions.", ("status",), (ESCALATE,)),
-    gauge("response_clocks", "Response clocks that are not stopped: running, overdue.", ("clock", "state"),
-          (ESCALATE,)),
+    gauge("alerts", "Alerts of open events by status, on this worker's partitions: new, notified, acked, snoozed, "
+          "exhausted (nobody answered so far), expired (and nobody is told any more). Without drills and shadow rules.",
+          ("status",), (ESCALATE,), "before the first tick"),
+    gauge("response_clocks", "Response clocks that are not stopped, by their id: running, overdue.", ("clock", "state"),
+          (ESCALATE,), "before the first tick, or without clocks in levels.yml"),
     gauge("response_clock_left_seconds", "Least time left on a response clock, negative: overdue.", ("clock",),
           (ESCALATE,), "when none of the kind runs"),
     # deliver
@@ -173,14 +177,15 @@ TABLE: tuple[Metric, ...] = (
     gauge("heartbeat_interval_seconds", "How often a heartbeat is sent, by the rule book.", roles=(DELIVER,)),
     counter("heartbeat_calls_total", "Calls of the dead-man URL.", ("outcome",), (DELIVER,)),
     # archive and the store
-    gauge("store_reachable", "1 if the last use of the store worked.", ("role",), (DELIVER, ARCHIVE, DESK),
-          "before the first use"),
+    gauge("store_reachable", "1 if the last use of the store worked; 0 too until its tables are of this version.",
+          ("role",), (DELIVER, ARCHIVE, DESK), "in the first second"),
     counter("archive_rows_total", "Rows written to the store.", ("table",), (ARCHIVE,)),
     counter("archive_errors_total", "Writes to the store that failed and are tried again.", roles=(ARCHIVE,)),
     histogram("archive_write_seconds", "Time to write one batch into the store.", WORK, roles=(ARCHIVE,)),
     # desk
-    counter("desk_requests_total", "Requests to the desk by class of their answer: 2xx to 5xx.", ("code",), (DESK,)),
-    histogram("desk_request_seconds", "Time of one request to the desk.", PAGE, roles=(DESK,)),
+    counter("desk_requests_total", "Requests to the desk by class of their answer: 2xx to 5xx; without probes and "
+            "static files.", ("code",), (DESK,)),
+    histogram("desk_request_seconds", "Time of one of these requests.", PAGE, roles=(DESK,)),
     counter("intake_reports_total", "Reports filed by people.", ("via",), (DESK,)),
     counter("alertmanager_received_total", "Alerts of an Alertmanager that came in, by what became of them.",
             ("outcome",), (DESK,)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +38,8 @@ WAIT_MS = 200
 EMBEDDED_WAIT_MS = 50
 """The embedded broker holds a fetch back for all of it, whatever arrives meanwhile."""
 
+Heard = Callable[[Mapping[str, Worker]], None]
+
 
 @dataclass(slots=True)
 class Seen:
@@ -54,17 +56,20 @@ class Seen:
         return Seen(other.book or self.book, other.state or self.state, other.answer or self.answer, error)
 
 
-async def follow(deps: Deps) -> None:
-    """Offer the newest book to `deps.rules`, for ever; every process runs this once. Waits for a missing broker."""
+async def follow(deps: Deps, heard: Heard = lambda _: None) -> None:
+    """Offer the newest book to `deps.rules`, for ever; every process runs this once. Waits for a missing broker.
+
+    heard: is given the newest word of workers as it comes.
+    """
     while True:
         try:
-            await _follow(deps)
+            await _follow(deps, heard)
         except (KafkaError, OSError) as error:
             log.warning("rules: cannot read topic %s (%s: %s); trying again", topics.RULES, type(error).__name__, error)
             await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _follow(deps: Deps) -> None:
+async def _follow(deps: Deps, heard: Heard) -> None:
     async with _Reader(deps.settings, PLACE, WORKERS) as reader:
         await _to_recent_workers(reader)
         _take(deps, await _newest(reader))
@@ -73,7 +78,8 @@ async def _follow(deps: Deps) -> None:
             if records := found.get(PLACE):
                 _take(deps, _last(records))
             if records := found.get(WORKERS):
-                deps.rules.workers.update(_workers(records))
+                deps.rules.workers.update(found_workers := _workers(records))
+                heard(found_workers)
 
 
 async def newest(settings: Settings) -> Seen:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiokafka.errors import KafkaError
 from msgspec.structs import replace
@@ -35,6 +35,27 @@ def alive(workers: Iterable[Worker], now: Millis, pace: float = 1.0) -> list[Wor
     """Those heard of within three minutes that did not end, by name. pace: of the clock, against real time."""
     heard = [each for each in workers if not each.stopped and now - each.at < HEARD_WITHIN * max(1.0, pace)]
     return sorted(heard, key=lambda each: each.name)
+
+
+class Skew:
+    """How far the clocks of other processes are ahead of ours: what they say they sent is dated after it came here."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps, self._own = deps, name_of(deps.settings)
+        self._ahead: dict[str, tuple[Worker, float]] = {}
+
+    def heard(self, workers: Mapping[str, Worker]) -> None:
+        """The newest record of each that came just now. One that is not heard of any more counts no longer."""
+        clock = self._deps.clock
+        now = clock.now()
+        for name, worker in workers.items():
+            if name != self._own:
+                self._ahead[name] = worker, (worker.at - now) / 1000 / max(1.0, clock.factor)
+        living = {each.name for each in alive((worker for worker, _ in self._ahead.values()), now, clock.factor)}
+        self._ahead = {name: found for name, found in self._ahead.items() if name in living}
+        ahead = max((seconds for _, seconds in self._ahead.values()), default=0.0)
+        for role in self._deps.metrics.roles:
+            self._deps.metrics["clock_ahead_seconds"].labels(role).set(max(0.0, ahead))
 
 
 async def announce(deps: Deps, roles: Sequence[str]) -> None:

@@ -119,8 +119,10 @@ class Process:
         if not self.deps.settings.embedded:
             await topics_admin.ensure(
                 self.deps.settings, [name for app in apps.values() for name in app.changelogs()])
-        self._spawn("rule feed", importlib.import_module("agents.rule_feed").follow(self.deps))
-        self._spawn("rule workers", importlib.import_module("agents.rule_workers").announce(self.deps, self.roles))
+        workers = importlib.import_module("agents.rule_workers")
+        heard = workers.Skew(self.deps).heard
+        self._spawn("rule feed", importlib.import_module("agents.rule_feed").follow(self.deps, heard))
+        self._spawn("rule workers", workers.announce(self.deps, self.roles))
         if "rules" in self.roles:                       # there is one of it
             self._spawn("lag watch", lag_watch.watch(self.deps))
         for role in (role for role in self.roles if role not in NEED_BOOK):

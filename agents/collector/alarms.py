@@ -70,7 +70,7 @@ class Alarms:
 
     def __init__(self, deps: Deps, bus: Bus, send: Notice = notice) -> None:
         self._deps, self._bus, self._send = deps, bus, send
-        self._vitals = Vitals(deps.metrics)
+        self.vitals = Vitals(deps.metrics)
         self._told: dict[tuple[Kind, str], Millis] = {}
         self._waiting: dict[tuple[Kind, str], _News] = {}
         self._since: Millis | None = None
@@ -80,7 +80,7 @@ class Alarms:
     def watch(self, source: Source, state: SourceState | None, now: Millis) -> None:
         """What a poll, or the start, found. None: nothing is known of the source."""
         found = health(source, state, now)
-        self._vitals.see(found)
+        self.vitals.see(found)
         self._failing.pop(source.id, None)
         if state is None or found.state in (HealthState.NEW, HealthState.OVERDUE):
             return
@@ -94,7 +94,7 @@ class Alarms:
 
     def forget(self, source_id: str) -> None:
         """The source is polled here no longer."""
-        self._vitals.forget(source_id)
+        self.vitals.forget(source_id)
         self._failing.pop(source_id, None)
         for kind in Kind:
             self._waiting.pop((kind, source_id), None)

@@ -28,7 +28,6 @@ SEND_SECONDS = 10.0
 """Real seconds that polls already sending have to end when their partitions are given up."""
 CROWD = AT_ONCE
 """So many sources due at the same moment would stay together: their second turns are spread over their interval."""
-PER_SOURCE = ("feed_last_success_timestamp_seconds", "feed_consecutive_failures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +149,7 @@ class Collector:
             self._alarms.watch(each, self._known(each), now)
         self._plan_all(((each, self._first_due(each, now, edited=edited)) for each in new), now)
         self._deps.metrics["feed_polls_assigned"].set(len(self._sources))
+        self._deps.metrics["assigned_partitions"].labels("collect").set(len(self._owned))
 
     def _plan_all(self, turns: Iterable[tuple[Source, Millis]], now: Millis) -> None:
         at_once = set()
@@ -165,9 +165,8 @@ class Collector:
         self._crowd.discard(source_id)
         self._poller.forget(source_id)
         self._alarms.forget(source_id)
-        for name in PER_SOURCE:
-            with suppress(KeyError):
-                self._deps.metrics[name].remove(source_id)
+        with suppress(KeyError):
+            self._deps.metrics["feed_last_success_timestamp_seconds"].remove(source_id)
 
     def _first_due(self, source: Source, now: Millis, *, edited: bool) -> Millis:
         """A known source keeps its turn, one whose rules were edited no longer than its interval asks now; any other
@@ -255,7 +254,7 @@ class Collector:
     def _measure(self, source: Source, state: SourceState) -> None:
         metrics = self._deps.metrics
         if source.id in self._sources:
-            metrics["feed_consecutive_failures"].labels(source.id).set(state.failures)
+            self._alarms.vitals.polled(source.id, state.failures)
             if state.succeeded_at is not None:
                 metrics["feed_last_success_timestamp_seconds"].labels(source.id).set(state.succeeded_at / 1000)
         if state.error:

@@ -172,6 +172,8 @@ class Poller:
         for item in fresh:
             kind = "revision" if item.id in memory.ids else "backfill" if item.backfill else "new"
             self._deps.metrics["items_collected_total"].labels(kind).inc()
+            if kind == "new" and item.published_at is not None:
+                self._deps.metrics["item_age_seconds"].observe(max(0, item.first_seen_at - item.published_at) / 1000)
         memory.ids = {item.id: memory.ids.get(item.id, item.first_seen_at) for item in done.items}
         odd = (done.clamped, done.undated)              # the same entry is odd at every poll: what is more is counted
         for kind, number, known in zip(("future", "unreadable"), odd, memory.odd, strict=True):

@@ -28,14 +28,25 @@ class Vitals:
             if self._blind.get(health.source_id) != health.outcome:
                 self._clear(health.source_id)
             self._blind[health.source_id] = health.outcome
+            self.polled(health.source_id, 0)
             self._metrics["source_blind_since_timestamp_seconds"].labels(
                 health.source_id, health.outcome).set(health.since / 1000)
         else:
             self._clear(health.source_id)
 
+    def polled(self, source_id: str, failures: int) -> None:
+        """Failed polls in a row. One series at most says of a source that it fails: thousands may at once."""
+        gauge = self._metrics["feed_consecutive_failures"]
+        if failures and source_id not in self._blind:
+            gauge.labels(source_id).set(failures)
+        else:
+            with suppress(KeyError):
+                gauge.remove(source_id)
+
     def forget(self, source_id: str) -> None:
         self._count(source_id, None)
         self._clear(source_id)
+        self.polled(source_id, 0)
 
     def _count(self, source_id: str, state: HealthState | None) -> None:
         before = self._states.pop(source_id, None)

@@ -30,7 +30,8 @@ from agents.deliverer.senders import Senders, real_now, senders
 from agents.deliverer.standing import Standing
 from agents.deliverer.watch import Watch
 from agents.deps import Deps
-from agents.store.engine import ready_store
+from agents.store import reachable
+from agents.store.shared_clock import SharedClock
 from pipeline import topics
 from pipeline.model import Millis
 from pipeline.rulebook.schema import ChannelType
@@ -46,13 +47,16 @@ async def run(deps: Deps) -> None:
     """Deliver until cancelled. Raises when the broker cannot be reached at the start."""
     await deps.rules.ready()
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="loop"))
-    engine = await ready_store(deps.settings.store_url)
+    engine = await reachable.ready(deps, "deliver")
+    clock = await SharedClock.of(engine)
+    following = asyncio.create_task(clock.follow())
     try:
         async with bus.Bus(deps.settings, deps.clock, "deliver") as sender, outbound.client(deps.settings) as client:
             pulse = Pulse(deps, engine, client)
             by_type = senders(deps.settings, client, standing=Standing(deps, engine))
-            await deliver(deps, Ledger(engine), sender, by_type, pulse=pulse)
+            await deliver(deps, Ledger(engine), sender, by_type, real=clock.now, pulse=pulse)
     finally:
+        following.cancel()
         engine.dispose()
 
 

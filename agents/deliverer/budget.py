@@ -32,7 +32,7 @@ def notices(engine: Engine, book: RuleBook, now: Millis, zone: ZoneInfo) -> list
     names = {rank: level.name for rank, level in enumerate(book.levels.ladder, 1)}
     return [
         _notice(engine, book, rank, names[rank], count, day, now)
-        for rank, count in sorted(_alerts(engine, day, now).items(), reverse=True)
+        for rank, count in sorted(alerts(engine, day, now).items(), reverse=True)
         if names.get(rank) in book.budget and count > book.budget[names[rank]]]
 
 
@@ -42,7 +42,7 @@ def midnight(now: Millis, zone: ZoneInfo) -> Millis:
     return int(moment.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
 
 
-def _alerts(engine: Engine, since: Millis, now: Millis) -> dict[int, int]:
+def alerts(engine: Engine, since: Millis, now: Millis) -> dict[int, int]:
     """Rank of a level -> alerts of it that paged somebody."""
     table = outbox.c
     with engine.connect() as connection:

@@ -17,8 +17,9 @@ from agents.deliverer.ledger import Moved
 from agents.deliverer.letter import Bug, Outcome, Refused, Retry, Sent
 from agents.deliverer.office import Office
 from agents.deliverer.writer import Unsendable, Written, write
+from agents.latency import Latency
 from pipeline.errors import CodecError
-from pipeline.model import Millis
+from pipeline.model import EscalationKind, Millis
 from pipeline.notify import retry
 from pipeline.notify.breaker import Breaker
 
@@ -57,6 +58,7 @@ class Courier:
         self._wake = asyncio.Event()
         self._active: dict[int, asyncio.Task[None]] = {}
         self._calls = count()
+        self._latency = Latency(office.deps, "deliver")
 
     def wake(self) -> None:
         self._wake.set()
@@ -178,6 +180,8 @@ class Courier:
             if word == "confirmed":
                 late = clock.now() - parcel.decided_at
                 metrics["delivery_latency_seconds"].labels(kind).observe(max(0, late) / 1000)
+                if parcel.kind == EscalationKind.PAGE:
+                    self._latency.paged(parcel.record())
         self._tell(moved, error)
         if word == "dead":
             self._office.arrived({each.next_channels[0] for each in load.parcels if each.next_channels})

@@ -73,6 +73,7 @@ class Intake:
         """Until cancelled. The consumer is started and stopped by the caller."""
         while True:
             batches = await consumer.getmany(timeout_ms=1000, max_records=MAX_RECORDS)
+            self._deps.metrics["assigned_partitions"].labels("deliver").set(len(consumer.assignment()))
             for place, records in batches.items():
                 await self.take(records)
                 await self._commit(consumer, {place: records[-1].offset + 1})
@@ -81,6 +82,7 @@ class Intake:
         """A commit that fails is made good by the next one: what is read again is in the ledger already."""
         try:
             await consumer.commit(offsets)
+            self._deps.metrics["last_commit_timestamp_seconds"].labels("deliver").set_to_current_time()
         except (CommitFailedError, IllegalStateError, KafkaError) as error:
             log.warning("offsets of escalations not committed: %s", type(error).__name__)
 

@@ -76,6 +76,7 @@ class Watch:
         now = deps.clock.now()
         before = now - int(GRACE * max(1.0, deps.clock.factor))
         deps.metrics["unaccounted_alerts"].set(await self._office.store(_unaccounted, engine, now - DAY, before))
+        await self._pages(now)
         found = await self._office.store(budget.notices, engine, deps.rules.book, now, deps.settings.zone)
         found += await asyncio.to_thread(_no_links, deps.settings, now)
         found += await asyncio.to_thread(_no_secrets, deps.settings, deps.rules.book, now)
@@ -85,6 +86,19 @@ class Watch:
             log.warning("ops is told: %s %s", each.title, each.text)
         if fresh:
             self._tell(fresh)
+
+    async def _pages(self, now: Millis) -> None:
+        """What was paged today, and what the rules expect at most."""
+        deps, engine = self._office.deps, self._office.ledger.engine
+        book, metrics = deps.rules.book, deps.metrics
+        since = budget.midnight(now, deps.settings.zone)
+        paged = await self._office.store(budget.alerts, engine, since, now)
+        for name in ("pages_today", "page_budget"):
+            metrics[name].clear()
+        for rank, level in enumerate(book.levels.ladder, 1):
+            metrics["pages_today"].labels(level.name).set(paged.get(rank, 0))
+        for name, most in book.budget.items():
+            metrics["page_budget"].labels(name).set(most)
 
 
 def _unaccounted(engine: Engine, since: Millis, before: Millis) -> int:

@@ -19,7 +19,7 @@ from agents.desk.accounts import ensure_admin
 from agents.desk.app import create_app
 from agents.desk.sender import CommandSender
 from agents.desk.web import Desk
-from agents.store.engine import ready_store
+from agents.store import reachable
 from pipeline import topics
 from pipeline.errors import SettingsError
 
@@ -37,7 +37,7 @@ class _Server(uvicorn.Server):
 async def run(deps: Deps) -> None:
     """Serve until cancelled. SettingsError when the address cannot be bound."""
     settings = deps.settings
-    engine = await ready_store(settings.store_url)
+    engine = await reachable.ready(deps, "desk")
     try:
         with _bind(*settings.desk_bind) as listening:
             await _first_admin(engine, deps)

@@ -39,6 +39,7 @@ from agents.desk import (
 )
 from agents.desk.accounts import Role
 from agents.desk.guard import BodyTooLarge, Guard, shown_path
+from agents.desk.measure import Measure
 from agents.desk.render import STATIC
 from agents.desk.web import Desk, posted, posted_async, signed_in
 
@@ -51,7 +52,7 @@ WAITING_TOO_LONG = 50
 def create_app(desk: Desk) -> Starlette:
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Guard, settings=desk.deps.settings)],
+        middleware=[Middleware(Measure, metrics=desk.deps.metrics), Middleware(Guard, settings=desk.deps.settings)],
         exception_handlers={HTTPException: _http_error, BodyTooLarge: _too_large, OperationalError: _store_error,
                             Exception: _server_error})
     app.state.desk = desk

@@ -330,7 +330,9 @@ async def test_trouble_is_an_outcome_in_plain_words(answer: Answer, outcome: str
     assert (state.outcome, state.failures, state.backfilled) == (outcome, 1, False)
     assert said in state.error and rig.bus.items() == []
     assert re.search("请|再试|需要", state.error), f"no word of what to do: {state.error}"
-    assert rig.metric("feed_consecutive_failures", source="news") == 1
+    deaf = outcome == "gone"                            # then that is what its series says
+    assert rig.metric("feed_consecutive_failures", source="news") == (not deaf)
+    assert (rig.metric("source_blind_since_timestamp_seconds", source="news", outcome=outcome) > 0) is deaf
 
 
 async def test_one_bad_source_does_not_stop_the_others() -> None:
