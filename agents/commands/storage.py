@@ -6,11 +6,11 @@ import argparse
 import os
 from typing import Any
 
-from agents.commands import storage_rebuild
+from agents.commands import storage_backup, storage_rebuild
 
 
 def add(groups: Any) -> None:
-    parser = groups.add_parser("db", help="the SQL store: bring its tables up to date, apply the retention time")
+    parser = groups.add_parser("db", help="the SQL store: its tables, retention, backup, restore, rebuild")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     upgrade = verbs.add_parser("upgrade", help="bring the tables to this version's (archive does so at its start)")
     upgrade.set_defaults(run=_upgrade)
@@ -19,8 +19,8 @@ def add(groups: Any) -> None:
     expire = verbs.add_parser("expire", help="drop texts older than the retention time now (archive does so hourly)")
     expire.add_argument("--days", type=_days, help="keep this many days instead of WENXUN_RETENTION_DAYS")
     expire.set_defaults(run=_expire)
-    rebuild = storage_rebuild.add(verbs)
-    for verb in (upgrade, current, expire, rebuild):
+    others = [storage_rebuild.add(verbs), *storage_backup.add(verbs)]
+    for verb in (upgrade, current, expire, *others):
         verb.add_argument("--database", metavar="URL", help="SQLAlchemy URL instead of WENXUN_DATABASE_URL")
 
 
