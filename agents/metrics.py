@@ -9,14 +9,19 @@ measured would look like an answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric as Family
+
+from agents.deadletter import Reason
+from pipeline.collect.schedule import Outcome
+from pipeline.model import EscalationKind, Why
 
 LATENCY = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3600)
 """From first sight to a stage, or from decided to confirmed: under a second in a chain that keeps up, hours if not."""
@@ -38,7 +43,11 @@ CONSUMERS = (COLLECT, *STREAMS, DELIVER, ARCHIVE)
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """roles: whose processes expose it. absent: when it has no samples although such a role runs."""
+    """roles: whose processes expose it. absent: when it has no samples although such a role runs.
+
+    values: of labels that have few, known beforehand. A counter with no others (but `role`) begins at 0 with each, so
+    that the first one after a start is an increase too.
+    """
 
     name: str
     kind: type[MetricWrapperBase]
@@ -47,6 +56,14 @@ class Metric:
     roles: tuple[str, ...] = EVERY
     absent: str = ""
     buckets: tuple[float, ...] = ()
+    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def begins(self, roles: Sequence[str]) -> Iterable[tuple[str, ...]]:
+        """The label values with which a counter of a process of these roles is 0."""
+        known = {"role": [each for each in self.roles if each in roles], **self.values}
+        if self.kind is Counter and self.labels and known.keys() >= set(self.labels):
+            return itertools.product(*(known[label] for label in self.labels))
+        return ()
 
     @property
     def unit(self) -> str:
@@ -59,8 +76,11 @@ class Metric:
         return "count" if self.kind is not Gauge or self.name != stem else "number"
 
 
-def counter(name: str, help: str, labels: tuple[str, ...] = (), roles: tuple[str, ...] = EVERY) -> Metric:
-    return Metric(name, Counter, help, labels, roles, "before the first one" if labels else "")
+def counter(
+    name: str, help: str, labels: tuple[str, ...] = (), roles: tuple[str, ...] = EVERY, **values: Sequence[str]
+) -> Metric:
+    begins = {"role", *values} >= set(labels)
+    return Metric(name, Counter, help, labels, roles, "" if begins else "before the first one", (), values)
 
 
 def gauge(
@@ -81,7 +101,8 @@ TABLE: tuple[Metric, ...] = (
     gauge("role_info", "1 for each role that this process runs.", ("role",)),
     gauge("ready", "1 if a role is ready, as /readyz says.", ("role",)),
     counter("records_total", "Records handled, by role and outcome.", ("role", "outcome")),
-    counter("dead_letters_total", "Records set aside, by role and reason.", ("role", "reason")),
+    counter("dead_letters_total", "Records set aside, by role and reason.", ("role", "reason"), CONSUMERS,
+            reason=(*Reason, "undelivered")),
     counter("agent_errors_total", "Errors that an agent survived.", ("role",)),
     gauge("clock_ahead_seconds", "How far the newest records of other processes are dated after our own clock: the "
           "clocks of two hosts differ. 0 if they are not.", ("role",), absent="in the first seconds"),
@@ -97,7 +118,7 @@ TABLE: tuple[Metric, ...] = (
     gauge("rules_config_hash_info", "1 for the hash of the book in force.", ("hash",),
           absent="before the first rule book"),
     # collect
-    counter("feed_fetches_total", "Feed requests by outcome.", ("outcome",), (COLLECT,)),
+    counter("feed_fetches_total", "Feed requests by outcome.", ("outcome",), (COLLECT,), outcome=[*Outcome]),
     gauge("feed_last_success_timestamp_seconds", "When a source last answered well.", ("source",), (COLLECT,),
           "for a source that never did, or that another collector polls"),
     gauge("feed_consecutive_failures", "Failed polls in a row of a source that fails and is not blind yet.",
@@ -106,7 +127,8 @@ TABLE: tuple[Metric, ...] = (
               roles=(COLLECT,)),
     gauge("feed_polls_assigned", "Sources that this collector polls.", roles=(COLLECT,),
           absent="before partitions are assigned"),
-    counter("feed_dates_odd_total", "Entries whose date is in the future or cannot be read.", ("kind",), (COLLECT,)),
+    counter("feed_dates_odd_total", "Entries whose date is in the future or cannot be read.", ("kind",), (COLLECT,),
+            kind=("future", "unreadable")),
     gauge("feed_loop_lag_seconds", "Worst delay of the collector's event loop in the last minute.", roles=(COLLECT,)),
     gauge("sources", "Sources polled here by state of health.", ("state",), (COLLECT,)),
     gauge("source_blind_since_timestamp_seconds", "Since when a source cannot be heard, and why.",
@@ -115,7 +137,8 @@ TABLE: tuple[Metric, ...] = (
     counter("counts_changed_total", "Changes of comment, forward, like and view counts sent on.", roles=(COLLECT,)),
     gauge("feed_waiting", "1 while the collector waits because a partition has too many unread bytes.",
           roles=(COLLECT,), absent="with a broker that keeps its records, where nothing waits"),
-    counter("items_collected_total", "New items and revisions sent on.", ("kind",), (COLLECT,)),
+    counter("items_collected_total", "New items and revisions sent on.", ("kind",), (COLLECT,),
+            kind=("new", "revision", "backfill")),
     histogram("item_age_seconds", "From an item's publication, by its own date, to its first sight here; without what "
               "lay there at a source's first poll, and without drills.", AGE, roles=(COLLECT,)),
     # score, track, escalate: Faust
@@ -135,17 +158,20 @@ TABLE: tuple[Metric, ...] = (
     gauge("recovery_seconds", "How long the last recovery of tables took, after partitions were shared out.",
           ("role",), STREAMS, "before the first one"),
     gauge("uncommitted_records", "Records handled and not yet committed on the worst partition.", ("role",), STREAMS),
-    counter("items_scored_total", "Items scored, by whether a watch subject matched.", ("matched",), (SCORE,)),
+    counter("items_scored_total", "Items scored, by whether a watch subject matched.", ("matched",), (SCORE,),
+            matched=("yes", "no")),
     histogram("event_e2e_latency_seconds", "From an item's first sight to a stage: score (scored), track (a raise that "
               "it decided), escalate (the first page of that), deliver (that page confirmed by its receiver). What "
               "waits by rule (a later step, quiet hours, a digest) is left out, and so are drills.",
               LATENCY, ("stage",), (SCORE, TRACK, ESCALATE, DELIVER)),
-    counter("level_decisions_total", "Level decisions by reason.", ("why",), (TRACK,)),
+    counter("level_decisions_total", "Level decisions by reason.", ("why",), (TRACK,),
+            why=[why for why in Why if why is not Why.BELOW]),
     gauge("open_events", "Open events by level, on this worker's partitions.", ("level",), (TRACK,),
           "before the first tick"),
-    counter("escalations_total", "Escalations decided.", ("kind",), (ESCALATE,)),
+    counter("escalations_total", "Escalations decided.", ("kind",), (ESCALATE,),
+            kind=[kind for kind in EscalationKind if kind not in (EscalationKind.SYSTEM, EscalationKind.TEST)]),
     counter("escalations_suppressed_total", "Escalations held back by a silence or by quiet hours.", ("by",),
-            (ESCALATE,)),
+            (ESCALATE,), by=("silence", "quiet")),
     gauge("alerts", "Alerts of open events by status, on this worker's partitions: new, notified, acked, snoozed, "
           "exhausted (nobody answered so far), expired (and nobody is told any more). Without drills and shadow rules.",
           ("status",), (ESCALATE,), "before the first tick"),
@@ -169,13 +195,14 @@ TABLE: tuple[Metric, ...] = (
     gauge("pages_today", "Alerts that paged somebody since midnight of the installation's zone, without drills.",
           ("level",), (DELIVER,)),
     counter("alertmanager_rounds_total", "Rounds of sending standing alerts to Alertmanager again.", ("outcome",),
-            (DELIVER,)),
+            (DELIVER,), outcome=("ok", "failed")),
     gauge("heartbeat_latency_seconds", "From the collector through every stage to deliver, of the last beat.",
           roles=(DELIVER,), absent="before the first beat"),
     gauge("heartbeat_age_seconds", "Age of the oldest last beat of any partition, at deliver or the archive.",
           roles=(DELIVER,), absent="before the first beat of every partition"),
     gauge("heartbeat_interval_seconds", "How often a heartbeat is sent, by the rule book.", roles=(DELIVER,)),
-    counter("heartbeat_calls_total", "Calls of the dead-man URL.", ("outcome",), (DELIVER,)),
+    counter("heartbeat_calls_total", "Calls of the dead-man URL.", ("outcome",), (DELIVER,),
+            outcome=("ok", "failed")),
     # archive and the store
     gauge("store_reachable", "1 if the last use of the store worked; 0 too until its tables are of this version.",
           ("role",), (DELIVER, ARCHIVE, DESK), "in the first second"),
@@ -184,9 +211,9 @@ TABLE: tuple[Metric, ...] = (
     histogram("archive_write_seconds", "Time to write one batch into the store.", WORK, roles=(ARCHIVE,)),
     # desk
     counter("desk_requests_total", "Requests to the desk by class of their answer: 2xx to 5xx; without probes and "
-            "static files.", ("code",), (DESK,)),
+            "static files.", ("code",), (DESK,), code=("2xx", "3xx", "4xx", "5xx")),
     histogram("desk_request_seconds", "Time of one of these requests.", PAGE, roles=(DESK,)),
-    counter("intake_reports_total", "Reports filed by people.", ("via",), (DESK,)),
+    counter("intake_reports_total", "Reports filed by people.", ("via",), (DESK,), via=("form", "api")),
     counter("alertmanager_received_total", "Alerts of an Alertmanager that came in, by what became of them.",
             ("outcome",), (DESK,)),
     # rules: one process; it also looks at all roles from the broker's side
@@ -221,6 +248,8 @@ class Metrics:
             self._by_name[each.name] = kind(
                 f"wenxun_{each.name}", each.help, each.labels,
                 registry=self.registry if own & set(each.roles) else None, **extra)
+            for values in each.begins(self.roles):
+                self._by_name[each.name].labels(*values)
 
     def __getitem__(self, name: str) -> Any:
         return self._by_name[name]

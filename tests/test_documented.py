@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agents.cli import parser
 from agents.desk import api
-from agents.metrics import EVERY
+from agents.metrics import EVERY, Metric
 from agents.metrics import TABLE as METRICS
 from agents.settings import TABLE as SETTINGS
 from pipeline.rulebook.factors import FACTORS
@@ -51,7 +51,7 @@ def reference() -> str:
     lines += ["", "## Metrics", "", "All begin with `wenxun_`; no label is unbounded. Beside them every process has "
               "the usual `process_*`. A process exposes the metrics of the roles it runs.", "",
               "| name | kind | unit | labels | roles | | no samples |", "|---|---|---|---|---|---|---|"]
-    lines += [f"| `wenxun_{each.name}` | {each.kind.__name__.lower()} | {each.unit} | {', '.join(each.labels)} | "
+    lines += [f"| `wenxun_{each.name}` | {each.kind.__name__.lower()} | {each.unit} | {_labels(each)} | "
               f"{'all' if each.roles == EVERY else ', '.join(each.roles)} | {each.help} | {each.absent} |"
               for each in METRICS]
     lines += ["", "## Factors of levels.yml", "", "As `wenxun rules factors` prints them.", "",
@@ -65,6 +65,12 @@ def reference() -> str:
               "| call | scope | |", "|---|---|---|"]
     lines += [f"| `{call}` | {scope} | {text} |" for call, scope, text in api_calls()]
     return "\n".join(lines) + "\n"
+
+
+def _labels(metric: Metric) -> str:
+    """With the values of those that have few."""
+    return ", ".join(f"{label} ({' '.join(metric.values[label])})" if label in metric.values else label
+                     for label in metric.labels)
 
 
 def api_calls() -> Iterator[tuple[str, str, str]]:

@@ -19,8 +19,6 @@ class Vitals:
         self._blind: dict[str, str] = {}
         for state in HealthState:
             metrics["sources"].labels(str(state)).set(0)
-        for kind in ("new", "revision", "backfill"):         # from 0: the first item after a start is an increase too
-            metrics["items_collected_total"].labels(kind)
 
     def see(self, health: Health) -> None:
         self._count(health.source_id, health.state)

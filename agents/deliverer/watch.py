@@ -95,6 +95,9 @@ class Watch:
         paged = await self._office.store(budget.alerts, engine, since, now)
         for name in ("pages_today", "page_budget"):
             metrics[name].clear()
+        for kind in {channel.type.value for channel in book.channels}:
+            for outcome in ("confirmed", "retry", "dead"):
+                metrics["deliveries_total"].labels(kind, outcome)   # from 0: the first failure is an increase too
         for rank, level in enumerate(book.levels.ladder, 1):
             metrics["pages_today"].labels(level.name).set(paged.get(rank, 0))
         for name, most in book.budget.items():
