@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-MARKERS = ("fault", "embedded", "kafka", "browser", "postgres", "promtool", "alertmanager")
+MARKERS = ("fault", "embedded", "kafka", "browser", "postgres", "promtool", "alertmanager", "stack")
 
 
 def required() -> bool:
