@@ -1,5 +1,5 @@
 """python -m bench [score] [match] [chain] [latency] [memory] [archive] [feeds] [parse] [backtest] [reload] [rules]
-[alerts] [workers] [--quick]"""
+[alerts] [workers] [scrape] [--quick]"""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from bench import (
     reload,
     rule_files,
     score,
+    scrape,
     workers,
 )
 
 ALL = {"score": score.measure, "match": match.measure, "chain": chain.measure, "latency": latency.measure,
        "memory": memory.measure, "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure,
        "backtest": backtest.measure, "reload": reload.measure, "rules": rule_files.measure,
-       "alerts": alerts.measure, "workers": workers.measure}
+       "alerts": alerts.measure, "workers": workers.measure, "scrape": scrape.measure}
 
 
 def main() -> None:
