@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, make_url, select
 
 from agents.clock import Clock
 from agents.deps import Deps, RuleStore
@@ -27,10 +27,12 @@ from agents.store import schema
 from agents.store.engine import open_store
 from pipeline.model import Silence
 from pipeline.rulebook.schema import RuleBook
+from tests import stores
 from tests.desk import seed
 
 PASSWORD = "correct horse battery"
 HASHES: dict[str, str] = {}
+EMPTY: list[bytes] = []
 
 
 @dataclass
@@ -100,10 +102,24 @@ class Stand:
             return list(connection.execute(select(table)))
 
 
+def _with_tables(url: str) -> Engine:
+    """A store with all tables; a file of SQLite is a copy of the first one: to make them takes longer than a test."""
+    file = Path(make_url(url).database or "")
+    if EMPTY and url.startswith("sqlite:///") and not stores.swapped:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(EMPTY[0])
+        return open_store(url)
+    engine = open_store(url)
+    schema.metadata.create_all(engine)
+    if engine.dialect.name == "sqlite":
+        engine.dispose()                                # all of it is in the file then
+        EMPTY.append(file.read_bytes())
+    return engine
+
+
 def make_stand(tmp_path: Path, *, book: RuleBook | None = None, **settings: Any) -> Stand:
     chosen = Settings(data_dir=tmp_path, **settings)
-    engine = open_store(chosen.store_url)
-    schema.metadata.create_all(engine)
+    engine = _with_tables(chosen.store_url)
     deps = Deps(chosen, Clock(seed.NOW, 0, 0.0), Metrics(), RuleStore(book))
     broker = Broker()
     return Stand(Desk(deps, engine, CommandSender(engine, broker.open, retry_seconds=0.01)), engine, broker, chosen)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine, Table, delete, insert, update
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
 from agents.store import people, schema
 from agents.store.projection import _escalation, _source
@@ -266,6 +268,35 @@ def put_book(engine: Engine, one: RuleBook) -> None:
     _put(engine, schema.books, {"hash": one.hash, "at": NOW - 3 * HOUR, "book": codec.encode(one).decode()})
 
 
+def once(write: Callable[[Engine], None]) -> Callable[[Engine], None]:
+    """The rows of the first time are copied afterwards, as quickly as they can be, into tables that are as empty."""
+    kept: dict[Table, list[dict[str, Any]]] = {}
+
+    @wraps(write)
+    def put(engine: Engine) -> None:
+        if engine.dialect.name != "sqlite":             # rows of another database would not move its sequences
+            return write(engine)
+        with engine.begin() as connection:
+            before = _rows(connection)
+            if kept and not any(before[table] for table in kept):
+                for table, rows in kept.items():
+                    connection.execute(insert(table), rows)
+                return None
+        write(engine)
+        with engine.connect() as connection:
+            after = _rows(connection)
+        if not kept and not any(before[table] for table in after if after[table] != before[table]):
+            kept.update({table: rows for table, rows in after.items() if rows != before[table]})
+        return None
+    return put
+
+
+def _rows(connection: Connection) -> dict[Table, list[dict[str, Any]]]:
+    return {table: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in schema.metadata.sorted_tables}
+
+
+@once
 def morning(engine: Engine) -> None:
     """Two events that wait, one that is acked, one that is over; sources of which one fails."""
     put_book(engine, book())

@@ -56,6 +56,7 @@ def book() -> RuleBook:
     return seed.book(roster=roster, channels=channels)
 
 
+@seed.once
 def night(engine: Engine) -> None:
     """What `morning` has, and one event in each state an alert can be in."""
     seed.morning(engine)

@@ -56,7 +56,7 @@ class Served:
 
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(20)
+        self._thread.join(60)
         self.stand.engine.dispose()
 
 
@@ -83,7 +83,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def open_page(browser: Any, served: Served, width: int, height: int, **options: Any) -> tuple[Any, list[str]]:
     """A signed-in page, and what its console complained of."""
     page = browser.new_context(viewport={"width": width, "height": height}, locale="zh-CN", **options).new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -113,7 +113,7 @@ def test_sign_in_see_the_event_and_answer(browser: Any, served: Served, width: i
     row, = served.stand.rows(schema.commands)
     assert "已联系县选举办" in row.record
     _acked(served)
-    page.wait_for_selector("#alert >> text=李敏 已确认", timeout=15_000)      # by itself: the page is live
+    page.wait_for_selector("#alert >> text=李敏 已确认", timeout=60_000)      # by itself: the page is live
     assert complaints == [], "the content policy and the script agree"
     page.context.close()
 
@@ -230,9 +230,9 @@ def test_what_a_person_is_typing_survives_the_refresh(browser: Any, served: Serv
 def test_a_desk_that_went_away_is_noticed(browser: Any, served: Served) -> None:
     page, _ = open_page(browser, served, 390, 844)
     page.context.set_offline(True)
-    page.wait_for_selector("text=连接中断", timeout=30_000)
+    page.wait_for_selector("text=连接中断", timeout=60_000)
     page.context.set_offline(False)
-    page.wait_for_selector("#link", state="hidden", timeout=30_000)
+    page.wait_for_selector("#link", state="hidden", timeout=60_000)
     page.context.close()
 
 

@@ -50,7 +50,7 @@ def open_link(browser: Any, served: Served, path: str, **options: Any) -> tuple[
     context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, locale="zh-CN",
                                   java_script_enabled=False, **options)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: None if request.url.startswith(served.url) else complaints.append(request.url))
