@@ -1,64 +1,29 @@
-"""docs/install.md: every command in it is one that exists, with files, units and names that are there."""
+"""docs/install.md: files, units, services and names in it are there. Its commands: test_docs_commands.py."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from agents.cli import parser
+from tests.deploy import doc_kit
+from tests.deploy.doc_kit import ROOT
 from tests.deploy.test_kubernetes import OVERLAYS, generate, of, overlay, pods, settings_of
 
-ROOT = Path(__file__).parent.parent.parent
-TEXT = (ROOT / "docs" / "install.md").read_text("utf-8")
+INSTALL = doc_kit.page(ROOT / "docs" / "install.md")
+TEXT = INSTALL.text
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 PLAIN = {"cp", "chmod", "chown", "curl", "install", "journalctl", "printf", "cat", "createuser", "createdb", "psql",
          "tee", "useradd", "set", ".", "apt-get", "pip", "python", "python3"}
 """Programs of the system whose options are not checked here."""
 DEBIANS = {"prometheus.service", "prometheus-alertmanager.service"}
-
-
-def lines() -> Iterator[str]:
-    return (line.strip() for line in TEXT.splitlines() if line.startswith("    "))
-
-
-def simple(line: str) -> Iterator[list[str]]:
-    """The simple commands in a line, those in `sh -c '…'` too, without sudo, assignments and redirections."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;()")
-    lexer.whitespace_split = True
-    command: list[str] = []
-    for word in [*lexer, ";"]:
-        if not set(word) <= set("|;()"):
-            command.append(word)
-            continue
-        command = bare(command)
-        if command[:2] == ["sh", "-c"]:
-            yield from simple(command[2])
-        elif command:
-            yield command
-        command = []
-
-
-def bare(words: list[str]) -> list[str]:
-    """Without sudo and its user, leading assignments, and what follows a redirection."""
-    words = words[:words.index(">")] if ">" in words else words
-    if words[:1] == ["sudo"]:
-        words = words[3:] if words[1] == "-u" else words[1:]
-    while words and re.match(r"[A-Z_]+=", words[0]):
-        words = words[1:]
-    return words
-
-
-COMMANDS = [(line, command) for line in lines() for command in simple(line)]
+COMMANDS = list(doc_kit.commands(INSTALL))
 
 
 def of_program(name: str) -> list[list[str]]:
-    return [command[1:] for _, command in COMMANDS if command[0].rpartition("/")[2] == name]
+    return doc_kit.of_program(INSTALL, name)
 
 
 def option(words: list[str], name: str) -> list[str]:
@@ -69,17 +34,6 @@ def test_every_line_is_understood_and_its_program_known() -> None:
     known = {*PLAIN, "wenxun", "docker", "kubectl", "make", "systemctl", "secrets.sh", "run"}
     assert len(COMMANDS) > 50
     assert [line for line, command in COMMANDS if command[0].rpartition("/")[2] not in known] == []
-
-
-def test_every_command_of_ours_is_taken_by_its_parser() -> None:
-    told = of_program("wenxun")
-    told += [words[words.index("wenxun") + 1:] for words in of_program("docker") if "wenxun" in words]
-    assert len(told) >= 9
-    for words in told:
-        try:
-            parser().parse_args(words)
-        except SystemExit:
-            pytest.fail(f"wenxun {' '.join(words)}")
 
 
 def test_every_file_and_target_of_ours_is_there() -> None:
@@ -94,14 +48,6 @@ def test_every_file_and_target_of_ours_is_there() -> None:
     assert of_program("run") == [["jars"]] and "jars) fetch" in script
     assert all((ROOT / path).exists() for path in re.findall(r"`(overlays/[\w./-]+|base/[\w./-]+)`", TEXT)
                for path in [f"deploy/kubernetes/{path}"])
-
-
-def test_links_lead_somewhere() -> None:
-    headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-                for line in TEXT.splitlines() if line.startswith("#")}
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        path, _, anchor = target.partition("#")
-        assert (ROOT / "docs" / path).exists() if path else anchor in headings, target
 
 
 def test_units_and_packages_are_those_that_are_used() -> None:
