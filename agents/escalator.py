@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -29,6 +30,9 @@ from pipeline.model import (
     Verdict,
     WarmAlert,
 )
+from pipeline.present import not_ahead
+
+log = logging.getLogger("wenxun.escalator")
 
 ROLE = "escalate"
 INPUTS = (EventHead, Ack, Snooze, HandOver, Comment, Statement, Silence, Tick, Verdict, WarmAlert)
@@ -43,6 +47,7 @@ class Escalate:
     def __init__(self, deps: Deps, out: Out, table: PartitionedTable, states: PartitionStates[Escalator]) -> None:
         self._deps, self._out, self._table, self._states = deps, out, table, states
         self._latency = Latency(deps, ROLE)
+        self._ahead: set[int] = set()
 
     async def __call__(self, record: Any, partition: int) -> None:
         if isinstance(record, Heartbeat):
@@ -51,6 +56,11 @@ class Escalate:
             return
         if not isinstance(record, INPUTS):
             raise TypeError(f"{topics.EVENTS} holds no {type(record).__name__}")
+        record, ahead = not_ahead(record, self._deps.clock.now())
+        if ahead and partition not in self._ahead:
+            self._ahead.add(partition)
+            log.warning("records are dated %d s after this host's clock and count as of now: the clocks of two hosts "
+                        "differ, set both by a time server", ahead // 1000)
         outcome = self._states.of(partition).handle(record, self._deps.rules.book)
         await asyncio.gather(*(
             self._out.send(topics.ESCALATIONS, each.event_id, each, ident=each.id) for each in outcome.escalations))

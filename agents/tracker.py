@@ -11,8 +11,8 @@ from agents.stream import Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
 from pipeline.model import Close, CountsBatch, EventHead, Heartbeat, Millis, ScoredBatch, Tick, WarmEvent, Why
+from pipeline.present import not_ahead
 from pipeline.track.pair import TrackerPair
-from pipeline.track.present import not_ahead
 
 log = logging.getLogger("wenxun.tracker")
 

@@ -2,6 +2,7 @@
 
 A tracker's time is the newest it has seen. One item of a collector whose clock is ahead would move it, and with it
 every window of the partition: events would calm down early, and what a person closed would stay closed for as long.
+An alert whose event was raised in the future would wait for that time before its second step.
 """
 
 from __future__ import annotations
@@ -10,10 +11,26 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from pipeline.model import Close, CountsBatch, CountsRow, Millis, ScoredBatch, ScoredItem
+from pipeline.model import (
+    Ack,
+    Close,
+    Comment,
+    CountsBatch,
+    CountsRow,
+    EventHead,
+    HandOver,
+    Millis,
+    ScoredBatch,
+    ScoredItem,
+    Snooze,
+)
 
 AHEAD: Millis = 60_000
-"""Clocks that are set by a time server differ by less than this, and items wait for less."""
+"""Clocks that are set by a time server differ by less than this, and records wait for less."""
+_TIMES = ("first_item_at", "last_item_at", "opened_at", "changed_at", "level_since", "below_since", "urgent_at",
+          "seen_at")
+DATED = (Close, Ack, Snooze, HandOver, Comment)
+"""Commands of people: their `at` is the desk's time."""
 
 
 def not_ahead(record: Any, now: Millis) -> tuple[Any, Millis]:
@@ -26,15 +43,21 @@ def not_ahead(record: Any, now: Millis) -> tuple[Any, Millis]:
     if isinstance(record, CountsBatch):
         since = None if record.since is None else min(record.since, now)
         return replace(record, at=now, items=tuple(_row(each, now) for each in record.items), since=since), ahead
+    if isinstance(record, EventHead):
+        return _head(record, now), ahead
+    if isinstance(record, Snooze):                      # it lasts as long as the person said
+        return replace(record, at=now, until=record.until - ahead), ahead
     return replace(record, at=now), ahead
 
 
 def _newest(record: Any) -> Millis:
+    if isinstance(record, EventHead):
+        return record.changed_at
     if isinstance(record, ScoredBatch):
         return max((each.item.first_seen_at for each in record.items), default=0)
     if isinstance(record, CountsBatch):
         return max((record.at, *(each.at for each in record.items)))
-    return record.at if isinstance(record, Close) else 0
+    return record.at if isinstance(record, DATED) else 0
 
 
 def _item(item: ScoredItem, now: Millis) -> ScoredItem:
@@ -48,3 +71,9 @@ def _item(item: ScoredItem, now: Millis) -> ScoredItem:
 
 def _row(row: CountsRow, now: Millis) -> CountsRow:
     return replace(row, at=min(row.at, now))
+
+
+def _head(head: EventHead, now: Millis) -> EventHead:
+    """A decision that was the last change stays it."""
+    cut = {name: now for name in _TIMES if (getattr(head, name) or 0) > now}
+    return replace(head, decision=replace(head.decision, at=min(head.decision.at, now)), **cut)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from pipeline.model import Close, Counts, CountsBatch, CountsRow, EventHead, Tick
-from pipeline.rulebook.schema import HOUR, MINUTE
-from pipeline.track.present import AHEAD, not_ahead
+from pipeline.escalate.escalator import Escalator
+from pipeline.model import Ack, Close, Counts, CountsBatch, CountsRow, EventHead, Snooze, Tick
+from pipeline.present import AHEAD, not_ahead
+from pipeline.rulebook.schema import HOUR, MINUTE, Route, Step
 from pipeline.track.tracker import Tracker
 from tests.builders import NOON, book, scored_batch, scored_item
+from tests.messages import decision, head
 
 BOOK = book()
 SKEWS = (10 * MINUTE, HOUR - MINUTE)
@@ -86,6 +89,39 @@ def test_counts_of_the_future_are_of_now() -> None:
     cut, ahead = not_ahead(CountsBatch(source_id="s", at=NOON + HOUR, items=(row,), since=NOON + 2 * HOUR), NOON)
     assert (cut.at, cut.items[0].at, cut.since, ahead) == (NOON, NOON, NOON, HOUR)
     assert cut.items[0].counts == row.counts
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_an_alert_of_an_event_that_was_raised_in_the_future_takes_its_second_step_in_time(skew: int) -> None:
+    steps = (Step(tell=("duty",)), Step(tell=("leaders",), after=5 * MINUTE))
+    rules = replace(BOOK, routes=(Route(id="r", steps=steps),))
+    at = NOON + skew
+    raised = head("e1", version=1, level=1, raises=1, decision=replace(decision(level=1, previous=0), at=at),
+                  first_item_at=at, last_item_at=at, opened_at=at, changed_at=at)
+    for cut, minutes in ((True, 5), (False, 5 + skew // MINUTE)):
+        escalator, told = Escalator(), []
+        for minute in range(75):
+            now = NOON + minute * MINUTE
+            for record in (*((raised,) if minute == 0 else ()), Tick(at=now)):
+                sent = escalator.handle(not_ahead(record, now)[0] if cut else record, rules).escalations
+                told += [(minute, each.step) for each in sent if each.repeat == 0]
+        assert told[:2] == [(0, 0), (minutes, 1)], "uncut, it waits for its own time"
+
+
+def test_a_head_of_the_future_keeps_which_decision_was_its_last_change() -> None:
+    at = NOON + HOUR
+    ahead = head("e1", version=1, level=1, raises=1, decision=replace(decision(level=1, previous=0), at=at), changed_at=at,
+                 opened_at=NOON - MINUTE, urgent_at=at, first_item_at=NOON - MINUTE, last_item_at=at)
+    cut, by = not_ahead(ahead, NOON)
+    assert (cut.changed_at, cut.decision.at, cut.opened_at, cut.urgent_at, by) == (
+        NOON, NOON, NOON - MINUTE, NOON, HOUR)
+
+
+def test_what_a_desk_ahead_of_us_says_counts_from_now() -> None:
+    ack = Ack(id="a", event_id="e", alert_id="x", by="li", at=NOON + HOUR)
+    assert not_ahead(ack, NOON) == (replace(ack, at=NOON), HOUR)
+    snooze = Snooze(id="s", event_id="e", alert_id="x", by="li", at=NOON + HOUR, until=NOON + HOUR + 30 * MINUTE)
+    assert not_ahead(snooze, NOON)[0].until == NOON + 30 * MINUTE, "half an hour, as the person said"
 
 
 def test_what_is_near_enough_stays_as_it_is() -> None:
