@@ -110,7 +110,7 @@ def test_an_alert_of_an_event_that_was_raised_in_the_future_takes_its_second_ste
 
 def test_a_head_of_the_future_keeps_which_decision_was_its_last_change() -> None:
     at = NOON + HOUR
-    ahead = head("e1", version=1, level=1, raises=1, decision=replace(decision(level=1, previous=0), at=at), changed_at=at,
+    ahead = head("e1", version=1, level=1, raises=1, changed_at=at, decision=replace(decision(level=1), at=at),
                  opened_at=NOON - MINUTE, urgent_at=at, first_item_at=NOON - MINUTE, last_item_at=at)
     cut, by = not_ahead(ahead, NOON)
     assert (cut.changed_at, cut.decision.at, cut.opened_at, cut.urgent_at, by) == (
