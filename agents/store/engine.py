@@ -84,6 +84,7 @@ def bring_up(engine: Engine, revision: str = "head") -> None:
     with engine.connect() as connection:
         _require_utf8(connection)
         _lock(connection)
+        _require_known(connection)
         command.upgrade(_config(connection), revision)
         connection.commit()
 
@@ -120,6 +121,17 @@ def require_current(url: str) -> None:
     if found != wanted:
         raise SettingsError(f"{shown(url)}: the tables are at revision {found or 'none'}, this version needs {wanted}: "
                             "run `wenxun db upgrade` (or is WENXUN_DATA_DIR another folder?)")
+
+
+def _require_known(connection: Connection) -> None:
+    """SettingsError where a newer Wenxun altered the tables: this one neither knows them nor can take that back."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {each.revision for each in ScriptDirectory.from_config(_config(connection)).walk_revisions()}
+    if found is not None and found not in known:
+        where = connection.engine.url.render_as_string(hide_password=True)
+        raise SettingsError(f"{where}: the tables are at revision {found}, which this version does not know: a "
+                            "newer Wenxun was here. Run that version, or put back the backup from before its upgrade "
+                            "(`wenxun db restore`)")
 
 
 def shown(url: str) -> str:

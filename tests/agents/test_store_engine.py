@@ -201,6 +201,18 @@ def test_migrations_after_the_first_can_be_taken_back_and_made_again(url: str) -
     assert store.current(url) == (HEAD, HEAD)
 
 
+def test_tables_of_a_newer_version_are_left_alone_and_it_says_what_to_do(url: str) -> None:
+    engine = opened(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(SettingsError, match="revision 9999, which this version does not know: a newer Wenxun was here"):
+        store.upgrade(url)
+    with pytest.raises(SettingsError, match="9999"):
+        store.require_current(url)
+    assert store.current(url)[0] == "9999"
+
+
 def test_the_second_migration_can_be_said_in_postgresql() -> None:
     said = io.StringIO()
     context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": said})
