@@ -177,7 +177,11 @@ async def test_unaccounted_alerts_and_the_budget_are_watched(store: Engine, tmp_
     for _ in range(2):
         await watch.account()
     office.close()
-    assert deps.metrics.registry.get_sample_value("wenxun_unaccounted_alerts") == 1.0
+    sample = deps.metrics.registry.get_sample_value
+    assert sample("wenxun_unaccounted_alerts") == 1.0
+    assert sample("wenxun_pages_today", {"level": "较大"}) == 2 and sample("wenxun_pages_today", {"level": "一般"}) == 0
+    assert sample("wenxun_page_budget", {"level": "较大"}) == 1
+    assert sample("wenxun_page_budget", {"level": "一般"}) is None, "no budget is no limit of 0"
     assert [notice.title for notice in notices] == ["今天的较大告警超出预算"]
 
 

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import ast
 import asyncio
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from faust.types import TP
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
 
 from agents import escalator, health, host, tracker
 from agents.app import App, create_app
 from agents.clock import Clock
+from agents.collector.vitals import Vitals
 from agents.deps import Deps, RuleStore
+from agents.desk.measure import Measure
 from agents.latency import Latency
 from agents.metrics import EVERY, TABLE, Metric, Metrics
 from agents.rule_workers import HEARD_WITHIN, Skew, name_of
 from agents.settings import Settings
+from agents.store import reachable
+from agents.store.engine import open_store
 from bench.scrape import cases_of, filled, samples
+from pipeline.collect.health import Health, HealthState
 from pipeline.model import Escalation, EscalationKind, EventHead, Worker
 from pipeline.rulebook.schema import HOUR, MINUTE, ResponseClock
 from tests.builders import NOON, book, raw_item
@@ -298,6 +306,83 @@ def test_the_disk_of_a_data_folder_that_is_gone_is_not_known(tmp_path: Path) -> 
     assert free is not None and size is not None and 0 <= free <= size
     host.show_disk(deps.metrics, tmp_path / "gone")
     assert sample(deps, "data_disk_free_bytes") is sample(deps, "data_disk_size_bytes") is None
+
+
+# ---------------------------------------------------------------- the store, sources, the desk
+
+
+@pytest.mark.sqlite
+def test_the_store_is_reachable_while_its_uses_work(tmp_path: Path) -> None:
+    deps = deps_of("archive")
+    engine = open_store(f"sqlite:///{tmp_path / 'wenxun.db'}")
+    reachable.watch(engine, deps.metrics["store_reachable"].labels("archive"))
+
+    def run(statement: str) -> float | None:
+        with suppress(SQLAlchemyError), engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+        return sample(deps, "store_reachable", role="archive")
+
+    assert run("CREATE TABLE rows (id INTEGER PRIMARY KEY)") == 1
+    assert run("SELECT * FROM gone") == 0
+    assert run("INSERT INTO rows VALUES (1)") == 1
+    assert run("INSERT INTO rows VALUES (1)") == 1, "the store answered: it was the question"
+    engine.dispose()
+
+
+async def test_a_role_that_waits_for_its_store_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    deps, waiting, there = deps_of("desk"), asyncio.Event(), asyncio.Event()
+
+    async def ready_store(url: str) -> Any:
+        waiting.set()
+        await there.wait()
+        return open_store(f"sqlite:///{tmp_path / 'wenxun.db'}")
+
+    monkeypatch.setattr(reachable, "ready_store", ready_store)
+    starting = asyncio.create_task(reachable.ready(deps, "desk"))
+    await waiting.wait()
+    assert sample(deps, "store_reachable", role="desk") == 0
+    there.set()
+    (await starting).dispose()
+    assert sample(deps, "store_reachable", role="desk") == 1
+
+
+def test_a_source_that_fails_has_one_series_for_it_and_none_when_it_is_gone() -> None:
+    deps = deps_of("collect")
+    vitals = Vitals(deps.metrics)
+
+    def see(state: HealthState, failures: int) -> tuple[float | None, float | None]:
+        vitals.see(Health("s", "s", state, NOON, "", outcome="no_answer"))
+        vitals.polled("s", failures)
+        return (sample(deps, "feed_consecutive_failures", source="s"),
+                sample(deps, "source_blind_since_timestamp_seconds", source="s", outcome="no_answer"))
+
+    assert see(HealthState.OK, 0) == (None, None)
+    assert see(HealthState.FAILING, 2) == (2, None)
+    vitals.see(Health("s", "s", HealthState.BLIND, NOON, "", outcome="no_answer"))   # by time, between two polls
+    assert sample(deps, "feed_consecutive_failures", source="s") is None
+    assert see(HealthState.BLIND, 9) == (None, NOON / 1000)
+    assert see(HealthState.FAILING, 1) == (1, None)
+    vitals.forget("s")
+    assert sample(deps, "feed_consecutive_failures", source="s") is None
+
+
+async def test_requests_to_the_desk_are_counted_by_how_they_were_answered() -> None:
+    deps = deps_of("desk")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/breaks":
+            raise RuntimeError("broken")
+        await send({"type": "http.response.start", "status": int(scope["path"].strip("/") or 200), "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx.ASGITransport(Measure(app, deps.metrics), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:
+        for path in ("/", "/303", "/404", "/404", "/503", "/breaks"):
+            await client.get(path)
+        counts = {code: sample(deps, "desk_requests_total", code=code) for code in ("2xx", "3xx", "4xx", "5xx")}
+        assert counts == {"2xx": 1, "3xx": 1, "4xx": 2, "5xx": 2}
+        await client.get("/livez")
+    assert sample(deps, "desk_request_seconds_count") == 6
 
 
 # ---------------------------------------------------------------- how many
