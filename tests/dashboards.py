@@ -12,18 +12,17 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import yaml
 from prometheus_client import Counter, Histogram
 
 from agents import metrics
 from agents.store import views
+from deploy.grafana.boards import JSON, POSTGRES, PROMETHEUS, Query, expressions, panels, queries, variables
 
+__all__ = ["JSON", "POSTGRES", "PROMETHEUS", "RULES", "Query", "Rule", "expressions", "panels", "queries", "recorded",
+           "selectors", "variables"]
 ROOT = Path(__file__).parents[1]
-PROMETHEUS, POSTGRES = "wenxun-prometheus", "wenxun-postgres"
-JSON = dict[str, Any]
-
 OUTSIDE: dict[str, tuple[str, ...]] = {
     "up": (), "ALERTS": ("alertname", "alertstate", "severity"), "process_resident_memory_bytes": (),
     "process_cpu_seconds_total": (), "process_open_fds": (), "process_start_time_seconds": ()}
@@ -36,17 +35,6 @@ _CHINESE = re.compile(r"[一-鿿]")
 
 
 @dataclass(frozen=True)
-class Query:
-    """One question to a data source. where: for messages. panel: its title, empty for variables and annotations."""
-
-    where: str
-    uid: str
-    text: str
-    panel: JSON
-    target: JSON
-
-
-@dataclass(frozen=True)
 class Selector:
     """A metric as an expression names it. wrapped: the functions around it, the innermost first."""
 
@@ -54,47 +42,6 @@ class Selector:
     labels: dict[str, str]
     range: str
     wrapped: tuple[str, ...]
-
-
-def panels(board: JSON) -> Iterator[JSON]:
-    """Without rows."""
-    for panel in board.get("panels", []):
-        if panel["type"] == "row":
-            yield from panel.get("panels", [])
-        else:
-            yield panel
-
-
-def queries(board: JSON) -> Iterator[Query]:
-    """Of panels, annotations and variables."""
-    for panel in panels(board):
-        for target in panel.get("targets", []):
-            yield Query(f"{board['title']} / {panel.get('title')} / {target.get('refId')}",
-                        target.get("datasource", {}).get("uid", ""), target.get("expr") or target.get("rawSql") or "",
-                        panel, target)
-    for mark in board.get("annotations", {}).get("list", []):
-        uid = mark.get("datasource", {}).get("uid", "")
-        if uid in (PROMETHEUS, POSTGRES):
-            text = mark.get("expr") or mark.get("target", {}).get("rawSql") or ""
-            yield Query(f"{board['title']} / 标注 {mark['name']}", uid, text, {}, mark)
-    for variable in variables(board).values():
-        if variable["type"] == "query":
-            asked = variable["query"]
-            text = asked["query"] if isinstance(asked, dict) else asked
-            yield Query(f"{board['title']} / 变量 {variable['name']}", variable.get("datasource", {}).get("uid", ""),
-                        text, {}, variable)
-
-
-def expressions(board: JSON) -> Iterator[Query]:
-    """PromQL; of a variable, what is in its label_values."""
-    for query in queries(board):
-        if query.uid == PROMETHEUS:
-            inner = re.fullmatch(r"label_values\((.+), *(\w+)\)", query.text)
-            yield Query(query.where, query.uid, inner[1], query.panel, query.target) if inner else query
-
-
-def variables(board: JSON) -> dict[str, JSON]:
-    return {each["name"]: each for each in board.get("templating", {}).get("list", [])}
 
 
 @cache

@@ -82,7 +82,6 @@ def pages() -> list[Panel]:
                 (8, 8),
                 "无",
                 minimum=0,
-                failure="silence",
             ),
             series("sum by (by) (increase(wenxun_escalations_suppressed_total{@}[$__rate_interval]))", "{{by}}"),
             bars=True,

@@ -241,6 +241,7 @@ def _over_time() -> list[Panel]:
                 (24, 7),
                 "来源没有给出评论、转发、点赞的数字",
                 minimum=0,
+                failure="interactions",
                 interval="1m",
             ),
             Sql(

@@ -161,7 +161,6 @@ def _polls() -> list[Panel]:
                 (8, 7),
                 "无",
                 minimum=0,
-                failure="odd_date",
             ),
             series("sum by (kind) (increase(wenxun_feed_dates_odd_total{@}[$__rate_interval]))", "{{kind}}"),
             bars=True,
@@ -179,7 +178,7 @@ def _polls() -> list[Panel]:
             series("60 * sum by (outcome) (rate(wenxun_feed_pages_total{@}[$__rate_interval]))", "{{outcome}}"),
         ),
         lines(
-            Look("人工上报", "部门和热线报来的，按途径。", "none", (8, 7), "没有人工上报", minimum=0, failure="report"),
+            Look("人工上报", "部门和热线报来的，按途径。", "none", (8, 7), "没有人工上报", minimum=0),
             series("sum by (via) (increase(wenxun_intake_reports_total{@}[$__rate_interval]))", "{{via}}"),
             bars=True,
         ),

@@ -4,22 +4,18 @@ and to PostgreSQL. No Grafana is run; what panels do with the answers (colours, 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import psycopg
 
-from tests import dashboards
-from tests.dashboards import JSON, Query
+from deploy.grafana import boards
+from deploy.grafana.boards import JSON, Query
 
 ALL = "$__all"
 POINTS = 1000
@@ -64,6 +60,7 @@ class Answer:
     rows: list[Any]
     seconds: float
     asked: str = ""
+    columns: tuple[str, ...] = ()
 
 
 @dataclass
@@ -72,7 +69,6 @@ class Sources:
 
     prometheus: str
     postgres: psycopg.Connection[tuple[Any, ...]]
-    _numbers: Any = field(default_factory=count)
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> Sources:
@@ -90,7 +86,7 @@ class Sources:
     def values(self, board: JSON, window: Window, chosen: Values | None = None) -> dict[str, str | Sequence[str]]:
         """Every variable of a board: as chosen, else as the board opens; in their order, for some ask for others."""
         found: dict[str, str | Sequence[str]] = {}
-        for name, variable in dashboards.variables(board).items():
+        for name, variable in boards.variables(board).items():
             if chosen and name in chosen:
                 found[name] = chosen[name]
             elif variable["type"] == "query":
@@ -110,7 +106,7 @@ class Sources:
     def options(self, variable: JSON, values: Values, window: Window) -> list[str]:
         """What people may choose from."""
         query = variable["query"]
-        if variable["datasource"]["uid"] == dashboards.POSTGRES:
+        if variable["datasource"]["uid"] == boards.POSTGRES:
             rows = self.sql(sql_text(query, values, window)).rows
             return [str(row[1] if len(row) > 1 else row[0]) for row in rows]
         found = re.fullmatch(r"label_values\((.+), *(\w+)\)", query["query"])
@@ -123,7 +119,7 @@ class Sources:
     def ask(self, query: Query, values: Values, window: Window) -> Answer:
         """One question of a panel, an annotation or a variable."""
         least = query.panel.get("interval") or ""
-        if query.uid == dashboards.POSTGRES:
+        if query.uid == boards.POSTGRES:
             return self.sql(sql_text(query.text, values, window, least))
         if query.target.get("type") == "query":
             begun = time.monotonic()
@@ -141,10 +137,13 @@ class Sources:
     def sql(self, text: str) -> Answer:
         begun = time.monotonic()
         try:
-            rows = self.postgres.execute(text.encode()).fetchall()
+            cursor = self.postgres.execute(text.encode())
+            rows = cursor.fetchall()
         except psycopg.Error as error:
             raise QueryError(f"{error}\n{text}") from error
-        return Answer([row for row in rows if any(value is not None for value in row)], time.monotonic() - begun, text)
+        taken = time.monotonic() - begun
+        columns = tuple(column.name for column in cursor.description or ())
+        return Answer([row for row in rows if any(value is not None for value in row)], taken, text, columns)
 
     def plan(self, text: str) -> str:
         """EXPLAIN ANALYZE, as text."""
@@ -152,15 +151,11 @@ class Sources:
         return "\n".join(str(row[0]) for row in rows)
 
     def _get(self, path: str, asked: Mapping[str, Any]) -> Any:
-        body = urllib.parse.urlencode(asked).encode()
-        where = f"{self.prometheus}{path}"
-        request = (urllib.request.Request(f"{where}?{body.decode()}") if "/label/" in path
-                   else urllib.request.Request(where, body))
-        try:
-            with urllib.request.urlopen(request, timeout=60) as response:
-                return json.load(response)["data"]
-        except urllib.error.HTTPError as error:
-            raise QueryError(f"{error.read().decode(errors='replace')}\n{asked}") from error
+        with httpx.Client(base_url=self.prometheus, trust_env=False, timeout=60) as client:
+            answer = client.get(path, params=asked) if "/label/" in path else client.post(path, data=asked)
+        if answer.status_code != httpx.codes.OK:
+            raise QueryError(f"{answer.text}\n{asked}")
+        return answer.json()["data"]
 
 
 def _span(window: Window) -> dict[str, float]:
@@ -186,9 +181,14 @@ def promql_text(text: str, values: Values, window: Window, step: float) -> str:
         value = own.get(name, values.get(name))
         if value is None:
             raise QueryError(f"no variable {name}: {text}")
-        return value if isinstance(value, str) else "(" + "|".join(map(re.escape, value)) + ")"
+        return value if isinstance(value, str) else "(" + "|".join(map(_escaped, value)) + ")"
 
     return re.sub(r"\$(?:\{(\w+)\}|(\w+))", filled, text)
+
+
+def _escaped(value: str) -> str:
+    """A value in an expression in a string."""
+    return re.sub(r"[$^*{}\[\]'+?.()|]", r"\\\\\g<0>", value.replace("\\", "\\" * 4))
 
 
 def sql_text(text: str, values: Values, window: Window, least: str = "") -> str:
