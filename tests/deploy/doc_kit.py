@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 import yaml
 from markdown_it import MarkdownIt
@@ -54,7 +55,7 @@ class Page:
 
     @cached_property
     def links(self) -> list[str]:
-        return [str(each.attrGet("href" if each.type == "link_open" else "src"))
+        return [unquote(str(each.attrGet("href" if each.type == "link_open" else "src")))
                 for each in self.inline if each.type in ("link_open", "image")]
 
     @cached_property

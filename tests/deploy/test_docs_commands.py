@@ -90,4 +90,5 @@ def test_variables_that_are_no_settings_are_read_where_it_is_said() -> None:
 
 def test_chinese_headings_have_anchors() -> None:
     page = Page(Path("x.md"), "# 安装\n\n## 一台机器（Debian）\n\n## Setup\n\n## Setup\n\n### `a` and b\n")
+    assert doc_kit.wrong_links(Page(Path("x.md"), "# 安装\n\n[x](#安装) [y](#没有)")) == ["#没有"]
     assert page.anchors == {"安装", "一台机器debian", "setup", "setup-1", "a-and-b"}
