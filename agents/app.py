@@ -137,5 +137,5 @@ def settings_of(deps: Deps, role: str) -> dict[str, Any]:
 
 def quiet() -> None:
     """Debug and info records of the Kafka libraries cost more than the work they describe."""
-    for name in ("aiokafka", "faust", "mode", "agents.app", "agents.transport", "agents.tables"):
+    for name in ("aiokafka", "faust", "mode", "agents.app", "agents.transport", "agents.sensor", "agents.tables"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -199,8 +199,8 @@ TABLE: tuple[Metric, ...] = (
             (DELIVER,), outcome=("ok", "failed")),
     gauge("heartbeat_latency_seconds", "From the collector through every stage to deliver, of the last beat.",
           roles=(DELIVER,), absent="before the first beat"),
-    gauge("heartbeat_age_seconds", "Age of the oldest last beat of any partition, at deliver or the archive.",
-          roles=(DELIVER,), absent="before the first beat of every partition"),
+    gauge("heartbeat_age_seconds", "Age of the oldest last beat of any partition, at deliver or the archive; of one "
+          "that never came, since deliver's start.", roles=(DELIVER,)),
     gauge("heartbeat_interval_seconds", "How often a heartbeat is sent, by the rule book.", roles=(DELIVER,)),
     counter("heartbeat_calls_total", "Calls of the dead-man URL.", ("outcome",), (DELIVER,),
             outcome=("ok", "failed")),

@@ -71,8 +71,10 @@ class Pulse:
         except SQLAlchemyError as error:
             return self._say(f"the heartbeats cannot be read: {type(error).__name__}")
         now, partitions = self._real(), self._deps.settings.partitions
-        oldest = max((now - min(one.at, one.seen_at) for one in beats), default=0)
-        self._deps.metrics["heartbeat_age_seconds"].set(oldest / 1000)
+        ages = {(one.stage, one.partition): now - min(one.at, one.seen_at) for one in beats}
+        never = now - self._born                                # what never came is as old as we are
+        oldest = max(ages.get((stage, each), never) for stage in STAGES for each in range(partitions))
+        self._deps.metrics["heartbeat_age_seconds"].set(max(0, oldest) / 1000)
         self._deps.metrics["heartbeat_interval_seconds"].set(every / 1000)
         gone = heartbeats.missing(beats, partitions, now, int(every * FRESH))
         if gone and now - self._born < every * FRESH:

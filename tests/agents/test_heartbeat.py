@@ -173,6 +173,8 @@ async def test_what_has_just_started_waits_for_the_first_beats_before_it_complai
             assert not await pulse.look(EVERY) and caplog.text == ""
             now += EVERY + EVERY // 2
             assert not await pulse.look(EVERY) and "never" in caplog.text
+    age = deps.metrics.registry.get_sample_value("wenxun_heartbeat_age_seconds")
+    assert age == 1.5 * EVERY / 1000, "what never came is as old as the process that waits for it"
 
 
 @pytest.mark.parametrize("step", [500, 302, "reset"])
