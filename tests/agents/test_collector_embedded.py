@@ -47,7 +47,7 @@ async def collecting(deps: Deps) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         task.cancel()
-        await asyncio.wait([task], timeout=20)
+        await asyncio.wait([task], timeout=60)
         assert task.cancelled()
 
 

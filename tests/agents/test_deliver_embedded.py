@@ -33,7 +33,7 @@ async def running(deps: Deps) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.wait([task], timeout=20)
+        await asyncio.wait([task], timeout=60)
         assert task.cancelled()
 
 

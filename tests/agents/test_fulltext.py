@@ -103,6 +103,7 @@ async def test_twenty_pages_at_most_the_newest_and_one_at_a_time() -> None:
 
 
 async def test_a_slow_site_does_not_hold_the_items_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    article(ARTICLE.encode(), "")                       # what is loaded late takes none of the five seconds
     original = fulltext.FullText.__init__
     monkeypatch.setattr(fulltext.FullText, "__init__", lambda *args: original(*args, seconds=20.0, page_seconds=0.2))
     slow = drip(reply(200, b"", HTML, length=False), b" ", 0.02)
@@ -117,6 +118,7 @@ async def test_what_was_filled_before_the_time_was_up_is_kept(monkeypatch: pytes
     async def never(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
 
+    article(ARTICLE.encode(), "")                       # what is loaded late takes none of the five seconds
     original = fulltext.FullText.__init__
     monkeypatch.setattr(fulltext.FullText, "__init__", lambda *args: original(*args, seconds=5.0, page_seconds=60.0))
     async with site(a=reply(200, ARTICLE.encode(), HTML), b=never) as here:

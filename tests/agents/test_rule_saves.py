@@ -101,7 +101,9 @@ async def test_a_save_is_published(rules: Path, way: str) -> None:
         assert value(deps, "rules_reloads_total", outcome="published") == 2
 
 
-async def test_a_checkout_of_many_files_is_one_change(rules: Path) -> None:
+async def test_a_checkout_of_many_files_is_one_change(rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rule_dir, "SETTLE_SECONDS", 1.0)    # Git may have to wait for the processor between two files
+
     def git(*command: str) -> None:
         subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command], cwd=rules, check=True,
                        capture_output=True)
@@ -167,7 +169,11 @@ def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("atomic", [False, True], ids=["in place", "renamed"])
-async def test_a_hundred_saves_a_second_for_ever_are_published_in_time_and_whole(rules: Path, atomic: bool) -> None:
+async def test_a_hundred_saves_a_second_for_ever_are_published_in_time_and_whole(
+    rules: Path, atomic: bool, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rule_watch, "BAD_SECONDS", 5.0)     # the writer may lose the processor on an emptied file
+    monkeypatch.setattr(rule_watch, "BAD_AT_MOST", 60.0)
     path, text = rules / "levels.yml", (rules / "levels.yml").read_text("utf-8")
 
     def saves(stop: threading.Event) -> None:

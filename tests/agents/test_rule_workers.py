@@ -93,7 +93,7 @@ def wenxun(settings: Settings, *arguments: str, **more: str) -> subprocess.Compl
     environ |= {"KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap, "WENXUN_DATA_DIR": str(settings.data_dir),
                 "WENXUN_RULES_DIR": str(settings.rules_dir), **more}
     return subprocess.run([sys.executable, "-m", "agents", *arguments], capture_output=True, text=True, env=environ,
-                          timeout=60, stdin=subprocess.DEVNULL)
+                          timeout=180, stdin=subprocess.DEVNULL)
 
 
 async def test_a_pending_change_is_confirmed_from_the_command_line(rules: Path, broker: str, tmp_path: Path) -> None:

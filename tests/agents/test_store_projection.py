@@ -304,10 +304,12 @@ def test_the_upserts_can_be_said_in_postgresql() -> None:
 
 
 @pytest.mark.sqlite
-def test_a_locked_store_is_an_error_after_the_wait_and_nothing_is_written(tmp_path: Path) -> None:
+def test_a_locked_store_is_an_error_after_the_wait_and_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = fakes.new_store(tmp_path)
+    monkeypatch.setattr("agents.store.engine.BUSY_SECONDS", 0.05)
     with store.connect() as waiting:
-        waiting.exec_driver_sql("PRAGMA busy_timeout=50")
         with store.begin() as other:
             other.exec_driver_sql("DELETE FROM books")
             with pytest.raises(OperationalError, match="locked"):

@@ -150,7 +150,7 @@ class Watch:
     ding: DingTalkRobot
     alertmanager: str
 
-    async def come(self, true: Callable[[], Any], what: str, seconds: float = 60) -> None:
+    async def come(self, true: Callable[[], Any], what: str, seconds: float = 180) -> None:
         try:
             await until(true, seconds, what)
         except AssertionError as error:

@@ -93,7 +93,7 @@ async def wait_for(installation: Installation, alerts: set[str], steps: int) -> 
         return len(found) == len(alerts) and all(len(each) >= steps for each in found.values())
 
     try:
-        await until(all_told, 90, f"{steps} steps of each alert")
+        await until(all_told, 180, f"{steps} steps of each alert")
     except AssertionError as error:
         raise AssertionError(f"{error}: {[len(each) for each in (await told(installation, alerts)).values()]}\n"
                              f"{installation.said()}") from None

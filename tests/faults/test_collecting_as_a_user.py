@@ -144,10 +144,10 @@ async def test_a_new_user_collects_and_learns_which_source_went_blind(town: Town
         base = f"http://{town.desk}/api/v1"
         async with httpx.AsyncClient(
                 base_url=base, trust_env=False, headers={"Authorization": f"Bearer {token}"}) as desk:
-            await until(lambda: _heard(desk, 5), 60, f"five sources heard\n{town.said()}")
-            await until(lambda: _stored(town), 30, f"five items stored\n{town.said()}")
+            await until(lambda: _heard(desk, 5), 180, f"five sources heard\n{town.said()}")
+            await until(lambda: _stored(town), 180, f"five items stored\n{town.said()}")
             await strangers.pull_the_plug("news")
-            await until(lambda: _blind(desk), 40, f"the news source is blind\n{town.said()}")
+            await until(lambda: _blind(desk), 180, f"the news source is blind\n{town.said()}")
             answer = (await desk.get("/coverage")).json()
             metrics = (await desk.get(f"http://127.0.0.1:{town.ports[-1]}/metrics")).text
             sources = {each["id"]: each for each in (await desk.get("/sources")).json()["sources"]}

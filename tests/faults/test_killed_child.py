@@ -43,7 +43,7 @@ class EmbeddedInstallation(Installation):
 
     def down(self, parent: Supervisor) -> None:
         parent.stop()
-        self.thread.join(40)
+        self.thread.join(90)
         os.close(self._log)
         assert not self.thread.is_alive()
 
@@ -78,13 +78,13 @@ async def test_a_killed_child_loses_nothing_and_nobody_is_alerted_twice(installa
     parent = installation.up()
     try:
         await installation.send(*batches(0, 400, at))
-        await until(lambda: _escalated(installation), 90, f"an escalation\n{installation.said()}")
+        await until(lambda: _escalated(installation), 180, f"an escalation\n{installation.said()}")
         await installation.send(*batches(400, 400, at))
         assert parent.child is not None
         parent.child.send_signal(signal.SIGKILL)        # with unread and uncommitted records at every stage
         await installation.send(*batches(800, 80, at))
         await until(lambda: _all_scored(installation, 880), 120, f"all scored\n{installation.said()}")
-        await installation.done(90, "wenxun-score", "wenxun-track", "wenxun-escalate")
+        await installation.done(240, "wenxun-score", "wenxun-track", "wenxun-escalate")
         assert parent.starts == 2, installation.said()
     finally:
         installation.down(parent)
@@ -103,9 +103,9 @@ async def test_after_everything_was_killed_the_event_goes_on_and_nothing_is_sent
         parent = installation.up()
         try:
             await installation.send(*batches(0, 60, at))
-            await until(lambda: _delivered(installation), 90, "a delivery")
-            await installation.done(60, "wenxun-score", "wenxun-track", "wenxun-escalate")
-            await until(lambda: _archived(installation), 60, "all archived")
+            await until(lambda: _delivered(installation), 180, "a delivery")
+            await installation.done(240, "wenxun-score", "wenxun-track", "wenxun-escalate")
+            await until(lambda: _archived(installation), 180, "all archived")
             first = await _event(installation)
         finally:
             assert parent.child is not None
@@ -117,10 +117,10 @@ async def test_after_everything_was_killed_the_event_goes_on_and_nothing_is_sent
         installation.broker = _at(address, tmp_path)
         parent = installation.up()
         try:
-            await until(lambda: _warm(installation), 90, "warmed up")
+            await until(lambda: _warm(installation), 180, "warmed up")
             await installation.send(*batches(60, 4, at))
-            await until(lambda: _grown(installation, 64), 90, f"the event has 64 items\n{installation.said()}")
-            await installation.done(60, "wenxun-escalate")
+            await until(lambda: _grown(installation, 64), 180, f"the event has 64 items\n{installation.said()}")
+            await installation.done(240, "wenxun-escalate")
             again = await _event(installation)
         finally:
             installation.down(parent)

@@ -99,7 +99,7 @@ class Operator:
 
     async def come(self, true: Callable[[], Any], what: str) -> None:
         try:
-            await until(true, 40, what)
+            await until(true, 180, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.town.said()}") from None
 

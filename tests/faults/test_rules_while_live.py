@@ -70,7 +70,7 @@ async def stands(installation: EmbeddedInstallation, true: Callable[[RulesState]
         return found is not None and true(found)
 
     try:
-        await until(holds, 60, what)
+        await until(holds, 180, what)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{await state(installation)}\n{installation.said()}") from None
     found = await state(installation)
@@ -93,7 +93,7 @@ async def test_whatever_is_done_to_the_files_the_last_good_book_works_on(install
             await in_another_encoding(installation, rules)
             await a_rule_with_open_events_removed(installation, rules)
             last = await the_directory_deleted(installation, rules)
-        await until(flow.scored, 90, f"all {flow.sent} items scored\n{installation.said()}")
+        await until(flow.scored, 180, f"all {flow.sent} items scored\n{installation.said()}")
         assert parent.starts == 1, installation.said()
     finally:
         installation.down(parent)
@@ -103,9 +103,9 @@ async def test_whatever_is_done_to_the_files_the_last_good_book_works_on(install
         try:
             found = await stands(installation, lambda found: bool(found.problems), "the trouble is said")
             assert found.in_force == last.version and "没有这个规则目录" in found.problems[0]
-            await until(lambda: told(installation, f"仍在用上一份规则（{last.hash}）"), 30, "ops are told")
+            await until(lambda: told(installation, f"仍在用上一份规则（{last.hash}）"), 180, "ops are told")
             await installation.send(*batches(100_000, 8, Clock().now()))
-            await until(lambda: _scored_by(installation, last.hash), 90, f"scored\n{installation.said()}")
+            await until(lambda: _scored_by(installation, last.hash), 180, f"scored\n{installation.said()}")
             assert parent.starts == 1, installation.said()
         finally:
             installation.down(parent)
@@ -131,17 +131,17 @@ async def in_another_encoding(installation: EmbeddedInstallation, rules: Path) -
     path.write_bytes(b"\xef\xbb\xbf" + text.encode("gb18030"))
     found = await stands(installation, lambda found: bool(found.problems), "GBK is refused")
     assert found.in_force == known and found.problems[0].startswith("subjects/safety.yml:1:1: 文件是 GBK 编码")
-    await until(lambda: told(installation, "subjects/safety.yml:1:1: 文件是 GBK 编码"), 30, "ops are told")
+    await until(lambda: told(installation, "subjects/safety.yml:1:1: 文件是 GBK 编码"), 180, "ops are told")
     path.write_text(text, "utf-8")
     await stands(installation, lambda found: not found.problems, "mended")
 
 
 async def a_rule_with_open_events_removed(installation: EmbeddedInstallation, rules: Path) -> None:
-    await until(lambda: _open(installation), 60, f"an open event\n{installation.said()}")
+    await until(lambda: _open(installation), 180, f"an open event\n{installation.said()}")
     (rules / "subjects" / "polling-place.yml").unlink()
     last = load_book(rules, ZONE)
     await stands(installation, lambda found: found.in_force == last.version, "the rule is gone")
-    await until(lambda: _scored_by(installation, last.hash), 60, f"scored without it\n{installation.said()}")
+    await until(lambda: _scored_by(installation, last.hash), 180, f"scored without it\n{installation.said()}")
     assert await _open(installation), "the event goes on until it is calm or closed"
 
 
@@ -150,7 +150,7 @@ async def the_directory_deleted(installation: EmbeddedInstallation, rules: Path)
     shutil.rmtree(rules)
     found = await stands(installation, lambda found: bool(found.problems), "a directory that is gone is said")
     assert found.in_force == last.version and "没有这个规则目录" in found.problems[0]
-    await until(lambda: told(installation, f"仍在用上一份规则（{last.hash}）"), 30, "ops are told")
+    await until(lambda: told(installation, f"仍在用上一份规则（{last.hash}）"), 180, "ops are told")
     return last
 
 

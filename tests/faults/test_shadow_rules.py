@@ -85,10 +85,10 @@ async def test_a_shadow_rule_is_shown_and_never_sent_until_it_is_promoted(instal
     parent = installation.up()
     try:
         await installation.send(*told(0, 60, "风筝节改期到哪一天"))
-        await until(recorded, 90, f"a recorded page\n{installation.said()}")
-        await installation.done(60, "wenxun-score", "wenxun-track", "wenxun-escalate")
-        await until(read_by_all, 60, "read by deliver and archive")
-        await until(archived, 60, "archived")
+        await until(recorded, 180, f"a recorded page\n{installation.said()}")
+        await installation.done(240, "wenxun-score", "wenxun-track", "wenxun-escalate")
+        await until(read_by_all, 180, "read by deliver and archive")
+        await until(archived, 180, "archived")
         shadow = await pages(installation, shadow=True)
         assert len(shadow) == 1 and not shadow & addressed(installation)
         assert await heads(installation, "kites") == []
@@ -103,17 +103,17 @@ async def test_a_shadow_rule_is_shown_and_never_sent_until_it_is_promoted(instal
         assert (figures.matches.day, figures.pages.day) == (60, 2), "较大, then 重大; 一般 is collected, not paged"
 
         assert cli.main(["rules", "promote", "kites", "--yes"]) == 0
-        first, deadline = 1000, time.monotonic() + 90
+        first, deadline = 1000, time.monotonic() + 180
         while not await heads(installation, "kites"):     # until the scorer has the saved rules
             assert time.monotonic() < deadline, installation.said()
             await installation.send(*told(first, 40, "风筝节改期到哪一天"))
-            await installation.done(60, "wenxun-score", "wenxun-track", "wenxun-escalate")
+            await installation.done(240, "wenxun-score", "wenxun-track", "wenxun-escalate")
             first += 100
 
         async def alerted() -> bool:
             return bool(await pages(installation, shadow=False) & addressed(installation))
 
-        await until(alerted, 60, f"an alert that is sent\n{installation.said()}")
+        await until(alerted, 180, f"an alert that is sent\n{installation.said()}")
     finally:
         installation.down(parent)
     about = {each.escalation_id for each in await installation.read(topics.DELIVERIES) if isinstance(each, Delivery)}

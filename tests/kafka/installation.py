@@ -21,7 +21,7 @@ from tests.kafka.broker import Broker, until
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 90
+START_SECONDS = 180
 GROUPS = {"wenxun-score": topics.ITEMS_RAW, "wenxun-track": topics.ITEMS_SCORED, "wenxun-escalate": topics.EVENTS}
 
 
@@ -124,7 +124,7 @@ class Installation:
                 process.send_signal(signal.SIGTERM)
         for process in self.processes:
             try:
-                process.wait(25)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -116,7 +116,7 @@ class Scene:
         async def answered() -> bool:
             return len(self.commits[name]) >= asked + 2
 
-        await until(answered, 60, "two looks at the commits")
+        await until(answered, 180, "two looks at the commits")
         return self._newest(name)
 
     async def moves(self, name: str, since: int, seconds: float) -> None:

@@ -65,7 +65,7 @@ class Lab:
         """Committed offsets when they no longer move, the keys that came out, and how many more came out twice."""
         await self.load()
         self.start_worker()
-        await until(self._worked(2_000), 60, "the first worker commits")
+        await until(self._worked(2_000), 180, "the first worker commits")
         second = self.start_worker()
         await settled(self.broker.address, f"lab-{self.run}", 2)
         both, waited = self._worked(sum(await self.committed()) + WORK_TOGETHER), time.monotonic()

@@ -59,10 +59,10 @@ async def test_two_scorers_and_two_trackers_one_killed_under_load_skip_nothing_a
     records = load(items, at)
     await installation.send(*records[:len(records) // 2])
     sending = asyncio.create_task(installation.send(*records[len(records) // 2:]))
-    await until(lambda: _some(installation, 50), 60, "scored records")
+    await until(lambda: _some(installation, 50), 180, "scored records")
     installation.processes[1].send_signal(signal.SIGKILL)
     await sending
-    await installation.done(150, "wenxun-score", "wenxun-track", "wenxun-escalate")
+    await installation.done(240, "wenxun-score", "wenxun-track", "wenxun-escalate")
     scored = {item.item.id for batch in await installation.read(topics.ITEMS_SCORED)
               if isinstance(batch, ScoredBatch) for item in batch.items}
     assert scored == {f"{number:020x}" for number in range(items)}
@@ -92,12 +92,12 @@ async def test_records_nobody_can_read_are_set_aside_from_each_topic_and_their_n
     key = next(f"k{number}" for number in range(99) if topics.partition_of(f"k{number}", 4) == 1)
     await installation.send((topics.ITEMS_RAW, key, RawBatch(source_id="after", polled_at=NOON, items=(item,))),
                             (topics.EVENTS, key, Ack(id="ack", event_id=key, alert_id="a", by="duty", at=NOON)))
-    await installation.done(60, "wenxun-score", "wenxun-track", "wenxun-escalate")
+    await installation.done(240, "wenxun-score", "wenxun-track", "wenxun-escalate")
 
     async def all_set_aside() -> bool:
         return all(len(found) == len(poison) for found in (await _letters(installation)).values())
 
-    await until(all_set_aside, 60, f"dead letters: {await _letters(installation)}\n{installation.said()}")
+    await until(all_set_aside, 180, f"dead letters: {await _letters(installation)}\n{installation.said()}")
     letters = await _letters(installation)
     assert set(letters) == set(READ) and all(
         offsets == set(range(min(offsets), min(offsets) + len(poison))) for offsets in letters.values()), before
@@ -114,14 +114,14 @@ async def test_a_killed_tracker_has_its_events_back_and_goes_on_with_their_next_
     installation.start("rules,track", POD_NAME="worker-0")
     await installation.ready()
     await installation.send((topics.ITEMS_SCORED, "recovery", scored_batch(*items[:3], subject="recovery")))
-    await until(lambda: _heads(installation, 3), 60, "an event of three")
-    await installation.done(60, "wenxun-track")
+    await until(lambda: _heads(installation, 3), 180, "an event of three")
+    await installation.done(240, "wenxun-track")
     installation.processes[0].send_signal(signal.SIGKILL)
     installation.processes[0].wait()
     installation.start("rules,track", POD_NAME="worker-0")
     await installation.ready()
     await installation.send((topics.ITEMS_SCORED, "recovery", scored_batch(items[3], subject="recovery")))
-    await until(lambda: _heads(installation, 4), 60, f"an event of four\n{installation.said()}")
+    await until(lambda: _heads(installation, 4), 180, f"an event of four\n{installation.said()}")
     heads = [each for each in await installation.read(topics.EVENTS)
              if isinstance(each, EventHead) and each.subject == "recovery"]
     assert len({head.id for head in heads}) == 1
@@ -133,9 +133,9 @@ async def test_sigterm_waits_for_the_event_in_work_and_ends_with_0(installation:
     await installation.ready()
     await installation.send((topics.ITEMS_SCORED, "k", Close(
         id="slow", event_id="e", key="k", by="duty", at=NOON, reason="")))
-    await until(lambda: _marked(installation, "begun"), 30, "the event is begun")
+    await until(lambda: _marked(installation, "begun"), 180, "the event is begun")
     process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(process.wait, 25) == 0, installation.said()
+    assert await asyncio.to_thread(process.wait, 90) == 0, installation.said()
     assert await _marked(installation, "ended")
     assert await installation.behind("wenxun-track", topics.ITEMS_SCORED) == 0
 
@@ -151,16 +151,16 @@ async def test_a_broker_that_was_away_costs_nothing_and_nobody_has_to_help(insta
     try:
         at = NOON
         await installation.send(*load(400, at))
-        await until(lambda: _some(installation, 20), 90, "scored records")
+        await until(lambda: _some(installation, 20), 180, "scored records")
         installation.broker.kill()
         await asyncio.sleep(8)
         await asyncio.to_thread(installation.broker.start)
         more = tuple(raw_item(f"{number:020x}", first_seen_at=at) for number in range(70_000, 70_040))
         await installation.send((topics.ITEMS_RAW, "more", RawBatch(source_id="more", polled_at=at, items=more)))
-        await installation.done(120, "wenxun-score", "wenxun-track")
+        await installation.done(240, "wenxun-score", "wenxun-track")
     finally:
         parent.stop()
-        await asyncio.to_thread(thread.join, 40)
+        await asyncio.to_thread(thread.join, 90)
     scored = {item.item.id for batch in await installation.read(topics.ITEMS_SCORED)
               if isinstance(batch, ScoredBatch) for item in batch.items}
     assert {f"{number:020x}" for number in (*range(400), *range(70_000, 70_040))} <= scored
