@@ -14,6 +14,7 @@ EVENT_LINKS: dict[str, object] = {
     ]
 }
 TIME: dict[str, object] = {"unit": "dateTimeAsLocal", "custom.width": 160}
+HIDDEN: dict[str, object] = {"custom.hidden": True}
 LEFT: dict[str, object] = {
     "unit": "s",
     "decimals": 0,

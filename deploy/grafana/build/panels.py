@@ -84,12 +84,11 @@ def falling(bad: float, warn: float) -> list[tuple[float | None, str]]:
 LADDER = Sql('SELECT name AS "名称", color AS "颜色" FROM grafana_ladder ORDER BY rank', "levels")
 
 
-def stats(look: Look, *queries: Query, rows: bool = False, text: bool = False) -> Panel:
-    """Large figures. rows: each row of a table is one: columns 名称, 值, 颜色. text: the value is a word."""
+def stats(look: Look, *queries: Query, rows: bool = False) -> Panel:
+    """Large figures. rows: each row of a table is one: columns 名称, 值, 颜色."""
     made = stat.Panel().color_mode(shapes.BigValueColorMode.BACKGROUND if rows else shapes.BigValueColorMode.VALUE)
     made = made.graph_mode(shapes.BigValueGraphMode.NONE).justify_mode(shapes.BigValueJustifyMode.CENTER)
-    reduce = common.ReduceDataOptions().calcs(["lastNotNull"]).values(text)
-    made.reduce_options(reduce.fields("/.*/") if text else reduce)
+    made.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     if rows:
         made.text_mode(shapes.BigValueTextMode.VALUE_AND_NAME)
     panel = _finished(made.build(), look, queries)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from deploy.grafana.build import board, machine, words
-from deploy.grafana.build.duty import TIME
+from deploy.grafana.build.duty import HIDDEN, TIME
 from deploy.grafana.build.panels import Look, Panel, falling, lines, rising, rows, stats
 from deploy.grafana.build.queries import WITHIN, Sql, instant, quantile, series
 
@@ -311,6 +311,12 @@ def _errors() -> list[Panel]:
                 (24, 7),
                 "无系统告警",
                 failure="role_down",
+                columns={
+                    "Time": HIDDEN,
+                    "Value": HIDDEN,
+                    "alertname": {"displayName": "规则"},
+                    "severity": {"displayName": "轻重", "mappings": [words.mapping(words.SEVERITY)]},
+                },
             ),
             instant('max by (alertname, severity) (ALERTS{alertname=~"Wenxun.+",alertstate="firing"})', table=True),
         ),

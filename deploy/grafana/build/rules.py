@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from deploy.grafana.build import board, delivery, words
-from deploy.grafana.build.duty import TIME
+from deploy.grafana.build.duty import HIDDEN, TIME
 from deploy.grafana.build.panels import Look, Panel, bars, falling, lines, rising, rows, stats
 from deploy.grafana.build.queries import BUCKET, WITHIN, Sql, instant, series
 
@@ -206,8 +206,8 @@ def _books() -> list[Panel]:
                 (12, 8),
                 "还没有规则",
                 columns={
-                    "Time": {"custom.hidden": True},
-                    "Value": {"custom.hidden": True},
+                    "Time": HIDDEN,
+                    "Value": HIDDEN,
                     "instance": {"displayName": "进程"},
                     "hash": {"displayName": "规则"},
                 },

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from deploy.grafana.build import board, words
-from deploy.grafana.build.duty import TIME
+from deploy.grafana.build.duty import HIDDEN, TIME
 from deploy.grafana.build.panels import Look, Panel, bars, lines, rising, rows, stats
 from deploy.grafana.build.queries import BUCKET, NOW, WITHIN, Sql, instant, quantile, series
 
@@ -79,6 +79,7 @@ def _deaf() -> list[Panel]:
                 "无失联来源",
                 failure="blind_source",
                 columns={
+                    "Time": HIDDEN,
                     "Value": {"unit": "dateTimeFromNow", "displayName": "从何时起"},
                     "source": {"displayName": "来源"},
                     "outcome": {"displayName": "原因"},

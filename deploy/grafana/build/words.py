@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agents.desk.describe import VERDICT
 from deploy.grafana.build.panels import GOOD as GOOD
-from deploy.grafana.build.panels import QUIET, mapping, severity
+from deploy.grafana.build.panels import QUIET, severity
+from deploy.grafana.build.panels import mapping as mapping
 from pipeline.collect.health import HealthState, word
 from pipeline.model import AlertStatus, DeliveryStatus, EventStatus
 from pipeline.notify.wording import ALERT_STATUS, DELIVERY_STATUS, EVENT_STATUS, KIND, POLARITY
@@ -55,6 +56,7 @@ HEALTH: Words = {
 POLARITIES: Words = {str(each): (text, "") for each, text in POLARITY.items()}
 VERDICTS: Words = {str(verdict): (text, "") for verdict, text in VERDICT.items()}
 YES_NO: Words = {"0": ("否", BAD), "1": ("是", GOOD)}
+SEVERITY: Words = {"page": ("马上处理", BAD), "warning": ("留意", WARN)}
 BREAKER: Words = {"0": ("正常", GOOD), "1": ("正在试探", WARN), "2": ("已熔断", BAD)}
 
 
