@@ -63,10 +63,7 @@ def _start_options(start: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 when something did not come, 2 when a person has to mend something first, 3: status, and nothing runs."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
-        words = ["start", *words]
-    args = parser().parse_args(words)
+    args = parser().parse_args(with_verb(sys.argv[1:] if arguments is None else arguments))
     folder = Folder(args.data.absolute())
     try:
         return int({"start": start, "stop": stop, "restart": restart, "status": status, "logs": logs,
@@ -85,6 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _system(error: Exception) -> str:
     hint = "；磁盘满了，请腾出空间再试" if getattr(error, "errno", 0) in (28, 122) else ""
     return f"{error}{hint}"
+
+
+def with_verb(words: Sequence[str]) -> list[str]:
+    """`make stack ARGS=--no-feeds` starts: the command may be left out."""
+    named = bool(words) and (not words[0].startswith("-") or words[0] in ("-h", "--help"))
+    return [*([] if named else ["start"]), *words]
 
 
 def say(text: str) -> None:
@@ -114,7 +117,8 @@ def start(args: argparse.Namespace, folder: Folder) -> int:
                 raise StackError(f"{folder.root} 已在运行，改选项前请先 make stack-down")
             needs.check(folder, Path(choices.rules) if choices.rules else None)
             stack.start(holder)
-    return _shown(folder, choices)
+    _shown(folder, choices)
+    return 0
 
 
 def chosen(args: argparse.Namespace, before: Choices | None, holder: ports.Held) -> Choices:

@@ -24,7 +24,8 @@ from deploy.stack.layout import (
 from deploy.stack.programs import Choices, Program
 from deploy.stack.supervisor import Supervisor
 
-READY_SECONDS = 240
+READY_SECONDS = 480
+"""Long, as the machine may be slow; a program that ends for good is told of at once."""
 MONITOR = "monitor"
 """The desk's account in whose name Alertmanager reports."""
 

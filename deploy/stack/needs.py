@@ -22,6 +22,10 @@ def check(folder: Folder, rules: Path | None) -> None:
     folder_fits(folder)
     programs_are_there(folder)
     room(folder)
+    rules_are_there(rules)
+
+
+def rules_are_there(rules: Path | None) -> None:
     if rules is not None and not any(rules.glob("*.yml")):
         raise StackError(f"规则目录 {rules} 里没有规则文件；请先 wenxun init {rules}，或检查 --rules")
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from deploy.stack import cli, layout
+from deploy.stack.ports import usual
 from tests.deploy import doc_kit
 from tests.deploy.doc_kit import ROOT
 from tests.deploy.test_kubernetes import OVERLAYS, generate, of, overlay, pods, settings_of
@@ -16,7 +19,7 @@ INSTALL = doc_kit.page(ROOT / "docs" / "install.md")
 TEXT = INSTALL.text
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 PLAIN = {"cp", "chmod", "chown", "curl", "install", "journalctl", "printf", "cat", "createuser", "createdb", "psql",
-         "tee", "useradd", "set", ".", "apt-get", "pip", "python", "python3"}
+         "eval", "tee", "useradd", "set", ".", "apt-get", "pip", "python", "python3"}
 """Programs of the system whose options are not checked here."""
 DEBIANS = {"prometheus.service", "prometheus-alertmanager.service"}
 COMMANDS = list(doc_kit.commands(INSTALL))
@@ -43,9 +46,24 @@ def test_every_file_and_target_of_ours_is_there() -> None:
     for word in named - {"rules/secrets"}:
         assert list(ROOT.glob(word)), word
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    assert of_program("make") == [["compose-check"]] and re.search(r"^compose-check:", makefile, re.M)
+    assert {words[0] for words in of_program("make")} == {"compose-check", "stack", "stack-down"}
+    assert all(re.search(rf"^{words[0]}:", makefile, re.M) for words in of_program("make"))
     script = (ROOT / "deploy/kafka/run").read_text("utf-8")
-    assert of_program("run") == [["jars"]] and "jars) fetch" in script
+    assert [words for words in of_program("run") if words == ["jars"]] and "jars) fetch" in script
+
+
+def test_every_command_about_the_stack_is_taken_by_its_parser_and_ports_and_parts_are_its_own() -> None:
+    told = [words for words in of_program("run") if words != ["jars"]]
+    told += [shlex.split(words[1].partition("=")[2]) for words in of_program("make") if len(words) > 1]
+    assert len(told) >= 8
+    for words in told:
+        assert cli.parser().parse_args(cli.with_verb(words))
+    ports = usual()
+    section = TEXT.partition("## One machine in one command")[2].partition("\n## ")[0]
+    for number in (*ports.values(), ports["feeds"] + layout.SITES - 1):
+        assert str(number) in section or 8101 <= number <= 8108
+    named = {name.rstrip("/") for name in re.findall(r"`([a-z-]+(?:/|\.json))`", section.partition("\n| in")[2])}
+    assert named - {"targets", "wenxun-stack"} == set(layout.PARTS) - {"run", "logs"}
     assert all((ROOT / path).exists() for path in re.findall(r"`(overlays/[\w./-]+|base/[\w./-]+)`", TEXT)
                for path in [f"deploy/kubernetes/{path}"])
 
