@@ -20,6 +20,8 @@ from markdown_it.token import Token
 from agents.cli import parser
 from agents.metrics import TABLE as METRICS
 from agents.settings import TABLE as SETTINGS
+from deploy.stack.cli import parser as stack_parser
+from deploy.stack.cli import with_verb
 
 ROOT = Path(__file__).parent.parent.parent
 GENERATED = {"docs/reference.md", "docs/metrics.md", "docs/licences.md"}
@@ -155,12 +157,17 @@ def top() -> argparse.ArgumentParser:
     return parser()
 
 
-def refused(words: list[str]) -> str:
+@cache
+def stack() -> argparse.ArgumentParser:
+    return stack_parser()
+
+
+def refused(words: list[str], by: argparse.ArgumentParser | None = None) -> str:
     """What the command line's own parser says against it, empty if it takes it."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            top().parse_args(words)
+            (by or top()).parse_args(words)
     except SystemExit as stop:
         return "" if stop.code == 0 else said.getvalue().strip().splitlines()[-1]
     return ""
@@ -223,6 +230,15 @@ def wrong_commands(of: Page) -> list[str]:
 
 def wrong_mentions(of: Page) -> list[str]:
     return [f"wenxun {' '.join(words)}: {said}" for words in mentions(of) for said in [unknown(words)] if said]
+
+
+def wrong_stack(of: Page) -> list[str]:
+    """Words after `deploy/stack/run` and `make stack ARGS=…` that it does not take."""
+    told = [words[1:] for _, words in commands(of) if words[0] == "deploy/stack/run"]
+    made = [words for _, words in commands(of) if words[:2] == ["make", "stack"]]
+    made += [shlex.split(span) for span in of.spans if span.startswith("make stack ")]
+    told += [shlex.split(word.partition("=")[2]) for words in made for word in words if word.startswith("ARGS=")]
+    return [f"{' '.join(words)}: {said}" for words in told for said in [refused(with_verb(words), stack())] if said]
 
 
 @cache
@@ -313,5 +329,5 @@ def wrong_files(of: Page) -> list[str]:
                   and not any(list(folder.glob(each)) for folder in (ROOT, of.path.parent)))
 
 
-CHECKS = (wrong_commands, wrong_mentions, wrong_targets, wrong_settings, wrong_metrics, wrong_rules, wrong_links,
-          wrong_files)
+CHECKS = (wrong_commands, wrong_mentions, wrong_stack, wrong_targets, wrong_settings, wrong_metrics, wrong_rules,
+          wrong_links, wrong_files)

@@ -34,6 +34,8 @@ BAD: list[tuple[Check, str, str]] = [
     (doc_kit.wrong_mentions, "Type `wenxun db current|downgrade`.", "no command `downgrade`"),
     (doc_kit.wrong_mentions, "| a | `wenxun rules test [--watched]` |\n|---|---|\n| b | c |", "no option `--watched`"),
     (doc_kit.wrong_mentions, "`wenxun notify preview --channel ID --kind page|call`", "takes no `call`"),
+    (doc_kit.wrong_stack, "    deploy/stack/run restart scorer", "'scorer'"),
+    (doc_kit.wrong_stack, "`make stack ARGS='--no-feed --free-port-s'`", "--free-port-s"),
     (doc_kit.wrong_targets, "    make ARGS=status stak", "make stak"),
     (doc_kit.wrong_targets, "Then `make everything`.", "make everything"),
     (doc_kit.wrong_settings, "Set `WENXUN_DATABASE`.", "WENXUN_DATABASE"),
