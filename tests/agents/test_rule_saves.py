@@ -155,6 +155,31 @@ async def test_a_swapped_configmap_changes_files_folders_and_words_at_once(rules
         assert [each.words for each in bus.books[1].lists if each.id == "made"] == [("体育馆",)]
 
 
+def swapped(mounted: Path, rules: Path, name: str) -> None:
+    """The volume shows these files from now on, all at once."""
+    shutil.copytree(rules, mounted / name)
+    (mounted / "..data_tmp").symlink_to(name)
+    (mounted / "..data_tmp").rename(mounted / "..data")
+
+
+async def test_a_configmap_with_a_bad_file_leaves_the_last_good_book_in_force_and_says_so_until_the_next_one(
+    rules: Path, mounted: Path,
+) -> None:
+    levels = rules / "levels.yml"
+    good = levels.read_text("utf-8")
+    async with watching(mounted) as (deps, bus):
+        await until(lambda: bus.books)
+        levels.write_text(good.replace("ladder:", "ladderr:", 1), "utf-8")
+        swapped(mounted, rules, "..2026_11_22_two")
+        await until(lambda: bus.notices)
+        assert "levels.yml" in bus.notices[0].text and value(deps, "rules_last_reload_successful") == 0
+        levels.write_text(good.replace("三级响应", "三级处置", 1), "utf-8")
+        swapped(mounted, rules, "..2026_11_22_three")
+        await until(lambda: len(bus.books) > 1)
+        assert bus.books[1:] == [load_book(rules, ZONE)], "the bad one was never in force"
+        assert value(deps, "rules_last_reload_successful") == 1
+
+
 @contextmanager
 def meanwhile(work: Callable[[threading.Event], None]) -> Iterator[None]:
     """Run it in a thread until the block ends."""
