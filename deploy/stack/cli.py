@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -39,11 +40,15 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("--lines", type=int, default=40, metavar="N", help="行数")
     verbs.add_parser("env", help='让 wenxun 命令用这套系统：eval "$(deploy/stack/run env)"')
     for name, verb in verbs.choices.items():
-        verb.add_argument("--data", type=Path, default=ROOT / "wenxun-stack", metavar="DIR", help="所有文件所在的目录")
+        verb.add_argument("--data", type=Path, default=usual_folder(), metavar="DIR", help="所有文件所在的目录")
         if name in ("start", "stop", "restart", "logs"):
             many = "+" if name in ("restart", "logs") else "*"
             verb.add_argument("names", nargs=many, choices=(*NAMES, []), metavar="NAME", help="、".join(NAMES))
     return top
+
+
+def usual_folder() -> Path:
+    return Path(os.environ.get("WENXUN_STACK_DATA") or ROOT / "wenxun-stack")
 
 
 def _start_options(start: argparse.ArgumentParser) -> None:
@@ -66,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(with_verb(sys.argv[1:] if arguments is None else arguments))
     folder = Folder(args.data.absolute())
     try:
+        needs.folder_fits(folder)
         return int({"start": start, "stop": stop, "restart": restart, "status": status, "logs": logs,
                     "env": env}[args.verb](args, folder))
     except (StackError, WenxunError) as error:
@@ -98,7 +104,6 @@ def say(text: str) -> None:
 
 
 def start(args: argparse.Namespace, folder: Folder) -> int:
-    needs.folder_fits(folder)
     if args.names:
         return _some(args, folder)
     before = config.load(folder)
@@ -146,7 +151,6 @@ def stop(args: argparse.Namespace, folder: Folder) -> int:
     if choices is None:
         say(f"{folder.root}：没有启动过")
         return 0
-    needs.folder_fits(folder)
     with alone(folder):
         stack = Stack(folder, choices, say)
         if not stack.supervisor.alive() and not ours.processes(folder):
@@ -197,6 +201,7 @@ def env(args: argparse.Namespace, folder: Folder) -> int:
         raise StackError(f"{folder.root}：没有启动过；make stack 启动")
     for name, value in Stack(folder, choices, say).environ().items():
         print(f"export {name}={shlex.quote(value)}")
+    print(f"export WENXUN_STACK_DATA={shlex.quote(str(folder.root))}")
     print(f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
     return 0
 

@@ -18,8 +18,7 @@ SOCKET_LENGTH = 95
 
 
 def check(folder: Folder, rules: Path | None) -> None:
-    """StackError with everything that is missing."""
-    folder_fits(folder)
+    """StackError with everything that is missing. Whether the folder fits is asked before, by every command."""
     programs_are_there(folder)
     room(folder)
     rules_are_there(rules)

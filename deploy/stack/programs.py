@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.settings import TABLE
+from agents.settings import TABLE, Settings
 from deploy.stack.layout import DATABASE, DEPLOY, HOST, MARK, MARK_NAME, ROLES, ROOT, SITES, Folder, env_file
 
 GIB = 1024**3
@@ -161,7 +162,9 @@ def _role(role: str, folder: Folder, choices: Choices, outside: Mapping[str, str
     environ = {**base_environ(outside), **settings(folder, choices, outside),
                "WENXUN_METRICS_BIND": f"{HOST}:{choices.ports[role]}"}
     command = (sys.executable, "-m", "agents", "run", "--roles", role)
-    return Program(role, command, marked(folder, role, environ), memory=2 * GIB, oom=300, mends_itself=False)
+    grace = math.ceil(Settings.from_env(environ).grace_seconds) + 15
+    return Program(role, command, marked(folder, role, environ), grace=grace, memory=2 * GIB, oom=300,
+                   mends_itself=False)
 
 
 def _feeds(folder: Folder, choices: Choices, common: Mapping[str, str]) -> Program:
