@@ -33,7 +33,7 @@ pytestmark = pytest.mark.stack
 BUILT = {board.uid: board for board in boards()}
 BOARDS: dict[str, JSON] = {uid: json.loads(board.json()) for uid, board in BUILT.items()}
 SCRAPE = 15 / FACTOR
-MOST_VALUES = 12
+MOST_VALUES = 8
 
 
 def faults() -> dict[tuple[str, str], str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from html import escape
 from typing import Any
 
@@ -76,29 +77,32 @@ def _table(panel: JSON, answers: Answers, levels: Rows) -> str:
     else:
         names = list(answer.columns)
         cells = [list(row) for row in rows]
-    words = _column_words(panel)
+    words, units = _columns(panel, "mappings"), _columns(panel, "unit")
     body = "".join("<tr>" + "".join(
-        f'<td style="color:{colors.get(str(cell), "inherit")}">{escape(_said(cell, words.get(name, {})))}</td>'
+        f'<td style="color:{colors.get(str(cell), "inherit")}">'
+        f'{escape(_said(cell, words.get(name), units.get(name, "")))}</td>'
         for name, cell in zip(names, row, strict=True)) + "</tr>" for row in cells[:MOST_ROWS])
     return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in names)}</tr>{body}</table>"
 
 
-def _column_words(panel: JSON) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for override in panel["fieldConfig"]["overrides"]:
-        for setting in override["properties"]:
-            if setting["id"] == "mappings":
-                found[override["matcher"]["options"]] = {
-                    value: result["text"] for value, result in setting["value"][0]["options"].items()}
-    return found
+def _columns(panel: JSON, setting: str) -> dict[str, Any]:
+    """By the name of a column, what its override sets."""
+    return {override["matcher"]["options"]: each["value"] for override in panel["fieldConfig"]["overrides"]
+            for each in override["properties"] if each["id"] == setting}
 
 
-def _said(cell: Any, words: Mapping[str, str]) -> str:
+def _said(cell: Any, words: Sequence[JSON] | None, unit: str) -> str:
     if cell is None:
         return ""
+    if unit.startswith("dateTime") and not isinstance(cell, datetime):
+        cell = datetime.fromtimestamp(float(cell) / 1000, UTC)
     if isinstance(cell, datetime):
         return cell.astimezone(UTC).strftime("%m-%d %H:%M:%S")
-    return words.get(str(cell), f"{cell:.4g}" if isinstance(cell, float) else str(cell))
+    if words:
+        return str(words[0]["options"].get(str(cell), {"text": cell})["text"])
+    if unit or isinstance(cell, float | Decimal):
+        return measured(float(cell), unit or "none")
+    return str(cell)
 
 
 def _lines(panel: JSON, answers: Answers, _levels: Rows) -> str:
@@ -168,16 +172,21 @@ def figure(value: Any, panel: JSON) -> str:
     for each in defaults.get("mappings", ()):
         if str(value) in each["options"]:
             return str(each["options"][str(value)]["text"])
-    number, unit = float(value), str(defaults["unit"])
+    return measured(float(value), str(defaults["unit"]))
+
+
+def measured(number: float, unit: str) -> str:
     if unit == "s":
         for size, name in ((86_400, "天"), (3600, "小时"), (60, "分"), (1, "秒")):
             if abs(number) >= size:
                 return f"{number / size:.1f} {name}"
         return f"{number * 1000:.3g} 毫秒"
+    if unit == "ms":
+        return measured(number / 1000, "s")
     if unit == "bytes":
         return f"{number / 2**20:,.0f} MiB"
-    if unit == "percentunit":
-        return f"{number:.0%}"
+    if unit in ("percent", "percentunit"):
+        return f"{number if unit == 'percent' else 100 * number:.0f}%"
     shown = f"{number:,.0f}" if number == int(number) else f"{number:.3g}"
     return shown + (f" {unit.removeprefix('suffix:').strip()}" if unit.startswith("suffix:") else "")
 
