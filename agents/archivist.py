@@ -21,6 +21,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from agents import commits
 from agents.bus import Bus, consumer
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
@@ -31,7 +32,7 @@ from agents.store.projection import Entry, project
 from pipeline import codec, topics
 from pipeline.errors import CodecError
 from pipeline.model import CountsBatch, DeadLetter, Heartbeat, Millis, RawBatch, RawItem, ScoredBatch
-from pipeline.rulebook.schema import DAY, HOUR
+from pipeline.rulebook.schema import DAY, HOUR, MINUTE
 
 log = logging.getLogger("wenxun.archive")
 
@@ -111,7 +112,7 @@ class Archivist:
             while True:
                 try:
                     await self.step(source)
-                    self._deps.metrics["assigned_partitions"].labels(ROLE).set(len(source.assignment()))
+                    commits.holds(self._deps.metrics, ROLE, len(source.assignment()))
                     await asyncio.sleep(BREATH_SECONDS)
                 except KafkaError as error:
                     log.warning("broker: %s; trying again", describe(error))
@@ -121,13 +122,12 @@ class Archivist:
 
     async def step(self, source: Any) -> None:
         """One batch: stored whole and committed, or put back to be read again."""
-        metrics = self._deps.metrics
         fetched: Mapping[Any, Sequence[Any]] = await source.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
         if not fetched:
             return
         messages = [_message(record) for records in fetched.values() for record in records]
         try:
-            with metrics["archive_write_seconds"].time():
+            with self._deps.metrics["archive_write_seconds"].time():
                 refusals, written = await asyncio.to_thread(self.store, messages)
         except StoreTrouble as trouble:
             await self._hold(source, fetched, trouble)
@@ -136,7 +136,7 @@ class Archivist:
         for refusal in refusals:
             await self._set_aside(refusal)
         await source.commit({part: records[-1].offset + 1 for part, records in fetched.items()})
-        metrics["last_commit_timestamp_seconds"].labels(ROLE).set_to_current_time()
+        commits.committed(self._deps.metrics, ROLE)
         self._count(len(messages), refusals, written)
 
     # ---------------------------------------------------------------- storing (in a thread)
@@ -266,7 +266,9 @@ async def sweep(deps: Deps, engine: Engine) -> None:
             await asyncio.to_thread(thin_counts, engine, now)
         except (SQLAlchemyError, OSError) as error:
             deps.metrics["archive_errors_total"].inc()
-            log.error("retention did not run, trying again in an hour: %s", describe(error))
+            log.error("retention did not run, trying again in a minute: %s", describe(error))
+            await deps.clock.sleep(MINUTE)
+            continue
         else:
             if dropped:
                 log.info("texts past their retention time dropped: %s", dict(dropped))

@@ -147,7 +147,7 @@ TABLE: tuple[Metric, ...] = (
     histogram("commit_seconds", "Time of one commit of offsets, with the wait for what was sent before it.", WORK,
               ("role",), STREAMS),
     gauge("last_commit_timestamp_seconds", "When offsets were last committed, real time.", ("role",),
-          (*STREAMS, DELIVER, ARCHIVE), "before the first record since the start"),
+          (*STREAMS, DELIVER, ARCHIVE), "before the first record since the start, or without partitions"),
     histogram("produce_seconds", "From handing a record to the producer to the broker's acknowledgement.", WORK,
               ("role",), STREAMS),
     counter("produce_errors_total", "Records that the broker did not take.", ("role",), STREAMS),

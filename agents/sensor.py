@@ -15,7 +15,7 @@ from typing import Any
 from faust.sensors.base import Sensor
 from faust.types import TP
 
-from agents import transport
+from agents import commits, transport
 from agents.metrics import Metrics
 
 
@@ -50,7 +50,7 @@ class RoleSensor(Sensor):  # type: ignore[misc]
     def committed(self, seconds: float) -> None:
         """Offsets are committed, after everything that was sent before."""
         self._commit(seconds)
-        self._metrics["last_commit_timestamp_seconds"].labels(self._role).set_to_current_time()
+        commits.committed(self._metrics, self._role)
 
     def sent(self, begun: float, delivery: asyncio.Future[Any]) -> None:
         """A send is over. begun: by time.perf_counter."""
@@ -80,7 +80,7 @@ class RoleSensor(Sensor):  # type: ignore[misc]
 
     def look(self, app: Any, partitions: int) -> None:
         """Now and then: what this worker holds. partitions: of its input topic."""
-        self._metrics["assigned_partitions"].labels(self._role).set(partitions)
+        commits.holds(self._metrics, self._role, partitions)
         for name, table in app.tables.items():
             self._metrics["table_keys"].labels(self._role, name).set(len(table.data.data))
 

@@ -23,7 +23,7 @@ RUNTIME_ONLY = {"faust", "aiokafka", "httpx", "httpcore", "sqlalchemy", "prometh
 SHARED = {"settings", "clock", "deps", "metrics", "bus", "deadletter", "tables", "stream", "outbound", "addresses",
           "notices", "store", "lag", "rule_files", "rule_feed", "rule_answer", "feeds", "rule_dir", "rule_expiry",
           "rule_changes", "rule_history", "rule_impact", "rule_workers", "link_key", "listening", "secret_files",
-          "latency"}
+          "latency", "commits"}
 ROLES = {"collector", "scorer", "tracker", "escalator", "deliverer", "archivist", "desk", "rule_watch"}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from agents import commits
 from agents.collector.alarms import Alarms
 from agents.collector.beat import Beat
 from agents.collector.poll import Poller
@@ -149,7 +150,7 @@ class Collector:
             self._alarms.watch(each, self._known(each), now)
         self._plan_all(((each, self._first_due(each, now, edited=edited)) for each in new), now)
         self._deps.metrics["feed_polls_assigned"].set(len(self._sources))
-        self._deps.metrics["assigned_partitions"].labels("collect").set(len(self._owned))
+        commits.holds(self._deps.metrics, "collect", len(self._owned))
 
     def _plan_all(self, turns: Iterable[tuple[Source, Millis]], now: Millis) -> None:
         at_once = set()

@@ -18,6 +18,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from msgspec.structs import replace
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
+from agents import commits
 from agents.bus import Bus
 from agents.deadletter import Reason, dead_letter, describe
 from agents.deliverer.ledger import Ledger
@@ -73,7 +74,7 @@ class Intake:
         """Until cancelled. The consumer is started and stopped by the caller."""
         while True:
             batches = await consumer.getmany(timeout_ms=1000, max_records=MAX_RECORDS)
-            self._deps.metrics["assigned_partitions"].labels("deliver").set(len(consumer.assignment()))
+            commits.holds(self._deps.metrics, "deliver", len(consumer.assignment()))
             for place, records in batches.items():
                 await self.take(records)
                 await self._commit(consumer, {place: records[-1].offset + 1})
@@ -82,7 +83,7 @@ class Intake:
         """A commit that fails is made good by the next one: what is read again is in the ledger already."""
         try:
             await consumer.commit(offsets)
-            self._deps.metrics["last_commit_timestamp_seconds"].labels("deliver").set_to_current_time()
+            commits.committed(self._deps.metrics, "deliver")
         except (CommitFailedError, IllegalStateError, KafkaError) as error:
             log.warning("offsets of escalations not committed: %s", type(error).__name__)
 

@@ -195,6 +195,19 @@ def test_clocks_are_counted_with_the_one_that_is_due_first() -> None:
     assert sample(deps, "response_clock_left_seconds", clock="answer") is None
 
 
+async def test_a_worker_without_partitions_is_not_late_with_its_commits(apps: Any) -> None:
+    deps = deps_of("track")
+    app = apps(deps, tracker)
+    app.sensor.committed(0.1)
+    app.sensor.look(app, 2)
+    assert sample(deps, "assigned_partitions", role="track") == 2
+    assert sample(deps, "table_keys", role="track", table="events") == 0
+    assert sample(deps, "last_commit_timestamp_seconds", role="track") is not None
+    app.sensor.look(app, 0)
+    assert sample(deps, "assigned_partitions", role="track") == 0
+    assert sample(deps, "last_commit_timestamp_seconds", role="track") is None
+
+
 async def test_the_sensor_says_what_faust_does() -> None:
     deps = deps_of("track")
     app = create_app(deps, "track")
