@@ -90,10 +90,9 @@ class Directories:
                 log.warning("rules: files have kept changing for %g s, so that no whole state of them could be read; "
                             "waiting for a rest of %g s", SAY_SECONDS, SETTLE_SECONDS)
             await asyncio.sleep(QUICK_SECONDS if quick else SETTLE_SECONDS)
-            before, found = found, await self.look()
-            now = time.monotonic()
-            _note(spell, before, found, now)
-            if found.digest == before.digest and not found.torn and _rests(spell, now, began, quick):
+            looked, before, found = time.monotonic(), found, await self.look()
+            _note(spell, before, found, time.monotonic())
+            if found.digest == before.digest and not found.torn and _rests(spell, looked, began, quick):
                 break
         return found
 
@@ -128,11 +127,11 @@ def _note(spell: dict[tuple[int, str], _Restless], before: Found, found: Found, 
             spell.setdefault(place, _Restless([old[place]] if place in old else [])).note(new.get(place, ""), now)
 
 
-def _rests(spell: dict[tuple[int, str], _Restless], now: float, began: float, quick: bool) -> bool:
-    """Nothing changed for SETTLE_SECONDS, but for restless files that are whole."""
-    if now - began < SETTLE_SECONDS:
+def _rests(spell: dict[tuple[int, str], _Restless], looked: float, began: float, quick: bool) -> bool:
+    """Nothing changed for SETTLE_SECONDS when this look began (it may last), but for restless files that are whole."""
+    if looked - began < SETTLE_SECONDS:
         return False
-    return all(now - each.changed_at >= SETTLE_SECONDS or (quick and each.whole()) for each in spell.values())
+    return all(looked - each.changed_at >= SETTLE_SECONDS or (quick and each.whole()) for each in spell.values())
 
 
 @contextmanager
