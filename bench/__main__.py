@@ -1,5 +1,5 @@
 """python -m bench [score] [match] [chain] [latency] [memory] [archive] [feeds] [parse] [backtest] [reload] [rules]
-[alerts] [workers] [scrape] [--quick]"""
+[alerts] [workers] [held] [scrape] [--quick]"""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bench import (
     backtest,
     chain,
     feeds,
+    held,
     latency,
     match,
     memory,
@@ -28,7 +29,7 @@ from bench import (
 ALL = {"score": score.measure, "match": match.measure, "chain": chain.measure, "latency": latency.measure,
        "memory": memory.measure, "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure,
        "backtest": backtest.measure, "reload": reload.measure, "rules": rule_files.measure,
-       "alerts": alerts.measure, "workers": workers.measure, "scrape": scrape.measure}
+       "alerts": alerts.measure, "workers": workers.measure, "held": held.measure, "scrape": scrape.measure}
 
 
 def main() -> None:

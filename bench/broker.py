@@ -21,16 +21,22 @@ RUN = Path(__file__).parent.parent / "deploy" / "kafka" / "run"
 @contextmanager
 def kafka() -> Iterator[str]:
     """The bootstrap address; stopped and removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="wenxun-bench-") as folder:
-        options = ["--data", f"{folder}/kafka", "--port", "0"]
-        subprocess.run([RUN, "start", *options], check=True, stdout=subprocess.DEVNULL)
-        try:
-            said = subprocess.run([RUN, "env", *options[:2]], check=True, capture_output=True, text=True).stdout
-            found = re.search(r"127\.0\.0\.1:\d+", said)
-            assert found, said
-            yield found.group()
-        finally:
-            subprocess.run([RUN, "stop", *options[:2]], check=True, stdout=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory(prefix="wenxun-bench-") as folder, kafka_in(Path(folder)) as address:
+        yield address
+
+
+@contextmanager
+def kafka_in(folder: Path) -> Iterator[str]:
+    """The same with its data below a folder of yours, which stays."""
+    options = ["--data", f"{folder}/kafka", "--port", "0"]
+    subprocess.run([RUN, "start", *options], check=True, stdout=subprocess.DEVNULL)
+    try:
+        said = subprocess.run([RUN, "env", *options[:2]], check=True, capture_output=True, text=True).stdout
+        found = re.search(r"127\.0\.0\.1:\d+", said)
+        assert found, said
+        yield found.group()
+    finally:
+        subprocess.run([RUN, "stop", *options[:2]], check=True, stdout=subprocess.DEVNULL)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -23,7 +23,7 @@ from agents.bus import Bus
 from agents.clock import Clock
 from agents.lag import Lag
 from agents.settings import Settings
-from bench.broker import kafka, process
+from bench.broker import kafka_in, process
 from bench.chain import SOURCES, batches, book_with_sources, environ_of
 from bench.texts import items
 from pipeline import codec, topics
@@ -31,6 +31,7 @@ from pipeline.model import RawItem, ScoredBatch
 
 PARTITIONS = 8
 GROUPS = {"wenxun-score": topics.ITEMS_RAW, "wenxun-track": topics.ITEMS_SCORED}
+WRITTEN = (topics.ITEMS_RAW, topics.ITEMS_SCORED, topics.EVENTS, "wenxun-track-events-changelog")
 WARM = 4 * SOURCES
 """Items before the measured ones: tables are recovered and scorers built when those come."""
 TICKS = PARTITIONS * 2
@@ -47,6 +48,8 @@ class Found:
     items: int
     handled: int
     repeated: int
+    disk: int = 0
+    """Bytes of the logs of WRITTEN, which is what the broker keeps of it."""
 
     @property
     def rate(self) -> float:
@@ -66,12 +69,17 @@ def measure(args: argparse.Namespace) -> list[tuple[str, str]]:
                   ("  processor time of the workers per 1,000 items", f"{1000 * run.cpu / run.sent:.2f} s"),
                   ("  sent, scored, lost; repeated subject-item pairs",
                    f"{run.sent:,}, {run.items:,}, {run.sent - run.items:,}; {run.repeated:,} of {run.handled:,}")]
-    return [*lines, ("2 workers against 1", f"{ratio:.2f} x")]
+    one = found["1 worker"]
+    return [*lines, ("2 workers against 1", f"{ratio:.2f} x"),
+            (f"disk of one replica: items.raw, items.scored, events, track's changelog, of {WARM + one.sent:,} items",
+             f"{one.disk / 1e6:,.1f} MB")]
 
 
 def _measured(count: int, workers: int, joining: int) -> Found:
-    with kafka() as bootstrap, tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_run(bootstrap, Path(folder), count, workers, joining))
+    with tempfile.TemporaryDirectory(prefix="wenxun-bench-") as folder, kafka_in(Path(folder)) as bootstrap:
+        found = asyncio.run(_run(bootstrap, Path(folder), count, workers, joining))
+        logs = [path for topic in WRITTEN for path in Path(folder, "kafka", "log").glob(f"{topic}-*/*.log")]
+        return replace(found, disk=sum(path.stat().st_size for path in logs))
 
 
 async def _run(bootstrap: str, folder: Path, count: int, workers: int, joining: int) -> Found:
