@@ -88,7 +88,7 @@ def test_the_reference_is_current() -> None:
     assert REFERENCE.read_text("utf-8") == reference(), "run: python -m tests.test_documented"
 
 
-NAMED = re.compile(r"wenxun ((?:[a-z][a-z-]* ?)+)")
+NAMED = re.compile(r"(?<!-n )wenxun ((?:[a-z][a-z-]* ?)+)")
 PLACES = ("agents/**/*.py", "agents/**/*.html", "pipeline/**/*.py", "docs/*.md", "rules/**/*.yml", "rules/README.md",
           "README*.md")
 """Where messages, pages and texts tell a reader what to run."""
