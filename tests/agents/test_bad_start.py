@@ -21,6 +21,8 @@ from agents.rule_files import load_book, starter_dir
 from agents.settings import Settings
 from agents.store.engine import open_store, upgrade
 from pipeline.errors import SettingsError
+from tests import servers
+from tests.kafka.broker import RUN, absent
 
 SECRET = "geheimnis-9f3a"
 
@@ -75,6 +77,17 @@ def test_a_taken_port_of_the_demos_feeds_is_named(
 ) -> None:
     assert feeds.main(["--rules", str(tmp_path / "rules"), "--port", str(taken)]) == 2
     assert f"--bind and --port=127.0.0.1:{taken}: another program listens" in only_line(capsys.readouterr().err)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("command", ["start", "serve"])
+def test_a_taken_port_of_kafka_is_named(tmp_path: Path, taken: int, command: str) -> None:
+    if reason := absent():
+        servers.missing("kafka", reason)
+    line = [RUN, command, "--data", str(tmp_path / "kafka"), "--port", str(taken)]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1
+    assert f"--port {taken}: another program listens on 127.0.0.1:{taken} already" in ended.stderr
 
 
 def test_an_address_that_is_not_ours_is_named(
