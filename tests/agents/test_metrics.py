@@ -327,7 +327,8 @@ def test_the_disk_of_a_data_folder_that_is_gone_is_not_known(tmp_path: Path) -> 
 @pytest.mark.sqlite
 def test_the_store_is_reachable_while_its_uses_work(tmp_path: Path) -> None:
     deps = deps_of("archive")
-    engine = open_store(f"sqlite:///{tmp_path / 'wenxun.db'}")
+    folder = tmp_path / "data"
+    engine = open_store(f"sqlite:///{folder / 'wenxun.db'}")
     reachable.watch(engine, deps.metrics["store_reachable"].labels("archive"))
 
     def run(statement: str) -> float | None:
@@ -339,6 +340,11 @@ def test_the_store_is_reachable_while_its_uses_work(tmp_path: Path) -> None:
     assert run("SELECT * FROM gone") == 0
     assert run("INSERT INTO rows VALUES (1)") == 1
     assert run("INSERT INTO rows VALUES (1)") == 1, "the store answered: it was the question"
+    engine.dispose()
+    folder.rename(tmp_path / "elsewhere")
+    assert run("SELECT 1") == 0, "not even a connection"
+    (tmp_path / "elsewhere").rename(folder)
+    assert run("SELECT 1") == 1
     engine.dispose()
 
 

@@ -72,6 +72,8 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         try:
             yield asyncio.run(_scraped(installation))
         finally:
+            for process in installation.processes:
+                process.kill()                          # nothing of it is looked at any more
             installation.end()
 
 

@@ -24,6 +24,7 @@ from pipeline.model import (
     CountsBatch,
     CountsRow,
     DeadLetter,
+    DrillMark,
     Escalation,
     EventHead,
     RawBatch,
@@ -162,6 +163,29 @@ async def test_open_events_are_judged_again_at_the_first_tick_under_other_rules_
     again = Track(deps, FakeOut(), table, FakeStates(TrackerPair.restore(0, 1, table.rows.items())))  # type: ignore[arg-type]
     await again(Tick(at=NOON + 3 * MINUTE), 0)
     assert value(deps, "level_decisions_total", why="rules") == 1, "a restart does not do it twice"
+
+
+async def test_a_decision_that_several_heads_carry_is_counted_and_timed_once(deps: Deps) -> None:
+    out = FakeOut()
+    body = Track(deps, out, FakeTable(), FakeStates(TrackerPair(0, 4)))  # type: ignore[arg-type]
+    await body(Tick(at=NOON + MINUTE), 0)                           # a backlog: items of before the last tick
+    for first in (0, 4):
+        await body(scored_batch(*(scored_item(f"i{n}", origin=f"s{n}", at=NOON) for n in range(first, first + 4))), 0)
+    heads = [head for head in out.records(EventHead) if head.level]
+    assert len(heads) == 3 and {head.decision for head in heads} == {heads[0].decision}
+    assert value(deps, "level_decisions_total", why="raised") == 1
+    assert value(deps, "event_e2e_latency_seconds_count", stage="track") == 1
+
+
+async def test_a_drill_is_in_no_figure(deps: Deps) -> None:
+    out = FakeOut()
+    body = Track(deps, out, FakeTable(), FakeStates(TrackerPair(0, 4)))  # type: ignore[arg-type]
+    mark = DrillMark(run="r1", source_name="演练源", origin="o")
+    items = [scored_item(f"i{n}", origin=f"s{n}", at=NOON, drill=mark) for n in range(4)]
+    await body(scored_batch(*items, subject="!polling"), 0)
+    assert any(head.level for head in out.records(EventHead))
+    assert value(deps, "level_decisions_total", why="raised") == 0
+    assert value(deps, "event_e2e_latency_seconds_count", stage="track") == 0
 
 
 async def test_what_runs_in_shadow_is_in_no_figure_and_its_trouble_is_said_once(deps: Deps) -> None:
