@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ def lost(before: Any, after: Any, path: str = "") -> list[str]:
     return [] if before == after else [path]
 
 
+@cache
 def digest() -> str:
     """Of what today's records look like, rule books too: a note about who reads them is of this."""
     records = [codec.encode(value) for _, _, value in wire_samples.samples()]
