@@ -38,6 +38,7 @@ ELSEWHERE = {
     ("notify", "test"): "tests/agents/test_notify_command.py",
     ("drill", "run"): "tests/agents/test_drill_command.py",
     ("dlq", "replay"): "tests/agents/test_store_commands.py",
+    ("db", "rebuild"): "tests/agents/test_db_rebuild.py",
     ("rules", "confirm"): "tests/agents/test_rule_workers.py",
     ("rules", "workers"): "tests/agents/test_rule_workers.py",
     ("rules", "test", "rules", "--watch"): "tests/agents/test_rule_commands.py",
@@ -111,6 +112,7 @@ class Installation:
                              read_drill(script.name, script.read_text("utf-8"), book))
         with engine.begin() as connection:
             connection.execute(update(schema.drills).values(run="3f2a90bc" + "0" * 8))
+        engine.dispose()                        # nobody has the store open when a backup is put in place
 
     def run(self, words: list[str]) -> tuple[int, str]:
         return self.place.run(*(each.replace("/etc/wenxun", str(self.folder / "etc")) for each in words))
