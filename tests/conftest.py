@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--store") == "postgresql":     # tests that leave a file of SQLite open leave these open
-        config.addinivalue_line("filterwarnings", "ignore:.*psycopg.Connection.*deleted while still open")
+        config.addinivalue_line("filterwarnings", "ignore:.*Connection.*deleted while still open")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,7 +67,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 
 FIRST = (
-    "tests/kafka/", "tests/faults/", "tests/agents/test_demo_day", "tests/test_architecture")
+    "tests/kafka/", "tests/faults/test_alerts", "tests/faults/test_heartbeat", "tests/faults/",
+    "tests/agents/test_demo_day", "tests/desk/test_browser", "tests/agents/test_collector_",
+    "tests/agents/test_deliver_embedded", "tests/agents/test_rule_workers", "tests/pipeline/test_replay",
+    "tests/pipeline/test_track_factors", "tests/pipeline/test_collect_feed", "tests/desk/test_alert_pages")
 """Where the longest waits are: begun first, so that two workers end at about the same time."""
 
 

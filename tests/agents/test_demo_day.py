@@ -1,4 +1,4 @@
-"""The whole chain on the embedded broker, as a visitor sees it: `wenxun demo --exit`, at three times its speed."""
+"""The whole chain on the embedded broker, as a visitor sees it: `wenxun demo --exit`, at twice its speed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.replay import replay
 
 pytestmark = pytest.mark.embedded
 ROOT = Path(__file__).parent.parent.parent
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 480
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Day:
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
     folder, file = tmp_path_factory.mktemp("demo") / "data", tmp_path_factory.mktemp("record") / "day.jsonl"
-    command = [sys.executable, "-m", "agents", "demo", "--exit", "--speed", "3", "--data", str(folder),
+    command = [sys.executable, "-m", "agents", "demo", "--exit", "--speed", "2", "--data", str(folder),
                "--record", str(file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
     return Day(done.returncode, done.stdout + done.stderr, folder, file)

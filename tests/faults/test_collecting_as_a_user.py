@@ -156,7 +156,8 @@ async def test_a_new_user_collects_and_learns_which_source_went_blind(town: Town
     found = re.search(r'wenxun_source_blind_since_timestamp_seconds\{outcome="no_answer",source="' +
                       re.escape(gone["id"]) + r'"\} (\S+)', metrics)
     assert found, "the metric names it too"
-    assert sources[gone["id"]]["polled_at"] - sources[gone["id"]]["succeeded_at"] <= 2.2 * INTERVAL
+    assert sources[gone["id"]]["polled_at"] - sources[gone["id"]]["succeeded_at"] <= 2.2 * INTERVAL + 1000 * FACTOR, (
+        "two intervals, each a tenth longer at most, and a real second of the machine's")
     assert gone["id"] in answer["statement"] or sources[gone["id"]]["name"] in answer["statement"]
 
 
