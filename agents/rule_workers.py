@@ -42,17 +42,18 @@ class Skew:
 
     def __init__(self, deps: Deps) -> None:
         self._deps, self._own = deps, name_of(deps.settings)
-        self._ahead: dict[str, tuple[Worker, float]] = {}
+        self._ahead: dict[str, tuple[Millis, float]] = {}
+        """By name: when it came here, how far it was ahead."""
 
     def heard(self, workers: Mapping[str, Worker]) -> None:
         """The newest record of each that came just now. One that is not heard of any more counts no longer."""
-        clock = self._deps.clock
-        now = clock.now()
+        now, pace = self._deps.clock.now(), max(1.0, self._deps.clock.factor)
         for name, worker in workers.items():
-            if name != self._own:
-                self._ahead[name] = worker, (worker.at - now) / 1000 / max(1.0, clock.factor)
-        living = {each.name for each in alive((worker for worker, _ in self._ahead.values()), now, clock.factor)}
-        self._ahead = {name: found for name, found in self._ahead.items() if name in living}
+            if worker.stopped:
+                self._ahead.pop(name, None)
+            elif name != self._own:
+                self._ahead[name] = now, (worker.at - now) / 1000 / pace
+        self._ahead = {name: found for name, found in self._ahead.items() if now - found[0] < HEARD_WITHIN * pace}
         ahead = max((seconds for _, seconds in self._ahead.values()), default=0.0)
         for role in self._deps.metrics.roles:
             self._deps.metrics["clock_ahead_seconds"].labels(role).set(max(0.0, ahead))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import dataclasses
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -291,8 +292,10 @@ def test_a_clock_of_another_host_that_is_ahead_is_seen_here_until_it_is_silent()
     assert heard(name_of(deps.settings), NOON + HOUR) == 0, "our own"
     assert heard("behind:1", NOON - MINUTE) == 0
     assert heard("ahead:1", NOON + 90_000) == 90
-    assert heard("old:1", NOON - HEARD_WITHIN) == 90
     assert heard("ahead:1", NOON + 90_000, stopped=True) == 0
+    assert heard("killed:1", NOON + HOUR) == HOUR / 1000
+    skew._deps = dataclasses.replace(deps, clock=Clock(NOON + HEARD_WITHIN, 0, 0.0))
+    assert heard("behind:1", NOON) == 0, "what it said of the future keeps nobody alive"
 
 
 def test_memory_is_the_least_of_all_limits_that_hold_here(tmp_path: Path) -> None:
