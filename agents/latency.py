@@ -6,6 +6,8 @@ and one whose step has a delay of over a minute. Neither are drills, shadow rule
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from agents.deps import Deps
 from pipeline.model import Escalation, EventHead, Millis, RawItem
 from pipeline.rulebook.schema import MINUTE
@@ -20,10 +22,12 @@ class Latency:
         self._now = deps.clock.now
         self._observe = deps.metrics["event_e2e_latency_seconds"].labels(stage).observe
 
-    def item(self, item: RawItem) -> None:
-        """An item that was handled just now; not one that lay there at a source's first poll."""
-        if not item.backfill and item.drill is None:
-            self._observe(max(0, self._now() - item.first_seen_at) / 1000)
+    def batch(self, items: Sequence[RawItem]) -> None:
+        """Items of one record that were handled just now: one poll saw them, so it is measured once. Not what lay there
+        at a source's first poll."""
+        seen = min((item.first_seen_at for item in items if not item.backfill and item.drill is None), default=None)
+        if seen is not None:
+            self._observe(max(0, self._now() - seen) / 1000)
 
     def raised(self, head: EventHead) -> None:
         """A head that goes out just now: measured if it says that its level rose."""

@@ -92,6 +92,7 @@ class Score:
         groups = topics.Groups(self._deps.settings.partitions)
         for item in record.items:
             groups.add(await self._score(scorer, item, partition))
+        self._latency.batch(record.items)
         self._mind(scorer)
         for key, subject, items in groups:
             book = scorer.book_of(subject)
@@ -125,7 +126,6 @@ class Score:
             await self._set_aside(item, partition, describe(error))
             return {}
         self._deps.metrics["items_scored_total"].labels("no" if OPEN_SUBJECT in scored else "yes").inc()
-        self._latency.item(item)
         return scored
 
     async def _set_aside(self, item: RawItem, partition: int, error: str) -> None:

@@ -268,11 +268,11 @@ def test_only_what_no_rule_held_back_is_measured(measured: bool, changes: dict[s
         assert sample(deps, "event_e2e_latency_seconds_sum", stage="deliver") == 9
 
 
-def test_an_item_is_measured_from_its_first_sight_unless_it_is_old_or_made_up() -> None:
+def test_a_record_is_measured_once_from_its_items_first_sight_unless_they_are_old_or_made_up() -> None:
     deps = deps_of(now=NOON + 2000)
     latency = Latency(deps, "score")
-    latency.item(raw_item())
-    latency.item(raw_item(backfill=True))
+    latency.batch([raw_item(backfill=True, first_seen_at=NOON - HOUR), raw_item(first_seen_at=NOON + 500), raw_item()])
+    latency.batch([raw_item(backfill=True)])
     assert sample(deps, "event_e2e_latency_seconds_count", stage="score") == 1
     assert sample(deps, "event_e2e_latency_seconds_sum", stage="score") == 2
 
