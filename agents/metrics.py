@@ -162,8 +162,8 @@ TABLE: tuple[Metric, ...] = (
     counter("items_scored_total", "Items scored, by whether a watch subject matched.", ("matched",), (SCORE,),
             matched=("yes", "no")),
     histogram("event_e2e_latency_seconds", "From an item's first sight to a stage: score (once a record), track (a "
-              "raise that it decided), escalate (the first page of that), deliver (that page confirmed by its receiver). "
-              "What waits by rule (a later step, quiet hours, a digest) is left out, and so are drills.",
+              "raise that it decided), escalate (the first page of that), deliver (that page, confirmed). What waits "
+              "by rule (a later step, quiet hours, a digest) is left out, and so are drills.",
               LATENCY, ("stage",), (SCORE, TRACK, ESCALATE, DELIVER)),
     counter("level_decisions_total", "Level decisions by reason.", ("why",), (TRACK,),
             why=[why for why in Why if why is not Why.BELOW]),
