@@ -6,15 +6,16 @@ import io
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
 
-from agents import link_key
+from agents import cli, link_key
 from agents.clock import Clock
 from agents.desk import drill_commands
 from agents.desk.commands import Order
@@ -22,7 +23,8 @@ from agents.rule_files import load_book, starter_dir
 from agents.settings import Settings
 from agents.store import schema
 from pipeline.rulebook.drills import read_drill
-from tests.agents.acting_kit import Place
+from tests.agents import store_fakes as fakes
+from tests.agents.acting_kit import _acts
 from tests.deploy import doc_kit
 from tests.deploy.doc_kit import Page
 from tests.desk import seed
@@ -42,13 +44,14 @@ ELSEWHERE = {
     ("rules", "confirm"): "tests/agents/test_rule_workers.py",
     ("rules", "workers"): "tests/agents/test_rule_workers.py",
     ("rules", "test", "rules", "--watch"): "tests/agents/test_rule_commands.py",
+    ("rules", "backtest"): "tests/agents/test_backtest_command.py",
     ("rules", "import"): "tests/rules/test_trendradar.py",
     ("rules", "diff"): "tests/rules/test_diff.py",
 }
-"""What asks a broker, a site or a chat service, or waits for people, and the tests that run it against one."""
+"""What asks a broker, a site or a chat service, waits for people or starts processes, and the tests that run it."""
 STATUS = {("drill", "score"): 1, ("rules", "lint"): 3}
 """Not 0: of the drill here no target is met, and of the starter rules nobody is the owner yet."""
-PEOPLE = {"li": "duty", "monitor": "reporter", "hotline": "reporter"}
+PEOPLE = {"局长": "admin", "li": "duty", "monitor": "reporter", "hotline": "reporter"}
 PLACEHOLDER = re.compile(r"[A-Z]{2,}|…|版本|编号|账号")
 
 
@@ -70,63 +73,78 @@ def elsewhere(words: list[str]) -> str:
     return next((file for start, file in ELSEWHERE.items() if tuple(words[:len(start)]) == start), "")
 
 
+def rules_in(folder: Path) -> None:
+    """The starter rules with the channel that docs/channels.md shows, which everybody of the roster has."""
+    shutil.copytree(starter_dir(), folder)
+    shown = next(block for block in doc_kit.page(doc_kit.ROOT / "docs/channels.md").blocks if "wecom-bot" in block)
+    with (folder / "channels.yml").open("a", encoding="utf-8") as file:
+        file.write("".join(f"  {line}\n" for line in shown.splitlines()))
+    roster = folder / "roster.yml"
+    roster.write_text(roster.read_text("utf-8").replace("channels: [console]", "channels: [console, wecom-duty]"))
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "wecom-duty.url").write_text("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=none")
+
+
+def store_in(folder: Path, rules: Path) -> None:
+    """A store with a county's morning under the starter rules, a drill and a silence, and the people of the pages."""
+    folder.mkdir()
+    engine = fakes.new_store(folder)
+    seed.morning(engine)
+    book = load_book(rules, "Asia/Shanghai")
+    with engine.begin() as connection:
+        connection.execute(delete(schema.books))
+        connection.execute(insert(schema.accounts), [
+            {"name": name, "role": role, "password": "x", "created_at": seed.NOW, "disabled": False}
+            for name, role in PEOPLE.items()])
+    seed.put_book(engine, book)
+    seed.put_silence(engine, seed.silence(id="3f2a90" + "0" * 10))
+    script = rules / "drills" / "closing-time-rumour.yml"
+    drill_commands.begin(engine, Order("", "局长", seed.NOW, seed.NOW),
+                         read_drill(script.name, script.read_text("utf-8"), book))
+    with engine.begin() as connection:
+        connection.execute(update(schema.drills).values(run="3f2a90bc" + "0" * 8))
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every page's installation is a copy of."""
+    folder = tmp_path_factory.mktemp("pattern") / "installation"
+    folder.mkdir()
+    rules_in(folder / "rules")
+    store_in(folder / "wenxun-data", folder / "rules")
+    return folder
+
+
 class Installation:
-    """A folder with the starter rules, a store with a county's morning, and the people whom the pages name."""
+    """A folder with rules and a store, in which the commands of one page are typed."""
 
-    def __init__(self, folder: Path, of: Page, capsys: pytest.CaptureFixture[str]) -> None:
-        (folder / "wenxun-data").mkdir()
-        self.folder, self.of = folder, of
-        self.place = Place(folder / "wenxun-data", capsys)
-        self._words = told(of)
-        self._rules("rules")
-        if ["init", "my-rules"] not in [each[:2] for each in self._words]:
-            self._rules("my-rules")
-        self._store()
-
-    def _rules(self, name: str) -> None:
-        """The starter rules with the channel that docs/channels.md shows."""
-        rules = self.folder / name
-        shutil.copytree(starter_dir(), rules)
-        shown = next(block for block in doc_kit.page(doc_kit.ROOT / "docs/channels.md").blocks if "wecom-bot" in block)
-        with (rules / "channels.yml").open("a", encoding="utf-8") as file:
-            file.write("".join(f"  {line}\n" for line in shown.splitlines()))
-        roster = rules / "roster.yml"
-        roster.write_text(roster.read_text("utf-8").replace("channels: [console]", "channels: [console, wecom-duty]"))
-        (rules / "secrets").mkdir()
-        (rules / "secrets" / "wecom-duty.url").write_text("https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=none")
-
-    def _store(self) -> None:
-        engine = self.place.engine
-        seed.morning(engine)
-        book = load_book(self.folder / "rules", "Asia/Shanghai")
-        with engine.begin() as connection:
-            connection.execute(delete(schema.books))
-        seed.put_book(engine, book)
-        seed.put_silence(engine, seed.silence(id="3f2a90" + "0" * 10))
-        self.place.account("局长", "admin")
-        made = {words[2] for words in self._words if words[:2] == ["user", "add"]}
-        for name in PEOPLE.keys() - made:
-            self.place.account(name, PEOPLE[name])
-        script = self.folder / "rules" / "drills" / "closing-time-rumour.yml"
-        drill_commands.begin(engine, Order("", "局长", seed.NOW, seed.NOW),
-                             read_drill(script.name, script.read_text("utf-8"), book))
-        with engine.begin() as connection:
-            connection.execute(update(schema.drills).values(run="3f2a90bc" + "0" * 8))
-        engine.dispose()                        # nobody has the store open when a backup is put in place
+    def __init__(self, pattern: Path, folder: Path, of: Page, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.of, self._capsys = folder, of, capsys
+        shutil.copytree(pattern, folder, dirs_exist_ok=True)
+        words = told(of)
+        if ["init", "my-rules"] not in [each[:2] for each in words]:
+            shutil.copytree(pattern / "rules", folder / "my-rules")
+        made = {each[2] for each in words if each[:2] == ["user", "add"]}
+        with closing(sqlite3.connect(folder / "wenxun-data" / "wenxun.db")) as store, store:
+            store.executemany("DELETE FROM accounts WHERE name = ?", [(name,) for name in made])
 
     def run(self, words: list[str]) -> tuple[int, str]:
-        return self.place.run(*(each.replace("/etc/wenxun", str(self.folder / "etc")) for each in words))
+        """Exit status, and what was printed to either stream."""
+        placed = [each.replace("/etc/wenxun", str(self.folder / "etc")) for each in words]
+        status = cli.main([*placed, "--wait", "0"] if _acts(tuple(placed)) else placed)
+        shown = self._capsys.readouterr()
+        return status, (shown.out + shown.err).strip()
 
 
 @pytest.fixture
-def installation(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                 capsys: pytest.CaptureFixture[str]) -> Iterator[Installation]:
+def installation(request: pytest.FixtureRequest, pattern: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                 capsys: pytest.CaptureFixture[str]) -> Installation:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Clock, "parse", lambda text: Clock(seed.NOW, 0, 0.0))
+    monkeypatch.setattr(cli, "parser", doc_kit.top)         # the same one; making it takes longer than most commands
     monkeypatch.setattr(sys, "stdin", io.StringIO("三号投票站从两点起没有电。\n"))
-    made = Installation(tmp_path, request.param, capsys)
-    yield made
-    made.place.engine.dispose()
+    return Installation(pattern, tmp_path, request.param, capsys)
 
 
 @pytest.mark.parametrize("installation", PAGES, ids=lambda of: of.name, indirect=True)
