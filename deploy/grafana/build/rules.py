@@ -8,7 +8,7 @@ from deploy.grafana.build.duty import HIDDEN, TIME
 from deploy.grafana.build.panels import Look, Panel, bars, falling, lines, rising, rows, stats
 from deploy.grafana.build.queries import BUCKET, WITHIN, Sql, instant, series
 
-_PICKED = "subject IN (${subject:sqlstring})"
+_PICKED = "subject = ANY(ARRAY[${subject:sqlstring}]::text[])"
 _TITLE = "COALESCE(n.title, CASE {0} WHEN '*' THEN '未归类话题' ELSE {0} END)"
 
 
@@ -123,7 +123,7 @@ def _matches() -> list[Panel]:
             SELECT {_TITLE.format("k.subject")} AS "主题", COALESCE(m.items, 0) AS "匹配",
               COALESCE(e.events, 0) AS "事件",
               COALESCE(e.pages, 0) AS "首次通知"
-            FROM unnest(ARRAY[${{subject:sqlstring}}]) AS k(subject)
+            FROM unnest(ARRAY[${{subject:sqlstring}}]::text[]) AS k(subject)
             LEFT JOIN grafana_subjects n ON n.id = ltrim(k.subject, '~!')
             LEFT JOIN (SELECT subject, count(*) AS items FROM grafana_matches
               WHERE {_PICKED} AND {WITHIN.format("first_seen_ms")} GROUP BY 1) AS m ON m.subject = k.subject

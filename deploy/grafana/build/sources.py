@@ -8,7 +8,7 @@ from deploy.grafana.build.duty import HIDDEN, TIME
 from deploy.grafana.build.panels import Look, Panel, bars, lines, rising, rows, stats
 from deploy.grafana.build.queries import BUCKET, NOW, WITHIN, Sql, instant, quantile, series
 
-_PICKED = "source_id IN (${source:sqlstring})"
+_PICKED = "source_id = ANY(ARRAY[${source:sqlstring}]::text[])"
 
 
 def made(desk: str) -> board.Board:
@@ -256,5 +256,5 @@ def _list() -> Panel:
             FROM grafana_sources s LEFT JOIN grafana_source_names n ON n.id = s.id
             LEFT JOIN (SELECT source_id, count(*) AS items FROM grafana_items
               WHERE {_PICKED} AND {WITHIN.format("seen_ms")} GROUP BY 1) AS kept ON kept.source_id = s.id
-            WHERE s.id IN (${{source:sqlstring}}) ORDER BY s.failures DESC, 1 LIMIT 2500"""),
+            WHERE s.id = ANY(ARRAY[${{source:sqlstring}}]::text[]) ORDER BY s.failures DESC, 1 LIMIT 2500"""),
     )
