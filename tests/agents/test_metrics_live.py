@@ -24,7 +24,7 @@ from tests.servers import program
 pytestmark = pytest.mark.embedded
 
 STAGES = ("score", "track", "escalate", "deliver")
-SECONDS = 90.0
+SECONDS = 180.0
 EMBEDDED = {"WENXUN_EMBEDDED": "1", "WENXUN_PARTITIONS": "4", "WENXUN_CREATE_TOPICS": "false"}
 
 
@@ -52,8 +52,13 @@ class Scraped:
         return self.values.get((f"wenxun_{name}", tuple(sorted(labels.items()))), -1.0)
 
     def whole(self) -> bool:
-        """Whether what was sent has gone through every stage, and every watch has looked once."""
-        return (all(self.value("event_e2e_latency_seconds_count", stage=stage) > 0 for stage in STAGES)
+        """Whether all that was sent has gone through every stage, and every watch has looked once."""
+        return (all(self.value("ready", role=role) == 1 for role in EVERY)
+                and self.value("event_e2e_latency_seconds_count", stage="score") >= 10
+                and self.value("items_scored_total", matched="yes") >= 40
+                and self.value("store_reachable", role="archive") == self.value("store_reachable", role="desk") == 1
+                and self.value("response_clock_left_seconds", clock="answer") > 0
+                and all(self.value("event_e2e_latency_seconds_count", stage=stage) > 0 for stage in STAGES)
                 and self.value("alerts", status="notified") > 0 and self.value("response_clocks", clock="answer",
                                                                                state="running") > 0
                 and self.value("broker_reachable") == 1 and self.value("unaccounted_alerts") == 0
