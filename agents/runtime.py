@@ -29,6 +29,8 @@ PLAIN = {"collect": "agents.collector", "deliver": "agents.deliverer", "archive"
          "desk": "agents.desk", "rules": "agents.rule_watch"}
 START_ORDER = ("archive", "desk", "rules", "deliver", "escalate", "track", "score", "collect")
 NEED_BOOK = ("deliver", "escalate", "track", "score", "collect")
+KEEPING = ("archive", "deliver", "desk")
+"""Roles that are of no use without the store."""
 ALL = START_ORDER
 
 
@@ -151,7 +153,12 @@ class Process:
 
     def _plain(self, role: str) -> None:
         self._spawn(role, importlib.import_module(PLAIN[role]).run(self.deps))
-        self.health.checks[role] = lambda: ""
+        self.health.checks[role] = (lambda: self._store_of(role)) if role in KEEPING else lambda: ""
+
+    def _store_of(self, role: str) -> str:
+        """By the role's last use of it; each uses it every few seconds, or has nothing to write."""
+        reached = self.deps.metrics.registry.get_sample_value("wenxun_store_reachable", {"role": role})
+        return "the store does not answer" if reached == 0 else ""
 
     async def _faust(self, app: App) -> None:
         started = asyncio.Event()

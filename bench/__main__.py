@@ -1,5 +1,5 @@
 """python -m bench [score] [match] [chain] [latency] [memory] [archive] [feeds] [parse] [backtest] [reload] [rules]
-[alerts] [workers] [held] [scrape] [--quick]"""
+[alerts] [workers] [held] [scrape] [store] [--quick]"""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from bench import (
     rule_files,
     score,
     scrape,
+    store,
     workers,
 )
 
 ALL = {"score": score.measure, "match": match.measure, "chain": chain.measure, "latency": latency.measure,
        "memory": memory.measure, "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure,
        "backtest": backtest.measure, "reload": reload.measure, "rules": rule_files.measure,
-       "alerts": alerts.measure, "workers": workers.measure, "held": held.measure, "scrape": scrape.measure}
+       "alerts": alerts.measure, "workers": workers.measure, "held": held.measure, "scrape": scrape.measure,
+       "store": store.measure}
 
 
 def main() -> None:

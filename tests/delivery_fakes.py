@@ -73,13 +73,15 @@ class Got:
 
 
 class Hook(Server):
-    """A web hook. script: what each request meets: a status, (status, extra header line), HANG or RESET; then 200."""
+    """A web hook. script: what each request meets: a status, (status, extra header line), HANG or RESET; then 200.
+    delay: seconds until each answer."""
 
     def __init__(self, *script: int | str | tuple[int, str]) -> None:
         super().__init__()
         self.script = list(script)
         self.got: list[Got] = []
         self.arrived = asyncio.Event()
+        self.delay = 0.0
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         top = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
@@ -87,6 +89,8 @@ class Hook(Server):
         self.got.append(Got(top[0], headers, await reader.readexactly(int(headers.get("content-length", "0")))))
         self.arrived.set()
         step = self.script.pop(0) if self.script else 200
+        if self.delay:
+            await asyncio.sleep(self.delay)
         if step == HANG:
             await asyncio.sleep(3600)
         if step == RESET:

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +84,21 @@ class Server:
             os.kill(self.process.pid, how)
             self.process.wait(timeout=60)
             self.process = None
+
+    def freeze(self) -> None:
+        """It hangs, every process of it: its kernel goes on answering."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, what: signal.Signals) -> None:
+        assert self.process is not None
+        top = self.process.pid
+        children = Path(f"/proc/{top}/task/{top}/children").read_text().split()
+        for pid in (top, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, what)
 
     def create(self, database: str, template: str = "template0") -> None:
         with self.connect() as connection:

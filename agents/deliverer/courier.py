@@ -29,6 +29,11 @@ SLOTS = 4
 LEASE_MS = 60_000
 IDLE_SECONDS = 5.0
 """How long a courier sleeps at most: what another process left behind is found this soon after its lease."""
+WRITE_AGAIN_SECONDS = 2.0
+"""Between two tries to write an outcome, at most."""
+SETTLE_SECONDS = 3.0
+"""After the ledger was away: whoever sent something in that time writes it before anybody claims what its lease, which
+ran out meanwhile, held."""
 LAST_SECONDS = 5.0
 """How long attempts under way may finish when the process is to end."""
 TROUBLED = 3
@@ -58,6 +63,8 @@ class Courier:
         self._wake = asyncio.Event()
         self._active: dict[int, asyncio.Task[None]] = {}
         self._calls = count()
+        self._owed: set[str] = set()
+        self._away = False
         self._latency = Latency(office.deps, "deliver")
 
     def wake(self) -> None:
@@ -69,7 +76,8 @@ class Courier:
             while True:
                 self._wake.clear()
                 for load in (await self._claim()).loads:
-                    self._start(load)
+                    if self._owed.isdisjoint(each.id for each in load.parcels):
+                        self._start(load)       # else it was sent, and the ledger was away for longer than a lease
                 await self._rest()
         finally:
             await self._leave()
@@ -92,12 +100,17 @@ class Courier:
         free = SLOTS - len(self._active)
         if free <= 0:
             return Claimed()
-        now, clock = self._office.real(), self._office.deps.clock
         try:
+            if self._away:
+                await self._office.store(self._office.ledger.pending)
+                await asyncio.sleep(SETTLE_SECONDS)
+                self._away = False
+            now, clock = self._office.real(), self._office.deps.clock
             claimed = await self._office.store(
                 self._office.claims.claim, self._line(), now, now + LEASE_MS, free, clock.now() - retry.HORIZON)
         except SQLAlchemyError as error:
             self._survived("the outbox cannot be read", error)
+            self._away = True
             return Claimed()
         if claimed.woken:
             log.warning("channel %s does not work: messages go by %s", self._channel_id, ", ".join(claimed.woken))
@@ -130,12 +143,17 @@ class Courier:
     # ------------------------------------------------------------ one call
 
     async def _carry(self, load: Load) -> None:
+        ids = {each.id for each in load.parcels}
+        self._owed |= ids
         try:
             kind, load, outcome = await self.attempt(load)
         except asyncio.CancelledError:
             await self._office.store(self._office.ledger.release, load.parcels)
             raise
-        await self._record(load, kind, outcome)
+        else:
+            await self._record(load, kind, outcome)
+        finally:
+            self._owed -= ids
 
     async def attempt(self, load: Load) -> tuple[str, Load, Outcome]:
         """(channel type, what was carried, outcome). Nothing but a cancellation gets out: what nobody foresaw is tried
@@ -195,7 +213,7 @@ class Courier:
             except SQLAlchemyError as error:
                 self._survived(f"the outcome of delivery {load.parcels[0].id} cannot be written", error)
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 15.0)
+                pause = min(pause * 2, WRITE_AGAIN_SECONDS)
 
     def _end(self, load: Load, outcome: Outcome) -> tuple[str, str, Moved | None]:
         """The ledger's rows; (metric label, error, the breaker's change). Blocking."""

@@ -20,10 +20,15 @@ from agents.desk.app import create_app
 from agents.desk.sender import CommandSender
 from agents.desk.web import Desk
 from agents.store import reachable
+from agents.store.engine import hasten
 from pipeline import topics
 from pipeline.errors import SettingsError
 
 log = logging.getLogger(__name__)
+
+
+PATIENCE_SECONDS = 15
+"""A page that takes longer is an error page."""
 
 
 class _Server(uvicorn.Server):
@@ -38,6 +43,7 @@ async def run(deps: Deps) -> None:
     """Serve until cancelled. SettingsError when the address cannot be bound."""
     settings = deps.settings
     engine = await reachable.ready(deps, "desk")
+    hasten(engine, PATIENCE_SECONDS)
     try:
         with _bind(*settings.desk_bind) as listening:
             await _first_admin(engine, deps)

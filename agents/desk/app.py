@@ -6,7 +6,8 @@ import asyncio
 import logging
 
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -49,12 +50,16 @@ WAITING_TOO_LONG = 50
 """More commands than this without the broker's ack: the desk says it is not ready."""
 
 
+_STORE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, InternalError, NoConnection)
+"""Away, full, read-only, going down, or all connections wait for it."""
+
+
 def create_app(desk: Desk) -> Starlette:
     app = Starlette(
         routes=_routes(),
         middleware=[Middleware(Measure, metrics=desk.deps.metrics), Middleware(Guard, settings=desk.deps.settings)],
-        exception_handlers={HTTPException: _http_error, BodyTooLarge: _too_large, OperationalError: _store_error,
-                            Exception: _server_error})
+        exception_handlers={HTTPException: _http_error, BodyTooLarge: _too_large, Exception: _server_error,
+                            **dict.fromkeys(_STORE_AWAY, _store_error)})
     app.state.desk = desk
     return app
 

@@ -163,14 +163,46 @@ def _open_postgres(url: URL) -> Engine:
     bare, secret = postgres.split(url)
     engine = _create(bare, connect_args=postgres.arguments(bare), **postgres.POOL)
     event.listen(engine, "handle_error", postgres.without_rows)
-    if secret is not None:
-        @event.listens_for(engine, "do_connect")
-        def _with_password(dialect: Any, _record: object, _args: object, values: dict[str, Any]) -> None:
-            try:
-                values["password"] = postgres.password(secret)
-            except OSError as error:                # the driver's own error: it is the store's trouble, and passes
-                raise dialect.loaded_dbapi.OperationalError(f"{secret}: {error.strerror}") from error
+    event.listen(engine, "checkin", _patient_again)
+
+    @event.listens_for(engine, "do_connect")
+    def _dial(dialect: Any, _record: object, words: Any, values: dict[str, Any]) -> Any:
+        from agents.store.patient import PatientConnection
+
+        try:
+            password = {} if secret is None else {"password": postgres.password(secret)}
+        except OSError as error:                    # the driver's own error: it is the store's trouble, and passes
+            raise dialect.loaded_dbapi.OperationalError(f"{secret}: {error.strerror}") from error
+        return PatientConnection.connect(*words, **{**values, **password})
     return engine
+
+
+def without_limits(connection: Connection) -> None:
+    """For the rest of this transaction a statement takes as long as it takes: tables altered, copied, restored."""
+    if connection.dialect.name == "postgresql":
+        for limit in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+        connection.connection.driver_connection.patience = None         # type: ignore[union-attr]
+
+
+def hasten(engine: Engine, seconds: int) -> None:
+    """For people who wait: on PostgreSQL no statement of this engine takes longer, answered or not."""
+    if engine.dialect.name != "postgresql":
+        return
+
+    @event.listens_for(engine, "checkout")
+    def _hasty(connection: Any, _record: object, _proxy: object) -> None:
+        connection.patience = seconds + 2.0
+
+    @event.listens_for(engine, "connect")
+    def _limited(connection: Any, _record: object) -> None:
+        connection.execute(f"SET statement_timeout = '{seconds}s'")
+        connection.commit()
+
+
+def _patient_again(connection: Any, _record: object) -> None:
+    if connection is not None:
+        vars(connection).pop("patience", None)
 
 
 def _create(url: URL, **options: Any) -> Engine:
@@ -234,8 +266,7 @@ def _lock(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     elif connection.dialect.name == "postgresql":
-        for limit in ("statement_timeout", "lock_timeout"):         # an index of a great table takes its time
-            connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
+        without_limits(connection)                                  # an index of a great table takes its time
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
 
 

@@ -125,8 +125,8 @@ def loading(file: Path, store: Engine) -> Iterator[None]:
         _postgres_alone(connection)
         _copy_in(file, connection)
         yield
-    with store.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("SET statement_timeout = 0")
+    with store.connect() as connection, connection.begin():
+        stores.without_limits(connection)
         connection.exec_driver_sql("ANALYZE")
 
 
@@ -155,7 +155,7 @@ def _sqlite_alone(path: Path) -> Iterator[sqlite3.Connection]:
 def _copy_out(store: Engine, file: Path) -> None:
     how: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with store.connect().execution_options(**how) as connection, connection.begin():
-        _without_limits(connection)
+        stores.without_limits(connection)
         revision = MigrationContext.configure(connection).get_current_revision()
         if revision not in revisions():
             raise SnapshotError(f"数据库里的表是版本 {revision or '（无）'}，本程序不认识。"
@@ -189,10 +189,10 @@ def _copy_table_out(connection: Connection, table: Table, copy: sqlite3.Connecti
 
 
 def _copy_in(file: Path, connection: Connection) -> None:
-    _without_limits(connection)
     tables = schema.metadata.sorted_tables
     names = ", ".join(f'"{table.name}"' for table in tables)
-    connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+    connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")      # waits 15 s at most
+    stores.without_limits(connection)
     connection.exec_driver_sql(f"TRUNCATE {names}")
     source = stores.open_file(file)
     try:
@@ -229,8 +229,3 @@ def _postgres_alone(connection: Connection) -> None:
     if others:
         shown = "；".join(f"进程 {pid}，来自 {address}，{since} 起" for pid, address, since in others[:8])
         raise InUse(f"数据库正被 Wenxun 使用：{len(others)} 个连接（{shown}）。")
-
-
-def _without_limits(connection: Connection) -> None:
-    for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
-        connection.exec_driver_sql(f"SET LOCAL {limit} = 0")
