@@ -170,6 +170,22 @@ def test_no_level_is_named_by_the_dashboards() -> None:
         == "#888888" and "#888888" in ladder
 
 
+def test_colours_of_levels_come_from_the_rule_book() -> None:
+    """By one transformation a panel: Grafana drops the frame that it read the colours from."""
+    coloured = [panel for uid in WANTED for panel in dashboards.panels(read(uid)) if panel.get("transformations")]
+    assert len(coloured) >= 5
+    for panel in coloured:
+        [change] = panel["transformations"]
+        ladder = [target["rawSql"] for target in panel["targets"] if "grafana_ladder" in target["rawSql"]
+                  and "color" in target["rawSql"]]
+        assert len(ladder) == 1, panel["title"]
+        if change["id"] == "configFromData":
+            assert change["options"]["configRefId"] in {target["refId"] for target in panel["targets"]}
+            columns = re.compile(change["options"]["applyTo"]["options"].strip("/"))
+            assert any(columns.match(name) for name in re.findall(r'AS "([^"]+)"', panel["targets"][0]["rawSql"]))
+        assert {each["handlerKey"] for each in change["options"]["mappings"]} & {"color", "mappings.color"}
+
+
 def test_tables_of_events_lead_to_the_desk() -> None:
     for uid in ("wenxun-duty", "wenxun-event"):
         links = [link["url"] for panel in dashboards.panels(read(uid)) for override in

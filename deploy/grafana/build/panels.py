@@ -81,6 +81,11 @@ def falling(bad: float, warn: float) -> list[tuple[float | None, str]]:
     return [(None, severity()[2]), (bad, severity()[1]), (warn, GOOD)]
 
 
+LEVEL: dict[str, object] = {
+    "custom.cellOptions": {"type": "color-background"},
+    "color": {"mode": "fixed", "fixedColor": "transparent"},
+}
+"""A column of level names: what the rule book does not know has no colour."""
 LADDER = Sql('SELECT name AS "名称", color AS "颜色" FROM grafana_ladder ORDER BY rank', "levels")
 
 
@@ -136,7 +141,8 @@ def rows(look: Look, *queries: Query) -> Panel:
     made = table.Panel().show_header(True).cell_height(shapes.TableCellHeight.SM).filterable(True)
     asked = (*queries, LADDER) if look.levels else queries
     panel = _finished(made.build(), look, asked)
-    panel.model.transformations = [_named_levels(column) for column in look.levels]
+    if look.levels:
+        panel.model.transformations = [_named_levels(look.levels)]
     return panel
 
 
@@ -152,11 +158,6 @@ def states(look: Look, *queries: Query) -> Panel:
     """A state over time, one row per series."""
     made = statetimeline.Panel().merge_values(True).row_height(0.8)
     return _finished(made.build(), look, queries)
-
-
-def cell(kind: str = "") -> dict[str, object]:
-    """How a column's cells are coloured."""
-    return {"custom.cellOptions": {"type": kind or "color-text"}}
 
 
 def _finished(model: Model, look: Look, queries: Sequence[Query]) -> Panel:
@@ -181,7 +182,7 @@ def _finished(model: Model, look: Look, queries: Sequence[Query]) -> Panel:
             matcher=MatcherConfig(id_val="byName", options=name),
             properties=[DynamicConfigValue(id_val=ident, value=value) for ident, value in settings.items()],
         )
-        for name, settings in {**{name: cell("color-background") for name in look.levels}, **look.columns}.items()
+        for name, settings in {**{name: LEVEL for name in look.levels}, **look.columns}.items()
     ]
     return Panel(model, look.failure)
 
@@ -196,12 +197,13 @@ def mapping(words: Mapping[str, tuple[str, str]]) -> ValueMap:
     )
 
 
-def _named_levels(column: str) -> DataTransformerConfig:
+def _named_levels(columns: Sequence[str]) -> DataTransformerConfig:
+    """One for all columns: Grafana drops the frame with the configuration after it was applied."""
     return DataTransformerConfig(
         id_val="configFromData",
         options={
             "configRefId": "levels",
-            "applyTo": {"id": "byName", "options": column},
+            "applyTo": {"id": "byRegexp", "options": f"/^({'|'.join(columns)})$/"},
             "mappings": [
                 {"fieldName": "名称", "handlerKey": "mappings.value"},
                 {"fieldName": "颜色", "handlerKey": "mappings.color"},

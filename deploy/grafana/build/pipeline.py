@@ -315,7 +315,7 @@ def _errors() -> list[Panel]:
                     "Time": HIDDEN,
                     "Value": HIDDEN,
                     "alertname": {"displayName": "规则"},
-                    "severity": {"displayName": "轻重", "mappings": [words.mapping(words.SEVERITY)]},
+                    "severity": {"displayName": "轻重", **words.column(words.SEVERITY)},
                 },
             ),
             instant('max by (alertname, severity) (ALERTS{alertname=~"Wenxun.+",alertstate="firing"})', table=True),

@@ -60,9 +60,13 @@ SEVERITY: Words = {"page": ("马上处理", BAD), "warning": ("留意", WARN)}
 BREAKER: Words = {"0": ("正常", GOOD), "1": ("正在试探", WARN), "2": ("已熔断", BAD)}
 
 
-def column(words: Words, kind: str = "color-text") -> dict[str, object]:
-    """Overrides of a column that holds such words."""
-    return {"mappings": [mapping(words)], "custom.cellOptions": {"type": kind}}
+def column(words: Words) -> dict[str, object]:
+    """Overrides of a column that holds such words; those without a colour are plain text."""
+    return {
+        "mappings": [mapping(words)],
+        "custom.cellOptions": {"type": "color-text"},
+        "color": {"mode": "fixed", "fixedColor": "text"},
+    }
 
 
 def case(expr: str, words: Words) -> str:
