@@ -59,7 +59,7 @@ class Stage:
         self.log.append("topics")
         return []
 
-    async def follow(self, deps: Deps) -> None:
+    async def follow(self, deps: Deps, *_: object) -> None:
         await asyncio.Event().wait()
 
     async def until(self, *lines: str) -> None:
