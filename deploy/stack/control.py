@@ -187,7 +187,8 @@ class Stack:
         return done.stdout
 
     def _ended(self, name: str, status: int) -> str:
-        return f"{name} 已经退出（退出码 {status}）{self._last(name)}\n  完整日志：{self.folder.log(name)}"
+        return (f"{name} 已经退出（退出码 {status}）{self._last(name)}\n  完整日志：{self.folder.log(name)}\n"
+                "其余的还在运行：改好后再 make stack 接着启动，或 make stack-down 全部停下")
 
     def _last(self, name: str) -> str:
         return last_words(self.folder, name)

@@ -48,11 +48,14 @@ class Held:
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
 
-    def take(self, port: int) -> int:
-        """A given port, or with 0 one that the system chooses. OSError if somebody listens there."""
+    def take(self, port: int, *, shared: bool = False) -> int:
+        """A given port, or with 0 one that the system chooses. OSError if somebody has it.
+
+        shared: one that is held already, here or by another, may be held again; only a listener is in the way.
+        """
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            if port:
+            if shared:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((HOST, port))
         except OSError:
@@ -95,7 +98,7 @@ def require_free(holder: Held, ports: Mapping[str, int], wanted: frozenset[str])
     taken = []
     for name, port in every({name: port for name, port in ports.items() if name in wanted}):
         try:
-            holder.take(port)
+            holder.take(port, shared=True)
         except OSError as error:
             who = listener(port)
             by = f"被 {who} 占用" if who else f"被别的程序占用（{error.strerror}；以 root 运行可看到是哪个）"

@@ -75,6 +75,14 @@ def test_a_port_that_is_taken_is_named_with_who_has_it_and_what_to_do() -> None:
         assert "postgres" not in said
 
 
+def test_a_row_of_ports_leaves_out_what_is_held() -> None:
+    with ports.held() as holder:
+        first = holder.row(3)
+        holder.take(first + 1, shared=True)
+        with pytest.raises(OSError, match="in use"):
+            holder.take(first + 2)
+
+
 def test_held_ports_go_to_nobody_else_and_can_be_listened_on() -> None:
     with ports.held() as one, ports.held() as other:
         found, more = one.free(), other.free()
