@@ -1,5 +1,6 @@
 """python -m bench [score] [match] [chain] [latency] [memory] [archive] [feeds] [parse] [backtest] [reload] [rules]
-[alerts] [workers] [held] [scrape] [store] [--quick]"""
+[alerts] [workers] [held] [scrape] [store] [dashboards]
+[--quick]"""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from bench import (
     archive,
     backtest,
     chain,
+    dashboards,
     feeds,
     held,
     latency,
@@ -31,7 +33,7 @@ ALL = {"score": score.measure, "match": match.measure, "chain": chain.measure, "
        "memory": memory.measure, "archive": archive.measure, "feeds": feeds.measure, "parse": parse.measure,
        "backtest": backtest.measure, "reload": reload.measure, "rules": rule_files.measure,
        "alerts": alerts.measure, "workers": workers.measure, "held": held.measure, "scrape": scrape.measure,
-       "store": store.measure}
+       "store": store.measure, "dashboards": dashboards.measure}
 
 
 def main() -> None:
