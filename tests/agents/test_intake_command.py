@@ -32,6 +32,7 @@ def waiting(data: Path) -> list[RawBatch]:
     return [each for each in found if isinstance(each, RawBatch)]
 
 
+@pytest.mark.sqlite                                     # looks into every file of the folder
 def test_a_report_waits_for_the_stream_masked(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["intake", "add", "--title", "三号投票站没有电", "--text", "来电人 13912345678 说从早上七点起停电。",
                "--ref", "2026-0317", "--at", "2026-11-22 03:12", "--urgent"]

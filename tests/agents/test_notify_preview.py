@@ -230,6 +230,7 @@ def test_a_person_whom_the_channel_cannot_reach_is_told(
     assert f"不会给 {other} 发消息" in capsys.readouterr().err
 
 
+@pytest.mark.sqlite                                     # an archive is a file
 def test_without_an_archive_it_says_where_it_looked(
     installation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -197,6 +197,7 @@ def test_lint_finds_in_the_archive_what_the_files_do_not_say(
     assert main(["rules", "lint", str(rules), "--ignore", "WX012", "--no-archive"]) == 0
 
 
+@pytest.mark.sqlite                                     # an archive is a file
 def test_lint_without_an_archive_says_what_it_did_not_look_for(
     rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:

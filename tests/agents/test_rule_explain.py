@@ -214,6 +214,7 @@ def test_what_the_archive_does_not_have_is_named(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.sqlite                                     # an archive is a file
 def test_without_an_archive_none_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:

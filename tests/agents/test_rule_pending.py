@@ -164,6 +164,7 @@ async def test_a_lost_topic_loses_neither_the_book_in_force_nor_what_was_decided
         assert said(bus) == expected and [book.hash for book in bus.books] == [expected[0]]
 
 
+@pytest.mark.sqlite                                     # a file that is none
 async def test_without_an_archive_or_for_a_change_that_judges_nothing_nobody_is_asked(
     rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:

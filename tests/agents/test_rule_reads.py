@@ -179,6 +179,7 @@ def test_a_book_and_the_one_in_shadow_beside_it_are_kept_apart(store: Engine) ->
 # ---------------------------------------------------------------- a large archive
 
 
+@pytest.mark.sqlite                                     # asks its planner
 def test_no_question_about_rules_reads_a_large_table_whole(store: Engine) -> None:
     fakes.put(store, matched("~bus", 1), event_of("~bus", 1, "a", "b"), event_of("bus", 1, "a", "b"),
               page_of(event_of("~bus", 1)), verdict("v", "bus", NOT, "bus-1"))

@@ -279,6 +279,7 @@ async def test_what_is_no_list_is_said(
 # ---------------------------------------------------------------- list
 
 
+@pytest.mark.sqlite                                     # an archive is a file
 async def test_the_list_says_which_sources_are_not_heard_and_since_when(
     run: Run, rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

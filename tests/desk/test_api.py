@@ -125,6 +125,7 @@ async def test_sources_and_deliveries(stand: Stand) -> None:
     assert [each["person"] for each in sent] == ["duty-b"]
 
 
+@pytest.mark.sqlite                                     # where a table that is gone means that the store is
 async def test_an_error_inside_is_json_too(stand: Stand) -> None:
     seed.put_event(stand.engine, seed.head())
     async with client(stand, "read") as http:

@@ -226,11 +226,10 @@ def test_an_answer_to_another_book_than_waits_is_refused(ruled: Stand) -> None:
 
 
 def test_the_same_files_saved_again_are_asked_about_again(ruled: Stand) -> None:
-    order = Order("", "局长", NOW, NOW)
     first = seed_rules.waiting()
     later = msgspec.structs.replace(first, at=NOW + MINUTE, read_at=NOW + MINUTE)
     for state in (first, later):
-        rule_commands.answer(ruled.engine, order, state, seed_rules.WAITING, False)
+        rule_commands.answer(ruled.engine, Order("", "局长", state.at, state.at), state, seed_rules.WAITING, False)
     assert len(unsent(ruled.engine)) == 2
     assert rule_state.answered(ruled.engine, later) is not None
     assert rule_state.answered(ruled.engine, msgspec.structs.replace(later, read_at=NOW + 2 * MINUTE)) is None

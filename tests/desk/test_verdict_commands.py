@@ -204,6 +204,7 @@ def test_a_wrong_command_says_what_to_write(
     assert cli.main(arguments) == 2 and word in capsys.readouterr().err
 
 
+@pytest.mark.sqlite                                     # where an archive is a file that may not be there
 def test_without_an_archive_the_folder_is_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["event", "verdict", "E-0317", "relevant"]) == 2
     assert str(data) in capsys.readouterr().err and not data.exists(), "looking makes no archive"
