@@ -9,13 +9,14 @@ from itertools import count
 
 from agents.demo.web import HOST, port_of, reserve
 
-_kept: deque[socket.socket] = deque(maxlen=300)
+KEPT = 300
+_kept: deque[socket.socket] = deque()
 """Bound, not listening. The oldest ones go: their servers have long been there, or ended."""
 
 
 def free_port() -> int:
     """A port of the loopback address that only who is told of it will listen on (with SO_REUSEADDR, as servers do)."""
-    _kept.append(reserve(0))
+    _keep(reserve(0))
     return port_of(_kept[-1])
 
 
@@ -29,8 +30,14 @@ def free_ports(number: int) -> int:
                 row[-1].bind((HOST, first + place))
             for sock in row:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            _kept.extend(row)
+            _keep(*row)
             return first
         for sock in row:
             sock.close()
     raise AssertionError("no free ports")
+
+
+def _keep(*socks: socket.socket) -> None:
+    _kept.extend(socks)
+    while len(_kept) > KEPT:
+        _kept.popleft().close()
