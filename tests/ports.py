@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 from collections import deque
 from contextlib import suppress
@@ -41,3 +42,9 @@ def _keep(*socks: socket.socket) -> None:
     _kept.extend(socks)
     while len(_kept) > KEPT:
         _kept.popleft().close()
+
+
+@atexit.register
+def _close() -> None:
+    for sock in _kept:
+        sock.close()
