@@ -52,8 +52,9 @@ postgres: $(VENV)/.dev  ## every test that uses a store, on a PostgreSQL of its 
 	  tests/postgres $(STORES)
 
 check: $(VENV)/.dev     ## ruff, mypy --strict, import directions
-	$(BIN)/ruff check pipeline agents tests bench
+	$(BIN)/ruff check pipeline agents tests bench deploy
 	$(BIN)/mypy
+	$(BIN)/mypy --strict -p deploy.stack -p deploy.grafana.build
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
 bench: $(VENV)/.dev     ## what is measured, against named references (BENCH=name for one)

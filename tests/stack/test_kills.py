@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 
 from agents.runtime import ALL
-from tests.stack.installation import Installation
+from tests.stack.installation import Installation, get
 from tests.stack.quicker import expression
+from tests.stack.runbooks import walk
 
 pytestmark = pytest.mark.stack
 
@@ -34,30 +36,33 @@ def test_a_role_that_is_killed_is_started_again_and_the_rule_for_it_fires(told: 
     stack.until(lambda: stack.firing("WenxunRoleRestarted", since=killed, role=role), f"WenxunRoleRestarted for {role}")
 
 
+def test_the_runbook_of_a_restart_can_be_walked_through_as_written(told: Installation) -> None:
+    said = walk(told, "WenxunRoleRestarted", "score")
+    assert "wenxun.runtime running: score" in said and 'role="score"' in said
+
+
 def test_all_that_were_killed_work_again(told: Installation) -> None:
     told.until(lambda: not any(each["missing"] for each in told.processes().values()), "every process is ready")
 
 
-def test_a_role_that_stays_away_is_held_by_alertmanager_and_told_to_ops_until_it_is_back(told: Installation) -> None:
+def test_a_role_that_stays_away_is_told_to_ops_and_its_runbook_brings_it_back(told: Installation) -> None:
     stack = told
     stack.run("stop", "score")
-    try:
-        stack.until(lambda: stack.firing("WenxunRoleDown", role="score"), "WenxunRoleDown for score")
-        stack.until(lambda: [each for each in stack.held() if each["labels"]["alertname"] == "WenxunRoleDown"
-                             and each["labels"]["role"] == "score"], "Alertmanager holds it")
-        held = next(each for each in stack.held() if each["labels"]["alertname"] == "WenxunRoleDown")
-        assert held["annotations"]["runbook_url"] == f"{stack.state['desk']}/runbooks/WenxunRoleDown"
+    stack.until(lambda: stack.firing("WenxunRoleDown", role="score"), "WenxunRoleDown for score")
 
-        def notices() -> list[str]:
-            return [each["text"] for each in stack.messages()
-                    if each["person"] == "technician" and "进程没有应答：score" in each["text"]]
+    def held() -> list[dict[str, Any]]:
+        return [each for each in stack.held() if each["labels"]["alertname"] == "WenxunRoleDown"
+                and each["labels"]["role"] == "score"]
 
-        stack.until(notices, "a notice to ops about score")
-        assert any("【系统】" in text or "系统" in text for text in notices())
-        assert stack.processes()["score"]["missing"] == "已停下"
-    finally:
-        stack.run("start", "score")
+    stack.until(held, "Alertmanager holds it")
+    page = held()[0]["annotations"]["runbook_url"]
+    assert page == f"{stack.state['desk']}/runbooks/WenxunRoleDown" and "进程没有应答" in get(page).text
+    stack.until(lambda: [each for each in stack.messages() if each["person"] == "technician"
+                         and "【系统】" in each["text"] and "进程没有应答：score" in each["text"]], "a notice to ops")
+    said = walk(stack, "WenxunRoleDown", "score")
+    assert "已停下" in said and "启动 score" in said
     stack.until(lambda: not stack.firing("WenxunRoleDown", role="score"), "WenxunRoleDown is over")
+    stack.until(lambda: not held(), "Alertmanager holds it no more")
 
 
 def test_every_role_that_is_away_has_its_own_alert(told: Installation) -> None:
