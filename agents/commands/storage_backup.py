@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,8 +80,11 @@ def run_backup(args: argparse.Namespace) -> int:
 
 
 def _target(path: Path) -> Path:
-    """FILE, or a name by the time in DIR; SettingsError where that cannot be."""
-    target = path / f"wenxun-{_now():%Y%m%d-%H%M%S}.tar.gz" if path.is_dir() else path
+    """FILE, or a name by the time in DIR (what has no suffix is one, and made); SettingsError where that cannot be."""
+    if not path.suffix and not path.exists():
+        with suppress(OSError):
+            path.mkdir(mode=0o700)
+    target = path / f"wenxun-{_now():%Y%m%d-%H%M%S}.tar.gz" if path.is_dir() or not path.suffix else path
     if target.exists():
         raise SettingsError(f"{target} 已经存在，没有覆盖。换一个文件名，或给一个目录。")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):

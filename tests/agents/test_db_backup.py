@@ -145,7 +145,6 @@ def test_the_file_is_its_owners_and_says_what_it_is(file: Path, tmp_path: Path, 
 def test_a_folder_takes_backups_by_their_time_and_nothing_is_overwritten(
     store: Engine, say: Say, tmp_path: Path
 ) -> None:
-    (tmp_path / "backups").mkdir()
     assert say("db", "backup", str(tmp_path / "backups"))[0] == 0
     [made] = (tmp_path / "backups").iterdir()
     assert made.name.startswith("wenxun-2") and made.name.endswith(".tar.gz")
