@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 from starlette.routing import Route
 
-from agents.desk import commands
+from agents.desk import commands, runbooks
 from agents.desk.api_call import Call, Problem, endpoint
 from agents.desk.sessions import Scope
 from agents.notices import system_notice
 from pipeline.ids import digest
 from pipeline.model import Escalation, Millis
 from pipeline.notify.alertmanager import OWN
-from pipeline.notify.safe import line, shorten
+from pipeline.notify.safe import line, link, paragraph, shorten
 
 MOST = 100
 """Notices of one request; what is past it is told by one more."""
@@ -60,7 +60,7 @@ def receive(call: Call) -> dict[str, Any]:
     counts["own"] = len(payload.alerts) - len(foreign)
     now = call.desk.deps.clock.now()
     with call.desk.engine.begin() as connection:
-        for record in _notices(payload, foreign, now):
+        for record in _notices(payload, foreign, now, call.desk.deps.settings.link_url):
             done = commands.accept(connection, call.order(record.id), record, record.id, "alertmanager.notice",
                                    record.title, shown=payload.receiver[:64] or "alertmanager")
             counts["repeat" if done.repeated else "notice"] += 1
@@ -69,11 +69,11 @@ def receive(call: Call) -> dict[str, Any]:
     return {"accepted": counts["notice"], "repeated": counts["repeat"], "own": counts["own"]}
 
 
-def _notices(payload: Payload, alerts: list[Alert], now: Millis) -> Iterator[Escalation]:
+def _notices(payload: Payload, alerts: list[Alert], now: Millis, desk_url: str) -> Iterator[Escalation]:
     for each in alerts[:MOST]:
         ident = each.fingerprint or digest(*sorted(f"{name}={value}" for name, value in each.labels.items()))
         yield system_notice(key=f"alertmanager:{payload.groupKey}:{ident}:{each.startsAt}:{each.status}", episode=0,
-                            title=_title(each), text=_text(each), at=now)
+                            title=_title(each), text=_text(each, desk_url), at=now)
     left = max(0, payload.truncatedAlerts) + max(0, len(alerts) - MOST)
     if left:
         known = digest(*sorted(f"{each.fingerprint}{each.startsAt}{each.status}" for each in alerts))
@@ -89,11 +89,14 @@ def _title(alert: Alert) -> str:
     return shorten(front + "：".join(part for part in (name, said) if part), _TITLE)
 
 
-def _text(alert: Alert) -> str:
+def _text(alert: Alert, desk_url: str) -> str:
+    """What it means comes first, then where to read on: with the address under which this desk's people open it."""
     labels = [line(f"{name}={shorten(value, 80)}") for name, value in sorted(alert.labels.items())
               if name != "alertname"]
+    book = runbooks.link(desk_url, alert.labels.get("alertname", "")) or link(alert.annotations.get("runbook_url", ""))
     rows = [
-        shorten(line(alert.annotations.get("description", "")), _VALUE),
+        shorten(paragraph(alert.annotations.get("description", "")), _VALUE),
+        f"手册：{book}" if book else "",
         f"标签：{'，'.join(labels[:_LABELS])}" if labels else "",
         f"开始：{shorten(line(alert.startsAt), 40)}" if alert.startsAt else "",
         f"结束：{shorten(line(alert.endsAt), 40)}" if alert.status == "resolved" and alert.endsAt else "",

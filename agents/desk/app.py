@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -32,6 +32,7 @@ from agents.desk import (
     phone_pages,
     reads,
     rule_pages,
+    runbooks,
     silence_pages,
     source_pages,
     subject_pages,
@@ -50,6 +51,8 @@ WAITING_TOO_LONG = 50
 """More commands than this without the broker's ack: the desk says it is not ready."""
 
 
+_NO_RIGHT = "42501"
+"""PostgreSQL's code: the role may not."""
 _STORE_AWAY: tuple[type[Exception], ...] = (OperationalError, InterfaceError, InternalError, NoConnection)
 """Away, full, read-only, going down, or all connections wait for it."""
 
@@ -59,7 +62,7 @@ def create_app(desk: Desk) -> Starlette:
         routes=_routes(),
         middleware=[Middleware(Measure, metrics=desk.deps.metrics), Middleware(Guard, settings=desk.deps.settings)],
         exception_handlers={HTTPException: _http_error, BodyTooLarge: _too_large, Exception: _server_error,
-                            **dict.fromkeys(_STORE_AWAY, _store_error)})
+                            **dict.fromkeys(_STORE_AWAY, _store_error), ProgrammingError: _asked_wrongly})
     app.state.desk = desk
     return app
 
@@ -104,6 +107,9 @@ def _routes() -> list[BaseRoute]:
         Route("/a/levels.css", phone_pages.levels_css),
         Route("/a/{token}", phone_pages.show, methods=["GET"]),
         Route("/a/{token}", phone_pages.act, methods=["POST"]),
+        Route("/runbooks", runbooks.index),
+        Route("/runbooks/", runbooks.index),
+        Route("/runbooks/{name}", runbooks.show),
         Route("/login", actions.login_page, methods=["GET"]),
         Route("/login", actions.login, methods=["POST"]),
         Route("/logout", posted(actions.logout, None), methods=["POST"]),
@@ -158,6 +164,12 @@ async def _store_error(request: Request, error: Exception) -> Response:
     if request.url.path.startswith("/api/"):
         return api_call.problem_response(503, "store_unavailable", words)
     return PlainTextResponse(words + "\n", 503, headers={"Retry-After": "10"})
+
+
+async def _asked_wrongly(request: Request, error: Exception) -> Response:
+    """A mistake of ours, or a role of the database that may not write."""
+    refused = getattr(getattr(error, "orig", None), "sqlstate", "") == _NO_RIGHT
+    return await (_store_error if refused else _server_error)(request, error)
 
 
 async def _server_error(request: Request, error: Exception) -> Response:
