@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event, insert
 
 from agents.desk import reads
 from agents.store import account_reads, expiry, item_reads, readmodel, rebuild, schema
-from agents.store.engine import open_store, upgrade
+from agents.store.engine import open_store, upgrade, without_limits
 from agents.store.projection import Entry, _item, _scored, project
 from agents.store.scratch import Scratch
 from bench.archive import _transactions
@@ -199,6 +199,7 @@ def _expired(engine: Engine) -> Figures:
     seconds = _timed(lambda: dropped.update(expiry.expire(engine, NOON - 20 * DAY)))
     grown = _bytes(engine) - before
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        without_limits(connection)
         connection.exec_driver_sql("SET statement_timeout = 0")
         dead = connection.exec_driver_sql(
             "SELECT sum(n_dead_tup) FROM pg_stat_user_tables").scalar_one()

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from agents.store.engine import without_limits
 from agents.store.projection import _json
 from bench.archive import NOON, WORDS, _item, _scored
 from pipeline.model import EventStatus
@@ -84,6 +85,7 @@ class Made:
     def fill(self, engine: Engine) -> None:
         """Into an empty store on PostgreSQL, and its statistics."""
         with engine.begin() as connection:
+            without_limits(connection)
             raw: Any = connection.connection.driver_connection
             for name, (columns, rows) in self.tables().items():
                 with raw.cursor() as cursor, cursor.copy(
@@ -91,6 +93,7 @@ class Made:
                     for row in rows:
                         into.write_row(row)
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            without_limits(connection)
             connection.exec_driver_sql("SET statement_timeout = 0")
             connection.exec_driver_sql("VACUUM ANALYZE")
 

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+from psycopg import sql
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from agents.archivist import Archivist, Message, StoreTrouble
+from agents.cli import main
+from agents.clock import Clock
+from agents.deps import Deps, RuleStore
+from agents.desk.app import create_app
+from agents.desk.sender import CommandSender
+from agents.desk.web import Desk
+from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.store import engine as store
 from agents.store import postgres, schema
+from pipeline import codec, topics
 from pipeline.errors import SettingsError
+from tests.builders import book, raw_batch, raw_item
+from tests.desk.conftest import Broker
 from tests.postgres_server import Server
 
 pytestmark = [pytest.mark.postgres, pytest.mark.sqlite]
@@ -130,4 +145,110 @@ def test_connections_that_the_server_cut_are_made_anew(postgres_url: str, server
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'wenxun'")
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    engine.dispose()
+
+
+def test_a_password_file_that_is_missing_ends_a_command_with_one_line(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WENXUN_DATABASE_URL", server.url("postgres").partition("?")[0])
+    monkeypatch.setenv("WENXUN_DATABASE_PASSWORD_FILE", str(tmp_path / "nowhere"))
+    backup = ["db", "backup", str(tmp_path / "a.tar.gz")]
+    for words in (["db", "current"], ["db", "upgrade"], backup, ["event", "list"]):
+        assert main(words) == 2
+        said = capsys.readouterr().err
+        assert "WENXUN_DATABASE_PASSWORD_FILE" in said and "nowhere" in said and said.count("\n") <= 2, said
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda url: url.replace("/wenxun_wrong", "/no_such_database"), "make the role and the database first"),
+    (lambda url: url.replace("wenxun@", "nobody_here@"), "the password is wrong"),
+    (lambda url: url.replace("127.0.0.1", "127.0.0.2"), "no server listens there"),
+])
+def test_a_store_that_cannot_be_opened_ends_a_command_with_one_line(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: Any, said: str
+) -> None:
+    monkeypatch.setenv("WENXUN_DATABASE_URL", change(server.url("wenxun_wrong").partition("?")[0]))
+    monkeypatch.setenv("WENXUN_DATABASE_PASSWORD_FILE", str(server.password_file))
+    for words in (["db", "upgrade"], ["db", "current"], ["db", "expire"]):
+        assert main(words) == 2
+        shown = capsys.readouterr().err
+        assert shown.startswith("wenxun: postgresql+psycopg://") and said in shown and "Traceback" not in shown
+        assert server.password not in shown
+
+
+def test_another_programs_database_is_left_alone(
+    postgres_url: str, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database with tables of its own, one of them named as ours: nothing of it is altered."""
+    name = postgres_url.split("?")[0].rpartition("/")[2]
+    with server.connect(name) as connection:
+        connection.execute("CREATE TABLE items (id int)")
+        connection.execute("INSERT INTO items VALUES (7)")
+    with pytest.raises(store.StoreUnavailable, match="already exists"):
+        store.upgrade(postgres_url)
+    with server.connect(name) as connection:
+        assert connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+                                  ).fetchall() == [("items",)]
+        assert connection.execute("SELECT id FROM items").fetchall() == [(7,)]
+
+
+@pytest.fixture
+def reader(server: Server, postgres_url: str) -> Iterator[str]:
+    """The URL of a role that may only read the tables, which are there."""
+    store.upgrade(postgres_url)
+    name = postgres_url.split("?")[0].rpartition("/")[2]
+    with server.connect(name) as connection:
+        connection.execute("DROP ROLE IF EXISTS reader")
+        connection.execute(sql.SQL("CREATE ROLE reader LOGIN PASSWORD {}").format(sql.Literal(server.password)))
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    yield server.url(name, user="reader")
+    with server.connect(name) as connection:
+        connection.execute("DROP OWNED BY reader")
+        connection.execute("DROP ROLE reader")
+
+
+async def test_a_role_that_may_only_read_stops_the_archive_and_the_desk_says_so(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is taken for a record's fault: it is held, and in when the rights are there."""
+    engine = store.open_store(reader)
+    archive = Archivist(Deps(Settings(data_dir=tmp_path), Clock(), Metrics()), engine, None)  # type: ignore[arg-type]
+    record = raw_batch(raw_item())
+    headers = codec.encode_headers(record, source="t", at=1, ident="t")
+    message = Message(topics.ITEMS_RAW, 0, 0, b"k", codec.encode(record), headers)
+    with pytest.raises(StoreTrouble, match="permission denied"):
+        archive.store([message])
+    desk = Desk(Deps(Settings(data_dir=tmp_path), Clock(), Metrics(), RuleStore(book())), engine,
+                CommandSender(engine, Broker().open))
+    transport = httpx.ASGITransport(app=create_app(desk), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as browser:
+        answer = await browser.post("/login", data={"name": "li", "password": "x", "csrf": "c"}, headers={
+            "origin": "http://127.0.0.1:8000", "cookie": "wenxun_login=c"})
+    assert answer.status_code == 503 and "没有提交：数据库暂时不能读写" in answer.text
+    engine.dispose()
+
+
+async def test_a_server_that_became_read_only_is_trouble_and_passes(postgres_url: str, tmp_path: Path) -> None:
+    """As after a failover to a standby: the archive holds, the desk answers 503."""
+    store.upgrade(postgres_url)
+    engine = store.open_store(postgres_url)
+    archive = Archivist(Deps(Settings(data_dir=tmp_path), Clock(), Metrics()), engine, None)  # type: ignore[arg-type]
+    record = raw_batch(raw_item())
+    headers = codec.encode_headers(record, source="t", at=1, ident="t")
+    message = Message(topics.ITEMS_RAW, 0, 0, b"k", codec.encode(record), headers)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("ALTER DATABASE "
+                                   f"{engine.url.database} SET default_transaction_read_only = on")
+        connection.commit()
+    engine.dispose()
+    with pytest.raises(StoreTrouble, match="read-only"):
+        archive.store([message])
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET default_transaction_read_only = off")
+        connection.commit()
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} RESET default_transaction_read_only")
+        connection.commit()
+    engine.dispose()
+    assert archive.store([message])[1]["items"] == 1
     engine.dispose()
