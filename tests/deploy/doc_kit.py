@@ -232,12 +232,16 @@ def wrong_mentions(of: Page) -> list[str]:
     return [f"wenxun {' '.join(words)}: {said}" for words in mentions(of) for said in [unknown(words)] if said]
 
 
+A_ROLE = "score"
+
+
 def wrong_stack(of: Page) -> list[str]:
     """Words after `deploy/stack/run` and `make stack ARGS=…` that it does not take."""
     told = [words[1:] for _, words in commands(of) if words[0] == "deploy/stack/run"]
     made = [words for _, words in commands(of) if words[:2] == ["make", "stack"]]
     made += [shlex.split(span) for span in of.spans if span.startswith("make stack ")]
     told += [shlex.split(word.partition("=")[2]) for words in made for word in words if word.startswith("ARGS=")]
+    told = [[A_ROLE if word == "$ROLE" else word for word in words] for words in told]
     return [f"{' '.join(words)}: {said}" for words in told for said in [refused(with_verb(words), stack())] if said]
 
 
