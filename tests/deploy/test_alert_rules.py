@@ -34,7 +34,7 @@ FOREIGN = {
     "prometheus_notifications_alertmanagers_discovered", "prometheus_notifications_errors_total",
     "prometheus_config_last_reload_successful", "prometheus_rule_evaluation_failures_total",
     "alertmanager_notifications_failed_total"}
-"""Series that others make: each was seen on the /metrics of Debian's Prometheus and Alertmanager."""
+"""Series that others make: of client libraries, Prometheus and Alertmanager."""
 WORDS = {"and", "or", "unless", "on", "by", "without", "offset", "ignoring", "group_left", "group_right", "bool",
          "sum", "min", "max", "count", "avg"}
 ANNOTATIONS = {"summary", "description", "runbook_url"}
@@ -139,6 +139,24 @@ def test_recorded_series_have_the_prefix_and_one_rule_each() -> None:
 def test_a_role_that_is_missing_is_looked_for_by_every_role() -> None:
     rule = next(each.rule for each in ALERTS if each.name == "WenxunRoleMissing")
     assert set(re.findall(r'absent\(wenxun_role_info\{job="wenxun", role="(\w+)"\}\)', rule["expr"])) == set(ALL)
+
+
+def test_prometheus_links_to_the_desk_and_leaves_roles_to_the_series_that_name_them() -> None:
+    config = read(RULES.parent / "prometheus.yml")
+    assert config["rule_files"] == ["rules/*.yml"]
+    assert re.fullmatch(r"https?://[^/]+", config["global"]["external_labels"]["desk"])
+    assert config["alerting"]["alert_relabel_configs"] == [{"action": "labeldrop", "regex": "desk"}]
+    jobs = {each["job_name"]: each for each in config["scrape_configs"]}
+    assert jobs["wenxun"]["honor_labels"] is True and "honor_labels" not in jobs["monitoring"]
+
+
+def test_what_the_monitoring_watches_of_itself_is_what_the_targets_name() -> None:
+    """A part that a rule names and no target has would never be missed; Grafana is not on one machine by itself."""
+    parts = {each["labels"]["part"] for variant in ("compose", "one-machine")
+             for each in read(RULES.parent / "targets" / variant / "monitoring.yml")}
+    text = (RULES / "monitoring.yml").read_text("utf-8")
+    asked = set(re.findall(r'part!?="(\w+)"|part "(\w+)"', text))
+    assert {a or b for a, b in asked} == {"alertmanager", "grafana", "prometheus"} == parts
 
 
 # ---------------------------------------------------------------- promtool
