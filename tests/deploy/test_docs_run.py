@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import shlex
@@ -139,6 +140,8 @@ class Installation:
         """Exit status, and what was printed to either stream."""
         filled = [FILLED.get((words[0], each), FILLED.get(("", each), each)) for each in words]
         placed = [each.replace("/etc/wenxun", str(self.folder / "etc")) for each in filled]
+        if placed[:2] == ["db", "restore"]:
+            gc.collect()                        # commands before this one, which would have been processes, let go
         status = cli.main([*placed, "--wait", "0"] if _acts(tuple(placed)) else placed)
         shown = self._capsys.readouterr()
         return status, (shown.out + shown.err).strip()
