@@ -69,10 +69,10 @@ def of(name: str, have: Distribution) -> Licence:
 
 
 def _told(have: Distribution) -> list[str]:
-    words = [have.metadata.get("License-Expression"), have.metadata.get("License")]
+    words = [each for field in ("License-Expression", "License") for each in have.metadata.get_all(field) or []]
     words += [each.rpartition(" :: ")[2] for each in have.metadata.get_all("Classifier") or []
               if each.startswith("License")]
-    return [each.strip() for each in words if each and "\n" not in each.strip()]
+    return [each.strip() for each in words if each.strip() and "\n" not in each.strip()]
 
 
 def _names(expression: str) -> list[str]:
