@@ -37,10 +37,10 @@ stack: $(VENV)/.dev     ## the whole topology on this machine without Docker, fe
 stack-down: $(VENV)/.dev        ## stop it in order; its data stay
 	@WENXUN_PYTHON=$(abspath $(BIN)/python) deploy/stack/run stop $(ARGS)
 
-test: $(VENV)/.dev      ## all tests that can run here but `fault`, in under 10 minutes on 2 cores; what is skipped is named at the end
+test: $(VENV)/.dev      ## all tests that can run here but `fault` and `stack`; what is skipped is named at the end
 	$(BIN)/python -m pytest $(SHARED) -m "not fault and not stack" $(ARGS)
 
-fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies, whole days as a user: about an hour (WENXUN_KILLS=20: 15 minutes)
+fault: $(VENV)/.dev     ## 200 kills, stops, clock jumps, a broker that dies, whole days as a user: about an hour (WENXUN_KILLS=20 for fewer)
 	WENXUN_KILLS=$(or $(WENXUN_KILLS),200) $(BIN)/python -m pytest $(SHARED) -m fault -rP --show-capture=stdout $(ARGS)
 
 stack-test: $(VENV)/.dev        ## the stack on real servers: targets, rules, alerts, kills, dashboards' queries (a few minutes)
