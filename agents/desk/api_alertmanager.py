@@ -95,6 +95,7 @@ def _text(alert: Alert, desk_url: str) -> str:
               if name != "alertname"]
     book = runbooks.link(desk_url, alert.labels.get("alertname", "")) or link(alert.annotations.get("runbook_url", ""))
     rows = [
+        "已经结束，当时的情况：" if alert.status == "resolved" else "",
         shorten(paragraph(alert.annotations.get("description", "")), _VALUE),
         f"手册：{book}" if book else "",
         f"标签：{'，'.join(labels[:_LABELS])}" if labels else "",

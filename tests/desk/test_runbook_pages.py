@@ -84,6 +84,8 @@ def test_a_notice_links_to_the_page_under_the_address_of_this_desk() -> None:
                            ("", f"http://127.0.0.1:8000/runbooks/{DOWN}")):
         lines = safe.notice(_text(alert, desk_url)).splitlines()
         assert lines[:4] == [*ABOUT.splitlines(), f"手册：{book}"]
+    over = Alert(status="resolved", labels=alert.labels, annotations=rule)
+    assert _text(over, "").splitlines()[:2] == ["已经结束，当时的情况：", ABOUT.splitlines()[0]]
 
 
 def test_a_notice_of_others_keeps_their_link_and_a_bad_one_is_none() -> None:
