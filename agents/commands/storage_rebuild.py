@@ -101,8 +101,10 @@ def _agreed() -> bool:
 
 
 def _rebuild(settings: Settings, url: str, work: Path, found: Sequence[Span]) -> int:
+    from sqlalchemy.exc import DBAPIError
+
     from agents.clock import Clock
-    from agents.store import engine, rebuild
+    from agents.store import engine, postgres, rebuild
     from agents.store.fence import Fenced, alone
     from agents.store.scratch import Scratch
     from pipeline.rulebook.schema import DAY
@@ -124,6 +126,10 @@ def _rebuild(settings: Settings, url: str, work: Path, found: Sequence[Span]) ->
             scratch.remove()
     except Fenced as error:
         raise SettingsError(f"{engine.shown(url)}：{error}。等它结束，或停下 archive，再运行一次。") from None
+    except DBAPIError as error:
+        said = " ".join(str(error.orig).split())
+        raise SettingsError(f"重建中断：{said}{postgres.hint(said)}。数据库里没有写坏什么：排除问题后再运行一次，"
+                            "会从停下的地方接着做。") from None
     finally:
         store.dispose()
     _report(outcome, unread, refused)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from agents.store import expiry, schema
 from agents.store.projection import _NEWEST
-from agents.store.upsert import Row, chunks, keep_greatest, replace
+from agents.store.upsert import Row, chunks, insert_new, keep_greatest, replace
 from pipeline.model import Millis
 from pipeline.rulebook.schema import DAY, HOUR
 
@@ -122,7 +122,10 @@ class _Merging:
                 elif old is None or any(old[name] != value for name, value in wanted.items()):
                     changed.append(wanted)
                     added, mended = added + (old is None), mended + (old is not None)
-            replace(connection, self._table, changed, on=self._key)
+            if changed and added == len(changed):
+                insert_new(connection, self._table, changed)
+            else:
+                replace(connection, self._table, changed, on=self._key)
             if self._name == "items":
                 _forget_current(connection, changed)
         said = self._outcome

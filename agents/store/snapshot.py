@@ -21,6 +21,7 @@ from sqlalchemy.exc import DatabaseError
 from agents.store import engine as stores
 from agents.store import schema
 from agents.store.postgres import hint
+from agents.store.upsert import copying
 from pipeline.errors import WenxunError
 
 VERSIONS = "alembic_version"
@@ -177,12 +178,11 @@ def _copy_out(store: Engine, file: Path) -> None:
 
 
 def _copy_table_out(connection: Connection, table: Table, copy: sqlite3.Connection) -> None:
-    raw: Any = connection.connection.driver_connection
     names = ", ".join(f'"{column.name}"' for column in table.c)
     kinds = [{bool: "bool", int: "int8", float: "float8"}.get(column.type.python_type, "text") for column in table.c]
     marks = ", ".join("?" for _ in table.c)
     copy.execute("BEGIN")
-    with raw.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) TO STDOUT') as out:
+    with copying(connection, f'COPY "{table.name}" ({names}) TO STDOUT') as out:
         out.set_types(kinds)
         copy.executemany(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', out.rows())  # noqa: S608 - our names
     copy.commit()
@@ -210,9 +210,8 @@ def _copy_in(file: Path, connection: Connection) -> None:
 
 
 def _copy_table_in(rows: Connection, table: Table, connection: Connection) -> None:
-    raw: Any = connection.connection.driver_connection
     names = ", ".join(f'"{column.name}"' for column in table.c)
-    with raw.cursor() as cursor, cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as into:
+    with copying(connection, f'COPY "{table.name}" ({names}) FROM STDIN') as into:
         for row in rows.execute(select(table)):
             into.write_row(tuple(map(_storable, row)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, func, literal_column, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 Row = dict[str, Any]
 CHUNK = 500
@@ -46,6 +48,30 @@ def replace(connection: Connection, table: Table, rows: Sequence[Row], *, on: Se
         index_elements=key, set_={name: new[name] for name in rows[0] if name not in key})
     connection.execute(statement, list(rows))
     return len(rows)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows none of which is there: on PostgreSQL by COPY."""
+    if connection.dialect.name != "postgresql" or not rows:
+        replace(connection, table, rows)
+        return
+    names = ", ".join(f'"{name}"' for name in rows[0])
+    with copying(connection, f'COPY "{table.name}" ({names}) FROM STDIN') as into:
+        for row in rows:
+            into.write_row(tuple(row.values()))
+
+
+@contextmanager
+def copying(connection: Connection, statement: str) -> Iterator[Any]:
+    """COPY, on PostgreSQL. The driver's errors are raised as SQLAlchemy's, and without the rows."""
+    driver: Any = connection.dialect.loaded_dbapi
+    raw: Any = connection.connection.driver_connection
+    try:
+        with raw.cursor() as cursor, cursor.copy(statement) as copy:
+            yield copy
+    except driver.Error as error:
+        error.args = (error.diag.message_primary or str(error).splitlines()[0],)
+        raise DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect) from None
 
 
 def keep_greatest(

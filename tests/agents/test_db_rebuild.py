@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, delete, insert, update
+from sqlalchemy.exc import OperationalError
 
 from agents import rereading
 from agents.bus import Bus
@@ -278,6 +279,32 @@ def test_as_an_operator_types_it(
         assert main(["db", "rebuild", "--yes"]) == 0
         assert "没有要改的" in capsys.readouterr().out
     assert not (tmp_path / "store" / "rebuild").exists()
+
+
+@pytest.mark.embedded
+def test_a_store_that_goes_away_in_the_middle_ends_it_with_one_line(
+    place: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = filled(place, day())
+    written = rebuild._Merging._write
+
+    def away(merging: Any, rows: Any) -> None:
+        if merging._name == "scored":
+            raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+        written(merging, rows)
+
+    with embedded_broker() as address:
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
+        asyncio.run(send(Settings(bootstrap=address), day()))
+        for name in rebuild.OURS:
+            spoil(place, name)
+        monkeypatch.setattr(rebuild._Merging, "_write", away)
+        assert main(["db", "rebuild", "--yes"]) == 2
+        said = capsys.readouterr().err
+        assert "重建中断：database or disk is full" in said and "再运行一次" in said and "Traceback" not in said
+        monkeypatch.setattr(rebuild._Merging, "_write", written)
+        assert main(["db", "rebuild", "--yes"]) == 0
+    assert "接着上次" in capsys.readouterr().out and fakes.dump(place, EVERY) == before
 
 
 KILLED = """

@@ -4,6 +4,7 @@ everybody says so."""
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -69,6 +70,8 @@ def test_a_server_that_hangs_is_given_up(away: Server, monkeypatch: pytest.Monke
 # ---------------------------------------------------------------- roles under traffic
 
 
+LONG = float(os.environ.get("WENXUN_AWAY_SECONDS", "0"))
+"""By hand: so long away, with every limit and pause as it is shipped (WENXUN_AWAY_SECONDS=300)."""
 OUTAGES: dict[str, tuple[Callable[[Server], None], Callable[[Server], None]]] = {
     "stopped": (lambda server: server.stop(), lambda server: server.start()),
     "crashed": (lambda server: server.stop(signal.SIGQUIT), lambda server: server.start()),
@@ -102,7 +105,7 @@ class Traffic:
                 await bus.send(topics.ESCALATIONS, f"e{number}", fresh, ident=fresh.id)
                 self.sent += 1
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), 0.05)
+                    await asyncio.wait_for(self._stop.wait(), 0.2 if LONG else 0.05)
 
 
 @asynccontextmanager
@@ -146,12 +149,13 @@ async def test_under_traffic_nothing_is_lost_and_nothing_sent_twice(
     away: Server, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lease is shorter than the outage: what was sent meanwhile is still nobody's to send again."""
-    monkeypatch.setattr(PatientConnection, "patience", 1.5)
-    monkeypatch.setattr(desk, "PATIENCE_SECONDS", 1)
-    monkeypatch.setattr(archivist.Archivist.__init__, "__kwdefaults__", {
-        **archivist.Archivist.__init__.__kwdefaults__, "retry_seconds": (0.2, 0.5)})
-    monkeypatch.setattr(courier, "LEASE_MS", 1500)
-    monkeypatch.setattr(courier, "SETTLE_SECONDS", 2.5)
+    if not LONG:
+        monkeypatch.setattr(PatientConnection, "patience", 1.5)
+        monkeypatch.setattr(desk, "PATIENCE_SECONDS", 1)
+        monkeypatch.setattr(archivist.Archivist.__init__, "__kwdefaults__", {
+            **archivist.Archivist.__init__.__kwdefaults__, "retry_seconds": (0.2, 0.5)})
+        monkeypatch.setattr(courier, "LEASE_MS", 1500)
+        monkeypatch.setattr(courier, "SETTLE_SECONDS", 2.5)
     away.create(how)
     leave, come_back = OUTAGES[how]
     with embedded_broker() as address:
@@ -169,15 +173,17 @@ async def test_under_traffic_nothing_is_lost_and_nothing_sent_twice(
                     under_way = len(hook.got)
                     await wait_for(lambda: len(hook.got) > under_way, "a page is under way")
                     leave(away)
+                    began, before = time.monotonic(), traffic.sent
                     try:
                         await wait_for(lambda: not reached(deps) & {"archive", "deliver"}, "they say that it is away")
                         answer = await browser.get("/login")
                         page_code = (await browser.get("/", headers={"cookie": "wenxun_session=x"})).status_code
                         ready = (await browser.get("/readyz")).status_code
-                        before = traffic.sent
-                        await wait_for(lambda: traffic.sent >= before + 60, "traffic goes on for longer than a lease")
+                        await wait_for(lambda: traffic.sent >= before + 60 and time.monotonic() > began + LONG,
+                                       "traffic goes on for longer than a lease", LONG + 180)
                     finally:
                         come_back(away)
+                    back, missed = time.monotonic(), traffic.sent - before
                     hook.delay = 0.0
                     await wait_for(lambda: len(reached(deps)) >= 2, "they say that it is back")
                 engine, wanted = store.open_store(away.url(how)), traffic.sent
@@ -187,6 +193,8 @@ async def test_under_traffic_nothing_is_lost_and_nothing_sent_twice(
                         await wait_for(lambda said=statement: count_of(engine, said) == wanted, f"{wanted} of {where}")
                     except AssertionError:
                         raise AssertionError(f"{wanted} of {where} wanted; the ledger: {ledger(engine)}") from None
+                    print(f"{how}: away {back - began:.0f} s, {missed} items and pages meanwhile; "
+                          f"{where.split()[0]} had all {time.monotonic() - back:.0f} s after it was back")
                 assert (await browser.get("/readyz")).status_code == 200
                 assert (await browser.get("/login")).status_code == 200
                 engine.dispose()
