@@ -54,7 +54,7 @@ _SHORT = "CASE WHEN number > 0 THEN CASE WHEN shadow THEN 'S-' WHEN drill THEN '
 _PADDED = {"postgresql": "lpad(number::text, greatest(4, length(number::text)), '0')",
            "sqlite": "printf('%04d', number)"}
 _SUBJECT = "ltrim(subject, '~!')"
-_LIVE_BOOK = "SELECT book{} AS book FROM books WHERE at > 0 ORDER BY at DESC, hash LIMIT 1"
+_LIVE_BOOK = "SELECT book FROM books WHERE at > 0 ORDER BY at DESC, hash LIMIT 1"
 _IN_BOOK: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "ladder": ("levels.ladder", {"name": "", "response": "", "color": "#888888"}),
     "subjects": ("subjects", {"id": "", "title": "", "owner": "", "status": "live", "expires": "", "team": ""}),
@@ -136,7 +136,7 @@ def _made(dialect: str) -> dict[str, tuple[str, ...]]:
 def _of_book(dialect: str) -> dict[str, str]:
     """What the rule book in force calls things. rank: the place in the list, from 1."""
     postgres = dialect == "postgresql"
-    live = f"({_LIVE_BOOK.format('::jsonb' if postgres else '')}) AS live"
+    live = f"(SELECT ({_LIVE_BOOK}){'::json' if postgres else ''} AS book) AS live"
     found = {}
     for name, (path, fields) in _IN_BOOK.items():
         shown = ", ".join(f"COALESCE({_text('one.value', each, dialect)}, '{default}') AS \"{each}\""
@@ -144,14 +144,19 @@ def _of_book(dialect: str) -> dict[str, str]:
         if name == "ladder":
             shown += f", {_budget(dialect)} AS budget"
         rank = "one.rank::integer" if postgres else "one.key + 1"
-        each = (f"CROSS JOIN LATERAL jsonb_array_elements(live.book #> '{{{path.replace('.', ',')}}}') "
+        each = (f"CROSS JOIN LATERAL json_array_elements(live.book #> '{{{path.replace('.', ',')}}}') "
                 "WITH ORDINALITY AS one(value, rank)" if postgres else f", json_each(live.book, '$.{path}') AS one")
-        found[name] = f"SELECT {rank} AS rank, {shown} FROM {live} {each}"  # noqa: S608
+        found[name] = _once(f"SELECT {rank} AS rank, {shown} FROM {live} {each}", dialect)  # noqa: S608
     interaction = ("(live.book #>> '{levels,events,interaction}')::float8" if postgres
                    else "json_extract(live.book, '$.levels.events.interaction')")
-    found["book"] = (f"SELECT {_text('live.book', 'hash', dialect)} AS hash, "  # noqa: S608
-                     f"COALESCE({interaction}, 0.01) AS interaction FROM {live}")
+    found["book"] = _once(f"SELECT {_text('live.book', 'hash', dialect)} AS hash, COALESCE({interaction}, 0.01) "  # noqa: S608
+                          f"AS interaction FROM {live} WHERE live.book IS NOT NULL", dialect)
     return found
+
+
+def _once(text: str, dialect: str) -> str:
+    """Read once a question: a book of thousands of sources takes a few ms, and a join would read it for every row."""
+    return f"WITH listed AS MATERIALIZED ({text}) SELECT * FROM listed" if dialect == "postgresql" else text  # noqa: S608
 
 
 def _budget(dialect: str) -> str:
@@ -169,7 +174,7 @@ def _of_records(dialect: str) -> dict[str, str]:
     alert = ", ".join(_field("state", name, dialect) for name in ("level", *_ALERT))
     clock = ", ".join(_field("one.value", name, dialect) for name in _CLOCK)
     level = ", ".join(_field("detail", name, dialect) for name in ("level", "previous", "name", "why"))
-    each = ("jsonb_array_elements(clocks.state::jsonb -> 'clocks') AS one(value)" if dialect == "postgresql"
+    each = (f"json_array_elements({_json('clocks.state')} -> 'clocks') AS one(value)" if dialect == "postgresql"
             else "json_each(clocks.state, '$.clocks') AS one")
     joined = f"clocks CROSS JOIN LATERAL {each}" if dialect == "postgresql" else f"clocks, {each}"
     return {
@@ -184,13 +189,18 @@ def _of_records(dialect: str) -> dict[str, str]:
 def _field(source: str, name: str, dialect: str) -> str:
     whole = name in _NUMBERS or name in ("level", "previous", "percent")
     if dialect == "postgresql":
-        column = source if source == "one.value" else f"{source}::jsonb"
+        column = source if source == "one.value" else _json(source)
         value = f"({column} ->> '{name}')" + ("::bigint" if whole else "")
     else:
         value = f"json_extract({source}, '$.{name}')"
     if name in _TIMES:
         return f"{value} AS {_stem(name)}_ms, {_time(value, dialect)} AS {_stem(name)}_time"
     return f'{value} AS "{name}"'
+
+
+def _json(source: str) -> str:
+    """PostgreSQL takes no NUL out of a JSON text: one title with one would be an error of the whole list."""
+    return rf"replace({source}, '\u0000', '\ufffd')::json"
 
 
 def _stem(name: str) -> str:

@@ -97,6 +97,14 @@ def test_events_have_the_number_people_know_and_their_kind(
     assert tuple(row) == (short, kind, "gate")
 
 
+def test_a_text_with_a_nul_stops_no_view(engine: Engine) -> None:
+    """PostgreSQL's jsonb refuses one; Grafana would show an error for all events because of one title."""
+    fakes.put(engine, messages.page("esc0", at=NOON - 1, head=fakes.head(1, event_id="e0", title="a\0b")))
+    with engine.connect() as connection:
+        found = connection.execute(text("SELECT level, level_name FROM grafana_escalations ORDER BY at_ms")).all()
+    assert [tuple(row) for row in found] == [(2, "较大"), (2, "较大")]
+
+
 def test_views_are_made_again_only_when_they_differ_and_never_stop_a_migration(url: str, engine: Engine) -> None:
     with engine.begin() as connection:
         assert views.current(connection)

@@ -46,11 +46,12 @@ def pages() -> list[Panel]:
                 levels=("级别",),
             ),
             Sql(f"""
-            SELECT to_char(p.at_time, 'YYYY-MM-DD') AS "日期", p.level_name AS "级别", count(*) AS "首次通知",
-              max(l.budget) AS "预算"
-            FROM grafana_escalations p LEFT JOIN grafana_ladder l ON l.name = p.level_name
-            WHERE p.first AND p.world = ${{kind:sqlstring}} AND {WITHIN.format("p.at_ms")}
-            GROUP BY 1, 2 ORDER BY 1 DESC, 2 LIMIT 400"""),
+            SELECT p.day AS "日期", p.level_name AS "级别", p.pages AS "首次通知", l.budget AS "预算" FROM (
+              SELECT to_char(at_time, 'YYYY-MM-DD') AS day, level_name, count(*) AS pages FROM grafana_escalations
+              WHERE first AND world = ${{kind:sqlstring}} AND {WITHIN.format("at_ms")}
+              GROUP BY 1, 2 ORDER BY 1 DESC LIMIT 400) AS p
+            LEFT JOIN (SELECT name, rank, budget FROM grafana_ladder OFFSET 0) AS l ON l.name = p.level_name
+            ORDER BY 1 DESC, l.rank DESC"""),
         ),
         lines(
             Look(
