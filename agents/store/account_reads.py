@@ -88,7 +88,7 @@ class Listed:
 
 def account(connection: Connection, since: Millis, before: Millis) -> Account:
     """Of what was decided in [since, before)."""
-    fates = _fates()
+    fates = _fates(since, before)
     rank = fates.c.rank
     joined = escalations.outerjoin(fates, fates.c.escalation_id == escalations.c.id)
     found = connection.execute(
@@ -148,11 +148,12 @@ def _decided(since: Millis, before: Millis) -> tuple[Any, ...]:
     return table.at >= since, table.at < before, table.shadow.is_(False), table.detail != ""
 
 
-def _fates() -> Any:
-    """The best that became of any row of a message."""
+def _fates(since: Millis, before: Millis) -> Any:
+    """The best that became of any row of a message that was decided in that time."""
     ranks = {status.value: rank for status, rank in _RANKS.items()}
+    asked = select(escalations.c.id).where(*_decided(since, before))
     return (select(outbox.c.escalation_id, func.max(case(ranks, value=outbox.c.status)).label("rank"))
-            .group_by(outbox.c.escalation_id).subquery())
+            .where(outbox.c.escalation_id.in_(asked)).group_by(outbox.c.escalation_id).subquery())
 
 
 def _set_aside(connection: Connection, since: Millis) -> set[str]:
