@@ -151,6 +151,7 @@ class Courier:
             await self._office.store(self._office.ledger.release, load.parcels)
             raise
         else:
+            ids &= {each.id for each in load.parcels}       # what did not fit may be under way by another call now
             await self._record(load, kind, outcome)
         finally:
             self._owed -= ids
@@ -181,6 +182,7 @@ class Courier:
     async def _write(self, load: Load) -> Written:
         written = await write(load, self._channel_id, self._office)
         if written.left:
+            self._owed -= {each.id for each in written.left}
             await self._office.store(self._office.ledger.release, written.left)
             self._wake.set()
         return written

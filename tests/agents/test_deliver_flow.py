@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import replace as changed
@@ -139,6 +140,26 @@ async def test_500_alerts_in_10_s_into_20_calls_a_minute_bring_all_numbers(engin
     assert max(sum(first <= each < first + 60_000 for each in made) for first in made) <= 20
     assert {row.status for row in rows(engine)} == {CONFIRMED} and bundles >= 3
     assert now - 1_000_000 < 45_000
+
+
+async def test_what_a_bundle_leaves_goes_out_while_the_bundle_is_under_way(engine: Engine, tmp_path: Path) -> None:
+    """It waited for a lease of a minute: the courier took it for something it still had to write down."""
+    ledger = ledger_with(engine, *(each for n in range(300) for each in parcels_of(
+        page(f"{n:02d}", head=head(f"{n:02d}", number=1 + n)), told("a"))))
+    second, letters = asyncio.Event(), list[Letter]()
+
+    async def send(channel: Channel, letter: Letter) -> Outcome:
+        letters.append(letter)
+        if len(letters) > 1:
+            second.set()
+        await second.wait()
+        return Sent()
+
+    deps = delivery_deps(tmp_path, rules(ROBOT))
+    async with delivering(deps, ledger, senders={ROBOT.type: send}):
+        await until(lambda: len(letters) > 1, 20)
+        await until(lambda: len([row for row in rows(engine) if row.status == CONFIRMED]) == 300)
+    assert letters[0].bundle
 
 
 def test_several_processes_share_one_bucket(engine: Engine) -> None:
