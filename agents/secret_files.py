@@ -49,8 +49,11 @@ def of_channels(book: RuleBook, root: Path) -> dict[str, str]:
 
 
 def _unusable(path: Path) -> str:
-    if not path.is_file():
-        return "不存在"
-    if not os.access(path, os.R_OK):
-        return "读不了，要属于运行 wenxun 的用户"
-    return "" if path.stat().st_size else "是空的"
+    try:
+        if not path.is_file():
+            return "不存在"
+        if os.access(path, os.R_OK):
+            return "" if path.stat().st_size else "是空的"
+    except OSError:                             # a folder above it that this user may not enter
+        pass
+    return "读不了，要属于运行 wenxun 的用户"

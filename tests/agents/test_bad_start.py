@@ -21,7 +21,9 @@ from agents.rule_files import load_book, starter_dir
 from agents.settings import Settings
 from agents.store.engine import open_store, upgrade
 from pipeline.errors import SettingsError
+from pipeline.rulebook.schema import Channel, ChannelType
 from tests import servers
+from tests.builders import book as book_of
 from tests.kafka.broker import RUN, absent
 
 SECRET = "geheimnis-9f3a"
@@ -202,3 +204,14 @@ def test_channels_without_their_secret_are_found_before_a_page_needs_them(tmp_pa
     assert "是空的" in secret_files.of_channels(book, rules)["hook"]
     (rules / "secrets" / "hook.url").write_text("http://hook.example/\n")
     assert secret_files.of_channels(book, rules) == {}
+
+
+def test_a_folder_of_secrets_that_this_user_may_not_enter_is_said_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    rules = book_of(channels=(Channel(id="hook", type=ChannelType.WEBHOOK, url_file="secrets/hook.url"),))
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert "读不了" in secret_files.of_channels(rules, tmp_path)["hook"]
