@@ -157,8 +157,9 @@ class Process:
 
     def _store_of(self, role: str) -> str:
         """By the role's last use of it; each uses it every few seconds, or has nothing to write."""
-        reached = self.deps.metrics.registry.get_sample_value("wenxun_store_reachable", {"role": role})
-        return "the store does not answer" if reached == 0 else ""
+        reached = {sample.labels["role"]: sample.value for family in self.deps.metrics["store_reachable"].collect()
+                   for sample in family.samples}        # not of the registry: that collects every series there is
+        return "the store does not answer" if reached.get(role) == 0 else ""
 
     async def _faust(self, app: App) -> None:
         started = asyncio.Event()
