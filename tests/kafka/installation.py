@@ -81,12 +81,12 @@ class Installation:
             for delivery in waiting:
                 await delivery
 
-    async def send_bytes(self, topic: str, *values: bytes | None, partition: int = 0) -> None:
-        """Values with a key and no headers, as a stranger would write them."""
+    async def send_bytes(self, topic: str, *values: bytes | None, partition: int = 0) -> set[int]:
+        """Values with a key and no headers, as a stranger would write them. Their offsets."""
         async with Bus(self.settings, Clock(), "test") as bus:
             assert bus._producer is not None
-            for value in values:
-                await bus._producer.send_and_wait(topic, value, key=b"poison", partition=partition)
+            return {(await bus._producer.send_and_wait(topic, value, key=b"poison", partition=partition)).offset
+                    for value in values}
 
     async def read(self, topic: str) -> list[Any]:
         """The topic's records, decoded; what cannot be decoded is left out."""
