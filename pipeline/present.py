@@ -74,6 +74,7 @@ def _row(row: CountsRow, now: Millis) -> CountsRow:
 
 
 def _head(head: EventHead, now: Millis) -> EventHead:
-    """A decision that was the last change stays it."""
+    """A decision that was the last change stays it, and one that was not becomes none."""
     cut = {name: now for name in _TIMES if (getattr(head, name) or 0) > now}
-    return replace(head, decision=replace(head.decision, at=min(head.decision.at, now)), **cut)
+    last = now if head.decision.at == head.changed_at else now - 1
+    return replace(head, decision=replace(head.decision, at=min(head.decision.at, last)), **cut)

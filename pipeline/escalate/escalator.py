@@ -338,5 +338,6 @@ def _lower(head: EventHead, known: EventHead) -> bool:
     if head.level and head.level_name == known.level_name:
         return False
     decision = head.decision
-    by_rules = decision.why is Why.RULES and decision.at > known.decision.at
+    again = replace(decision, at=known.decision.at) == known.decision       # its time may be cut to each head's now
+    by_rules = decision.why is Why.RULES and decision.at > known.decision.at and not again
     return decision.level < decision.previous if by_rules else head.level < known.level

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import Ack, Close, Counts, CountsBatch, CountsRow, EventHead, Snooze, Tick
+from pipeline.model import Ack, Close, Counts, CountsBatch, CountsRow, EventHead, EventStatus, Snooze, Tick, Why
 from pipeline.present import AHEAD, not_ahead
 from pipeline.rulebook.schema import HOUR, MINUTE, Route, Step
 from pipeline.track.tracker import Tracker
@@ -115,6 +115,22 @@ def test_a_head_of_the_future_keeps_which_decision_was_its_last_change() -> None
     cut, by = not_ahead(ahead, NOON)
     assert (cut.changed_at, cut.decision.at, cut.opened_at, cut.urgent_at, by) == (
         NOON, NOON, NOON - MINUTE, NOON, HOUR)
+
+
+def test_a_fall_by_rules_that_was_decided_in_the_future_is_told_once() -> None:
+    """Later heads carry the decision again, each cut to its own now: it seemed a new one each time."""
+    escalator, sent = Escalator(wary=True), []
+    raised = head("e1", version=1, level=2, raises=1, changed_at=NOON + HOUR,
+                  decision=replace(decision(), at=NOON + HOUR))
+    fell = replace(raised, level=0, level_name="", status=EventStatus.CALM, decision=replace(
+        decision(), at=NOON + HOUR + MINUTE, level=0, previous=2, why=Why.RULES, name=""))
+    heads = [raised, *(replace(fell, version=1 + n, changed_at=NOON + HOUR + n * MINUTE) for n in range(1, 5))]
+    escalator.handle(Tick(at=NOON), BOOK)
+    for n, each in enumerate(heads):
+        cut = not_ahead(each, NOON + n * MINUTE)[0]
+        assert (cut.decision.at == cut.changed_at) is (n < 2)
+        sent += [made.why for made in escalator.handle(cut, BOOK).escalations]
+    assert sent == ["raised", "rules"]
 
 
 def test_what_a_desk_ahead_of_us_says_counts_from_now() -> None:
