@@ -82,4 +82,4 @@ def test_it_serves_every_source_of_its_rules_and_the_receiving_page(
 def test_a_taken_port_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert feeds.main(["--port", str(taken.getsockname()[1]), "--rules", str(tmp_path / "rules")]) == 2
-    assert "in use" in capsys.readouterr().err
+    assert "another program listens there already" in capsys.readouterr().err
