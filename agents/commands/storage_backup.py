@@ -63,8 +63,9 @@ def run_backup(args: argparse.Namespace) -> int:
     try:
         with _folder(target.parent) as folder:
             revision, rows = snapshot.take(store, folder / backup.DATABASE)
-            sources = {backup.DATABASE: folder / backup.DATABASE, **_sources(settings)}
-            files = [backup.describe(name, path) for name, path in sources.items()]
+            last = backup.describe(backup.DATABASE, folder / backup.DATABASE)     # it takes long; rules may be edited
+            sources = {**_sources(settings), backup.DATABASE: folder / backup.DATABASE}
+            files = [*(backup.describe(name, path) for name, path in sources.items() if name != backup.DATABASE), last]
             manifest = backup.Manifest(
                 backup.FORMAT, _version(), _now().isoformat(timespec="seconds"), store.dialect.name, revision, rows,
                 files)

@@ -108,7 +108,10 @@ def write(target: Path, manifest: Manifest, sources: Mapping[str, Path]) -> None
                 _add(tar, MANIFEST, io.BytesIO(body), len(body), 0o600)
                 for file in manifest.files:
                     with sources[file.path].open("rb") as stream:
-                        _add(tar, file.path, stream, file.size, file.mode)
+                        read = _Read(stream)
+                        _add(tar, file.path, read, file.size, file.mode)
+                    if read.digest.hexdigest() != file.sha256:
+                        raise BackupError(f"{sources[file.path]} 在备份时变了，没有备份。再运行一次。")
             raw.flush()
             os.fsync(raw.fileno())
         os.link(draft, target)                          # never over one that is there
@@ -121,10 +124,22 @@ def write(target: Path, manifest: Manifest, sources: Mapping[str, Path]) -> None
             os.unlink(draft)
 
 
-def _add(tar: tarfile.TarFile, name: str, stream: BinaryIO, size: int, mode: int) -> None:
+class _Read:
+    """A file, and the checksum of what was read of it. One that is shorter than it was goes on with zeros."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.digest = stream, hashlib.sha256()
+
+    def read(self, size: int = -1, /) -> bytes:
+        block = self._stream.read(size).ljust(size, b"\0")
+        self.digest.update(block)
+        return block
+
+
+def _add(tar: tarfile.TarFile, name: str, stream: _Read | BinaryIO, size: int, mode: int) -> None:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, mode
-    tar.addfile(member, stream)                         # OSError if the file is shorter by now
+    tar.addfile(member, stream)
 
 
 # ---------------------------------------------------------------- reading

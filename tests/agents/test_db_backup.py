@@ -484,6 +484,27 @@ def test_a_rule_that_cannot_be_read_stops_the_backup(
     assert code == 2 and "hook.url" in err and "没有备份" in err and not (tmp_path / "c.tar.gz").exists()
 
 
+@pytest.mark.parametrize("now", ["levels: [1]", "levels: [12345]\n", "", None])
+def test_a_rule_that_changes_while_it_is_put_in_is_noticed_then_and_not_at_the_restore(
+    store: Engine, home: Path, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: str | None
+) -> None:
+    real, rule = backup.write, home / "rules" / "levels.yml"
+
+    def edited(*words: Any) -> None:
+        if now is None:
+            rule.write_text(rule.read_text() + "# more")         # what was described is there: it is the same file
+        else:
+            rule.write_text(now)
+        real(*words)
+
+    monkeypatch.setattr(backup, "write", edited)
+    code, _, err = say("db", "backup", str(tmp_path / "c.tar.gz"))
+    if now is None:
+        assert code == 0 and say("db", "restore", "--check", str(tmp_path / "c.tar.gz"))[0] == 0
+    else:
+        assert code == 2 and "levels.yml 在备份时变了" in err and list(tmp_path.glob("*c.tar*")) == []
+
+
 def test_an_empty_store_and_missing_rules_are_said(
     home: Path, say: Say, tmp_path: Path, store: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
