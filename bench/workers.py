@@ -57,7 +57,7 @@ class Found:
 
 
 def measure(args: argparse.Namespace) -> list[tuple[str, str]]:
-    count = 2_000 if args.quick else 24_000
+    count = 2_000 if args.quick else 8_000
     plans = {"1 worker": (1, 0), "2 workers": (2, 0), "1 worker, a second one joins": (1, 1)}
     found = {name: _measured(count, *plan) for name, plan in plans.items()}
     ratio = found["2 workers"].rate / found["1 worker"].rate
