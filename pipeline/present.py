@@ -22,14 +22,16 @@ from pipeline.model import (
     Millis,
     ScoredBatch,
     ScoredItem,
+    Silence,
     Snooze,
+    Statement,
 )
 
 AHEAD: Millis = 60_000
 """Clocks that are set by a time server differ by less than this, and records wait for less."""
 _TIMES = ("first_item_at", "last_item_at", "opened_at", "changed_at", "level_since", "below_since", "urgent_at",
           "seen_at")
-DATED = (Close, Ack, Snooze, HandOver, Comment)
+DATED = (Close, Ack, Snooze, HandOver, Comment, Statement, Silence)
 """Commands of people: their `at` is the desk's time."""
 
 
@@ -47,6 +49,10 @@ def not_ahead(record: Any, now: Millis) -> tuple[Any, Millis]:
         return _head(record, now), ahead
     if isinstance(record, Snooze):                      # it lasts as long as the person said
         return replace(record, at=now, until=record.until - ahead), ahead
+    if isinstance(record, Silence):                     # and holds from now on, unless it was ended
+        ended = None if record.expired_at is None else min(record.expired_at, now)
+        return replace(record, at=now, starts_at=min(record.starts_at, now), ends_at=record.ends_at - ahead,
+                       expired_at=ended), ahead
     return replace(record, at=now), ahead
 
 

@@ -8,7 +8,20 @@ import pytest
 from msgspec.structs import replace
 
 from pipeline.escalate.escalator import Escalator
-from pipeline.model import Ack, Close, Counts, CountsBatch, CountsRow, EventHead, EventStatus, Snooze, Tick, Why
+from pipeline.model import (
+    Ack,
+    Close,
+    Counts,
+    CountsBatch,
+    CountsRow,
+    EventHead,
+    EventStatus,
+    Silence,
+    Snooze,
+    Statement,
+    Tick,
+    Why,
+)
 from pipeline.present import AHEAD, not_ahead
 from pipeline.rulebook.schema import HOUR, MINUTE, Route, Step
 from pipeline.track.tracker import Tracker
@@ -138,6 +151,28 @@ def test_what_a_desk_ahead_of_us_says_counts_from_now() -> None:
     assert not_ahead(ack, NOON) == (replace(ack, at=NOON), HOUR)
     snooze = Snooze(id="s", event_id="e", alert_id="x", by="li", at=NOON + HOUR, until=NOON + HOUR + 30 * MINUTE)
     assert not_ahead(snooze, NOON)[0].until == NOON + 30 * MINUTE, "half an hour, as the person said"
+
+
+@pytest.mark.parametrize("skew", [0, *SKEWS])
+def test_a_silence_of_a_desk_ahead_of_us_holds_from_now_on_and_ends_when_a_person_ends_it(skew: int) -> None:
+    """It began when our clock had caught up, and held on after its end: that was older than its beginning."""
+    escalator, sent = Escalator(wary=True), []
+    silence = Silence(id="s", by="li", at=NOON + skew, owner="li", reason="r", starts_at=NOON + skew,
+                      ends_at=NOON + skew + 30 * MINUTE, subjects=("polling",))
+    ended = replace(silence, at=max(silence.at + 1, NOON + 2 * MINUTE), expired_at=NOON + 2 * MINUTE)
+    raised = head("e1", version=1, level=2, raises=1, changed_at=NOON + MINUTE)
+    records = [(0, Tick(at=NOON)), (0, silence), (1, raised), (2, ended), (3, Tick(at=NOON + 3 * MINUTE))]
+    for minute, record in records:
+        out = escalator.handle(not_ahead(record, NOON + minute * MINUTE)[0], BOOK)
+        sent += [(minute, made.suppressed_by) for made in out.escalations]
+    assert sent in ([(1, "silence:s"), (2, "")], [(1, "silence:s"), (3, "")]), "at once, or by the next tick"
+    held = not_ahead(silence, NOON)[0]
+    assert (held.starts_at, held.ends_at) == (NOON, NOON + 30 * MINUTE), "half an hour, as the person said"
+
+
+def test_a_statement_of_a_desk_ahead_of_us_was_registered_now() -> None:
+    said = Statement(id="x", event_id="e1", by="li", at=NOON + HOUR, title="t", published_at=NOON - MINUTE)
+    assert not_ahead(said, NOON) == (replace(said, at=NOON), HOUR)
 
 
 def test_what_is_near_enough_stays_as_it_is() -> None:
