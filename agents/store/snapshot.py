@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +120,17 @@ def loading(file: Path, store: Engine) -> Iterator[None]:
     if store.dialect.name == "sqlite":
         with _sqlite_alone(Path(str(store.url.database))) as target, closing(sqlite3.connect(file)) as source:
             yield
-            source.backup(target)
+            try:
+                source.backup(target)
+            except sqlite3.Error as error:              # rolled back: the file is as it was
+                raise SnapshotError(f"{store.url.database}：恢复没有成功，没有改动：{error}。"
+                                    "检查磁盘空间和权限。") from None
         return
     with store.connect() as connection, connection.begin():
         _postgres_alone(connection)
         _copy_in(file, connection)
         yield
-    with store.connect() as connection, connection.begin():
+    with suppress(DatabaseError), store.connect() as connection, connection.begin():    # it is restored already
         stores.without_limits(connection)
         connection.exec_driver_sql("ANALYZE")
 

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from msgspec.structs import replace as replaced
 from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from agents.cli import main
 from agents.desk import accounts
@@ -441,6 +443,42 @@ def test_a_running_wenxun_up_is_left_alone(file: Path, home: Path, store: Engine
     with only_instance(home / "data"):
         code, _, err = say("db", "restore", str(file), "--yes")
     assert code == 2 and "in use by another Wenxun" in err and whole()
+
+
+@pytest.mark.sqlite
+def test_a_file_that_cannot_grow_is_one_line_and_stays_as_it_was(
+    home: Path, store: Engine, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = snapshot._sqlite_alone
+
+    @contextmanager
+    def tight(path: Path) -> Iterator[sqlite3.Connection]:
+        with real(path) as target:
+            target.execute("PRAGMA max_page_count=1")       # no more than it has: as on a full disk
+            yield target
+
+    with store.begin() as connection:
+        connection.execute(update(schema.items).values(text="x" * 500_000))
+    assert say("db", "backup", str(tmp_path / "big.tar.gz"))[0] == 0
+    move_to(tmp_path / "two", monkeypatch)
+    stores.upgrade(f"sqlite:///{tmp_path}/two/data/wenxun.db")
+    before = rows_of(tmp_path / "two", ())
+    monkeypatch.setattr(snapshot, "_sqlite_alone", tight)
+    code, _, err = say("db", "restore", str(tmp_path / "big.tar.gz"))
+    assert code == 2 and "full" in err and "没有改动" in err and "Traceback" not in err
+    assert rows_of(tmp_path / "two", ()) == before and not (tmp_path / "two" / "rules").exists()
+
+
+def test_a_restored_database_without_new_statistics_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL they are made after the commit: said to have failed, the rules would have been taken back."""
+    store, calls = MagicMock(), list[str]()
+    store.dialect.name = "postgresql"
+    store.connect.side_effect = [MagicMock(), OperationalError("ANALYZE", {}, Exception("gone"))]
+    for name in ("_postgres_alone", "_copy_in"):
+        monkeypatch.setattr(snapshot, name, lambda *_, name=name: calls.append(name))
+    with snapshot.loading(Path("copy.db"), store):
+        calls.append("files")
+    assert calls == ["_postgres_alone", "_copy_in", "files"] and store.connect.call_count == 2
 
 
 @pytest.mark.sqlite
