@@ -67,12 +67,14 @@ def test_a_killed_supervisor_leaves_processes_that_the_next_start_ends_and_data_
 def test_stopped_everything_is_gone_in_order_and_a_killed_supervisor_changes_nothing(
     told: Installation, stranger: subprocess.Popen[bytes]
 ) -> None:
-    stack = told
+    stack, before = told, kept(told)
     said = [line for line in stack.run("stop").splitlines() if line.startswith("停止")]
     assert said[0] == "停止 collect" and set(said[-1].removeprefix("停止 ").split("、")) == {"kafka", "postgres"}
     assert ours.processes(stack.folder) == [] and not stack.folder.socket.exists()
     assert "没有在运行" in stack.run("stop") and "没有在运行" in stack.run("status", code=3)
     stack.start()
+    after = kept(stack)
+    assert after[0] == before[0] and after[1] >= before[1] and before[1], "started again it has its data"
     kill_the_supervisor(stack)
     stack.run("stop")
     assert ours.processes(stack.folder) == [] and stranger.poll() is None
