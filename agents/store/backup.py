@@ -235,6 +235,7 @@ class Swap:
         try:
             real.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, draft) if source.is_dir() else shutil.copy2(source, draft)
+            _same_folders(draft, real)
             _same_owner(draft, real)
             aside = self.aside(real)
             os.rename(draft, real)
@@ -285,6 +286,14 @@ def same(manifest: Manifest, name: str, root: Path) -> bool:
     except BackupError:
         return False
     return have == {file.path: file for file in manifest.tree(name)}
+
+
+def _same_folders(draft: Path, real: Path) -> None:
+    """Whoever might enter a folder before may enter it again; one that is new is its owner's alone."""
+    for path in (draft, *draft.rglob("*")):
+        was = real / path.relative_to(draft)
+        if path.is_dir() and was.is_dir():
+            path.chmod(stat.S_IMODE(was.stat().st_mode))
 
 
 def _same_owner(draft: Path, real: Path) -> None:

@@ -445,6 +445,20 @@ def test_a_running_wenxun_up_is_left_alone(file: Path, home: Path, store: Engine
     assert code == 2 and "in use by another Wenxun" in err and whole()
 
 
+def test_folders_stay_open_to_whoever_could_enter_them(
+    file: Path, home: Path, store: Engine, say: Say
+) -> None:
+    """Rules may be an operator's folder that the roles read as another user."""
+    folders = {home / "rules": 0o755, home / "rules" / "subjects": 0o750, home / "rules" / "secrets": 0o700}
+    for folder, mode in folders.items():
+        folder.chmod(mode)
+    (home / "rules" / "levels.yml").write_text("levels: [1]\n")
+    store.dispose()
+    assert say("db", "restore", str(file), "--only", "rules", "--yes")[0] == 0
+    assert (home / "rules" / "levels.yml").read_text() == "levels: []\n"
+    assert {folder: folder.stat().st_mode & 0o777 for folder in folders} == folders
+
+
 @pytest.mark.sqlite
 def test_a_file_that_cannot_grow_is_one_line_and_stays_as_it_was(
     home: Path, store: Engine, say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
