@@ -171,8 +171,9 @@ def _open_postgres(url: URL) -> Engine:
 
         try:
             password = {} if secret is None else {"password": postgres.password(secret)}
-        except OSError as error:                    # the driver's own error: it is the store's trouble, and passes
-            raise dialect.loaded_dbapi.OperationalError(f"{secret}: {error.strerror}") from error
+        except (OSError, UnicodeError) as error:    # the driver's own error: it is the store's trouble, and passes
+            said = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise dialect.loaded_dbapi.OperationalError(f"{secret}: {said}") from None
         return PatientConnection.connect(*words, **{**values, **password})
     return engine
 

@@ -17,6 +17,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, insert, inspect, select, text
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
 from agents.store import engine as store
@@ -304,3 +305,18 @@ def test_a_command_that_ends_leaves_the_write_ahead_log_to_those_who_still_use_i
     first.dispose()
     second.dispose()
     assert seen.stdout.strip() == "1", "what was written after the command is there for the next one"
+
+
+@pytest.mark.parametrize(("written", "said"), [(None, "No such file"), (b"\xff\xfe", "not UTF-8")])
+def test_a_password_file_that_changes_under_a_running_role_is_the_stores_trouble(
+    tmp_path: Path, written: bytes | None, said: str,
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("first", "utf-8")
+    engine = store.open_store(f"postgresql://wenxun@127.0.0.1:1/wenxun?password_file={secret}")
+    secret.unlink()
+    if written is not None:
+        secret.write_bytes(written)
+    with pytest.raises(OperationalError, match=said):
+        engine.connect()
+    engine.dispose()
