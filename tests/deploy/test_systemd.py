@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
 from agents.runtime import ALL
 from agents.settings import TABLE, Settings
@@ -90,6 +91,23 @@ def test_a_role_that_a_person_must_mend_is_not_started_for_ever_and_any_other_is
     assert values(ROLE, "StartLimitIntervalSec") == ["0"]
     for unit in (ROLE, KAFKA):
         assert values(unit, "User") == ["wenxun"] and values(unit, "MemoryMax") and values(unit, "NoNewPrivileges")
+
+
+def test_a_role_may_read_what_its_process_series_are_made_of(tmp_path: Path) -> None:
+    """ProcSubset=pid hides /proc/stat and /proc/meminfo: no process_start_time_seconds, which alerts ask for."""
+    assert values(ROLE, "ProcSubset") in ([], ["all"])
+    rules = "".join(path.read_text("utf-8") for path in (ROOT / "deploy/prometheus/rules").glob("*.yml"))
+    assert "process_start_time_seconds" in rules
+    for name, seen in (("hidden", False), ("whole", True)):
+        process = tmp_path / name / "self"
+        process.mkdir(parents=True)
+        for file in ("stat", "limits"):
+            (process / file).write_bytes(Path("/proc/self", file).read_bytes())
+        if seen:
+            (process.parent / "stat").write_bytes(Path("/proc/stat").read_bytes())
+        registry = CollectorRegistry()
+        ProcessCollector(proc=str(process.parent), registry=registry)
+        assert (b"process_start_time_seconds" in generate_latest(registry)) is seen
 
 
 def test_what_kafkas_unit_runs_is_the_script_with_its_own_words() -> None:
