@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from agents.desk import api
+from agents.desk.guard import Hosts
 from agents.runtime import ALL
 from agents.settings import Settings
 from agents.store import views
@@ -91,6 +93,24 @@ def test_the_desk_of_compose_answers_to_the_name_that_alertmanager_calls() -> No
     settings = Settings.from_env({"WENXUN_DESK_HOSTS": environ["WENXUN_DESK_HOSTS"]})
     assert settings.desk_hosts == ("desk",) and environ["WENXUN_DESK_BIND"].endswith(":8000")
     assert "alertmanager_token" in COMPOSE["alertmanager"]["secrets"]
+
+
+def test_the_desk_of_kubernetes_answers_to_the_name_that_is_told_to_alertmanager() -> None:
+    environ = read(ROOT / "deploy/kubernetes/base/settings.yaml")["data"]
+    hosts = Hosts(Settings.from_env({name: environ[name] for name in ("WENXUN_DESK_HOSTS", "WENXUN_DESK_BIND")}))
+    for page in ("docs/install.md", "docs/zh/install.md"):
+        told = re.findall(r"`http://(desk\.[\w.:-]+)/api/v1/alertmanager`", (ROOT / page).read_text("utf-8"))
+        assert told and all(hosts.allows(name) for name in told)
+    assert not hosts.allows("desk.example.org:8000")
+
+
+def test_debians_servers_are_told_to_listen_on_this_machine_only() -> None:
+    for page in ("docs/install.md", "docs/zh/install.md"):
+        text = (ROOT / page).read_text("utf-8")
+        told = re.findall(r"""'ARGS="(.*)"\\n' \| sudo tee /etc/default/(\S+)""", text)
+        assert {name: re.findall(r"--([\w.]+)-address=(\S*)", words) for words, name in told} == {
+            "prometheus": [("web.listen", "127.0.0.1:9090")],
+            "prometheus-alertmanager": [("web.listen", "127.0.0.1:9093"), ("cluster.listen", "")]}
 
 
 def test_grafana_finds_its_sources_and_dashboards_where_compose_mounts_them() -> None:
