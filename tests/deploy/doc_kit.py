@@ -148,8 +148,10 @@ def ours(of: Page) -> Iterator[list[str]]:
     for _, words in commands(of):
         if words[0].rpartition("/")[2] == "wenxun":
             yield words[1:]
-        elif words[0] in ("docker", "kubectl") and "wenxun" in words and "exec" in words:
-            yield words[words.index("wenxun") + 1:]
+        elif words[0] in ("docker", "kubectl") and "exec" in words:
+            told = words[words.index("exec"):]          # before it, `wenxun` is a namespace
+            if "wenxun" in told:
+                yield told[told.index("wenxun") + 1:]
 
 
 @cache
