@@ -213,8 +213,9 @@ def test_no_secret_is_in_an_environment_or_in_version_control() -> None:
             if re.search("password|secret|token|key", key.lower()):
                 assert value.startswith(("/run/secrets/", "/data/")), key
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert "/deploy/secrets/" in ignored and "/.env" in ignored
-    assert {"deploy/secrets", ".env"} <= set((ROOT / ".dockerignore").read_text().splitlines())
+    assert {"/deploy/secrets/", "/.env", "/k8s-secrets/", "/wenxun-stack/"} <= set(ignored)
+    assert {"deploy/secrets", ".env", "k8s-secrets", "wenxun-stack"} <= set(
+        (ROOT / ".dockerignore").read_text().splitlines())
 
 
 # ---------------------------------------------------------------- the demo's profile
