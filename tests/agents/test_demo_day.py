@@ -16,7 +16,7 @@ from agents.demo.story import CHECKS, STEPS
 from pipeline.model import Escalation, EventHead, RawBatch
 from pipeline.replay import replay
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.fault]      # a whole day as a user: `make fault`, as `make demo`
 ROOT = Path(__file__).parent.parent.parent
 LIMIT_SECONDS = 480
 
