@@ -93,7 +93,8 @@ def _page(job: Job) -> Done:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is for the parent
-    os.nice(10)                                         # the parent's loop comes first where cores are few
+    with suppress(OSError):                             # a system call filter, as of the systemd unit, may refuse it
+        os.nice(10)                                     # the parent's loop comes first where cores are few
     with suppress(ValueError, OSError):                 # macOS knows the limit and refuses to set it
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     decode, encode = msgspec.msgpack.Decoder(Job).decode, msgspec.msgpack.Encoder().encode

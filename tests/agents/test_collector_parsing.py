@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +36,19 @@ async def test_documents_are_read_in_a_process_of_their_own() -> None:
         refused = await pool.parse(job(b"<html><title>x</title></html>"))
     assert titles(done) == TITLES and all(item.backfill for item in done.items)
     assert "应答是网页《x》" in refused.error and refused.items == ()
+
+
+def test_a_worker_starts_where_it_may_not_give_way_to_others() -> None:
+    """The systemd unit's system call filter refuses setpriority: every worker died of it, and no document was read."""
+    refused = ("import os\n"
+               "def nice(_):\n"
+               "    raise PermissionError(1, 'Operation not permitted')\n"
+               "os.nice = nice\n"
+               "from agents.feeds import worker\n"
+               "worker.main()\n")
+    done = subprocess.run([sys.executable, "-c", refused], stdin=subprocess.DEVNULL, capture_output=True, timeout=100,
+                          cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stdout, done.stderr) == (0, bytes(4), b"")
 
 
 async def test_a_document_that_takes_too_long_costs_its_worker_only() -> None:
