@@ -103,12 +103,13 @@ def test_docker_names_services_profiles_and_files_that_are_there() -> None:
 def test_the_secrets_that_one_is_told_to_make_are_the_ones_that_pods_mount() -> None:
     told = {words[5]: [each.partition("=")[2] for each in words if each.startswith("--from-file=")]
             for words in of_program("kubectl") if "secret" in words}
+    typed = {Path(word).name for words in of_program("kubectl") for word in words if "=/secrets/" in word}
     for name in OVERLAYS:
         mounted = {volume["secret"]["secretName"] for _, pod, _ in pods(overlay(name)) for volume in pod["volumes"]
                    if "secret" in volume}
         assert mounted == set(told)
         files = {Path(value).name for key, value in settings_of(overlay(name)).items() if value.startswith("/secrets/")}
-        assert files == {each.partition("=")[0] for values in told.values() for each in values if "=" in each}
+        assert files | typed == {each.partition("=")[0] for values in told.values() for each in values if "=" in each}
 
 
 def test_kubectl_is_told_of_overlays_and_workloads_that_are_there() -> None:

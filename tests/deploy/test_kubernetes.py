@@ -301,6 +301,13 @@ def test_nothing_is_open_that_no_policy_names(name: str) -> None:
             assert rule["ports"] and (rule.get("from") or rule.get("to"))
 
 
+def test_grafana_gets_to_the_demos_database_and_nobody_else_from_outside() -> None:
+    (rule,) = named(overlay("demo"), "NetworkPolicy", "postgres")["spec"]["ingress"]
+    pods, outside = rule["from"]
+    assert pods["podSelector"]["matchExpressions"][0]["values"] == ["archive", "deliver", "desk"]
+    assert outside == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+
+
 def test_the_exception_for_a_private_feed_is_one_address_and_said_twice() -> None:
     text = (FOLDER / "overlays/production/private-feeds.yaml").read_text("utf-8")
     policy = yaml.safe_load(text)
