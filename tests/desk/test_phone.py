@@ -44,7 +44,9 @@ async def send(client: httpx.AsyncClient, path: str, do: str, **form: str) -> ht
 
 
 def commands(stand: Stand) -> list[object]:
-    return [codec.decode_as(codec.TYPES[row.type], row.record.encode()) for row in stand.rows(schema.commands)]
+    """In the order in which they were accepted: PostgreSQL puts rows where there is room."""
+    rows = sorted(stand.rows(schema.commands), key=lambda row: row.accepted_at)
+    return [codec.decode_as(codec.TYPES[row.type], row.record.encode()) for row in rows]
 
 
 # ---------------------------------------------------------------- who
