@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.types import TP
 
 from agents import transport
@@ -236,6 +239,25 @@ async def test_a_record_that_would_be_dropped_unread_stops_the_worker(consumer: 
 
 
 # ---------------------------------------------------------------- producer
+
+
+async def test_a_partition_that_has_no_position_yet_does_not_end_the_role(
+    app: App, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is assigned and being sought when Faust's watch comes by: seen where a second worker joined a busy one."""
+    consumer, here = app.consumer, TopicPartition(*HERE)
+    consumer._thread.thread_loop.close()
+    known = SubscriptionState()
+    known.subscribe({HERE.topic})
+    known.assign_from_subscribed([here])
+    known.subscription.assignment.state_value(here).timestamp = (time.monotonic() + 1) * 1000
+    consumer._thread.time_started = time.monotonic()
+    consumer._thread._consumer = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=known))
+    monkeypatch.setattr(consumer, "assignment", lambda: {HERE})
+    with pytest.raises(AssertionError):
+        consumer._thread.verify_event_path(time.monotonic(), HERE)      # Faust's own
+    await consumer.verify_all_partitions_active()
+    consumer.verify_recovery_event_path(time.monotonic(), HERE)
 
 
 class FakeKafkaProducer:
