@@ -43,7 +43,7 @@ ROLE = "archive"
 MAX_RECORDS = 100
 """Of one poll, up to 6,400 items: its offsets are committed when all of it is in."""
 MAX_ROWS = 250
-"""Of one transaction, about: SQLite has one writer, and what the desk and deliver write waits for at most this."""
+"""Of one transaction of SQLite, about: it has one writer, and what desk and deliver write waits for at most this."""
 TURN_SECONDS = 0.01
 """Between two transactions the store belongs to them: who waits for the lock looks every 2 ms (store/engine.py)."""
 POLL_MS = 500
@@ -99,6 +99,7 @@ class Archivist:
     ) -> None:
         self._deps, self._engine, self._bus = deps, engine, bus
         self._write, self._retry = write, retry_seconds
+        self._rows = MAX_ROWS if engine.dialect.name == "sqlite" else None
         self._failures = 0
         self._trouble_since: Millis | None = None
         self._told = False
@@ -156,7 +157,11 @@ class Archivist:
                 refusals.append(Refusal(message, Reason.UNDECODABLE, str(error)))
             except Exception as error:                  # whatever bytes can do, they stop nobody else
                 refusals.append(Refusal(message, Reason.UNDECODABLE, describe(error)))
-        written = self._write_or_split(decoded, refusals)
+        written: Counter[str] = Counter()
+        for number, part in enumerate(parts_of(decoded, self._rows)):
+            if number:
+                time.sleep(TURN_SECONDS)                # in a thread
+            written.update(self._write_or_split(part, refusals))
         self._note_beats(decoded)
         return refusals, written
 
@@ -289,14 +294,14 @@ def _records_fault(error: Exception) -> bool:
 Pairs = Sequence[tuple[Message, Entry]]
 
 
-def parts_of(decoded: Pairs) -> Iterator[Pairs]:
-    """In order, parts of about MAX_ROWS rows each; a record is not torn."""
+def parts_of(decoded: Pairs, most: int | None) -> Iterator[Pairs]:
+    """In order, parts of about so many rows each, None: one part; a record is not torn."""
     part: list[tuple[Message, Entry]] = []
     rows = 0
     for message, entry in decoded:
         record = entry.record
         size = len(record.items) if isinstance(record, RawBatch | ScoredBatch) else 1
-        if part and rows + size > MAX_ROWS:
+        if part and most is not None and rows + size > most:
             yield part
             part, rows = [], 0
         part.append((message, entry))

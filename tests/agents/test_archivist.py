@@ -143,6 +143,23 @@ async def test_a_batch_is_in_sql_before_its_offsets_are_committed(store: Engine,
     assert value(deps, "records_total", role="archive", outcome="done") == 1
 
 
+async def test_on_sqlite_a_batch_is_a_few_transactions_so_that_others_may_write_between_them(
+    store: Engine, deps: Deps,
+) -> None:
+    batches = [raw_batch(*(raw_item(f"i{place}-{number}") for number in range(100))) for place in range(6)]
+    source, sizes = FakeConsumer(on(topics.ITEMS_RAW, *batches)), list[int]()
+
+    def write(engine: Engine, entries: Sequence[Entry]) -> Counter[str]:
+        sizes.append(len(entries))
+        return project(engine, entries)
+
+    await Archivist(deps, store, FakeBus(), write=write).step(source)
+    assert sizes == ([2, 2, 2] if store.dialect.name == "sqlite" else [6])
+    assert len(fakes.rows(store, "items")) == 600
+    assert value(deps, "archive_rows_total", table="items") == 600
+    assert source.committed == {TopicPartition(topics.ITEMS_RAW, 0): 6}
+
+
 async def test_a_kill_between_the_transaction_and_the_commit_changes_nothing(store: Engine, deps: Deps) -> None:
     records = [*on(topics.ITEMS_RAW, raw_batch(raw_item())), *on(topics.EVENTS, fakes.head(7, "a1")),
                *on(topics.RULES, book())]
