@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from agents.ahead import Ahead
 from agents.deps import Deps
 from agents.latency import Latency
 from agents.stream import Out, consume
@@ -30,7 +31,6 @@ from pipeline.model import (
     Verdict,
     WarmAlert,
 )
-from pipeline.present import not_ahead
 
 log = logging.getLogger("wenxun.escalator")
 
@@ -47,7 +47,7 @@ class Escalate:
     def __init__(self, deps: Deps, out: Out, table: PartitionedTable, states: PartitionStates[Escalator]) -> None:
         self._deps, self._out, self._table, self._states = deps, out, table, states
         self._latency = Latency(deps, ROLE)
-        self._ahead: set[int] = set()
+        self._ahead = Ahead(deps, log)
 
     async def __call__(self, record: Any, partition: int) -> None:
         if isinstance(record, Heartbeat):
@@ -56,11 +56,7 @@ class Escalate:
             return
         if not isinstance(record, INPUTS):
             raise TypeError(f"{topics.EVENTS} holds no {type(record).__name__}")
-        record, ahead = not_ahead(record, self._deps.clock.now())
-        if ahead and partition not in self._ahead:
-            self._ahead.add(partition)
-            log.warning("records are dated %d s after this host's clock and count as of now: the clocks of two hosts "
-                        "differ, set both by a time server", ahead // 1000)
+        record = self._ahead.cut(record, partition)
         outcome = self._states.of(partition).handle(record, self._deps.rules.book)
         await asyncio.gather(*(
             self._out.send(topics.ESCALATIONS, each.event_id, each, ident=each.id) for each in outcome.escalations))

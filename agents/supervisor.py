@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -37,13 +37,21 @@ USAGE_ERROR = 2
 def only_instance(data_dir: Path) -> Iterator[None]:
     """Hold the data folder's lock; SettingsError if another process has it. The kernel frees it when we die."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "lock").open("a+") as file:
+    with locked(data_dir / "lock", lambda holder: SettingsError(
+            f"{data_dir}: in use by another Wenxun (process {holder or 'unknown'}); "
+            "stop it, or choose another folder with --data")):
+        yield
+
+
+@contextmanager
+def locked(path: Path, refusal: Callable[[str], Exception]) -> Iterator[None]:
+    """Hold a lock file with our process id in it. refusal: what to raise, given the holder's id or nothing."""
+    with path.open("a+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise SettingsError(f"{data_dir}: in use by another Wenxun (process {file.read().strip() or 'unknown'}); "
-                                "stop it, or choose another folder with --data") from None
+            raise refusal(file.read().strip()) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from agents.ahead import Ahead
 from agents.deps import Deps
 from agents.latency import Latency
 from agents.stream import Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
 from pipeline.model import Close, CountsBatch, EventHead, Heartbeat, Millis, ScoredBatch, Tick, WarmEvent, Why
-from pipeline.present import not_ahead
 from pipeline.track.pair import TrackerPair
 
 log = logging.getLogger("wenxun.tracker")
@@ -27,7 +27,7 @@ class Track:
         self._deps, self._out, self._table, self._states = deps, out, table, states
         self._latency = Latency(deps, ROLE)
         self._said: dict[int, str] = {}
-        self._ahead: set[int] = set()
+        self._ahead = Ahead(deps, log)
         self._decided: dict[int, tuple[Millis, set[tuple[str, int, int]]]] = {}
 
     async def __call__(self, record: Any, partition: int) -> None:
@@ -37,11 +37,7 @@ class Track:
             self._states.of(partition)                          # on, while the partition's state can be had
             await self._out.post(topics.EVENTS, "heartbeat", record, ident=record.id, partition=partition)
             return
-        record, ahead = not_ahead(record, self._deps.clock.now())
-        if ahead and partition not in self._ahead:
-            self._ahead.add(partition)
-            log.warning("records are dated %d s after this host's clock and count as of now: the clocks of two hosts "
-                        "differ, set both by a time server", ahead // 1000)
+        record = self._ahead.cut(record, partition)
         outcome = self._states.of(partition).handle(record, self._deps.rules.book)
         self._table.apply(partition, outcome.puts)
         for head in outcome.heads:

@@ -7,6 +7,7 @@ drills. What a silence or quiet hours held back paged nobody.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -24,15 +25,20 @@ SHOWN = 5
 """Subjects that a notice names."""
 
 
-def notices(engine: Engine, book: RuleBook, now: Millis, zone: ZoneInfo) -> list[Escalation]:
-    """A notice for every level over its budget today. The same level and day give the same notice; blocking."""
+def notices(
+    engine: Engine, book: RuleBook, now: Millis, zone: ZoneInfo, paged: Mapping[int, int] | None = None
+) -> list[Escalation]:
+    """A notice for every level over its budget today. The same level and day give the same notice; blocking.
+
+    paged: what `today` says, where it was asked for already.
+    """
     if not book.budget:
         return []
-    day = midnight(now, zone)
+    day, paged = midnight(now, zone), today(engine, now, zone) if paged is None else paged
     names = {rank: level.name for rank, level in enumerate(book.levels.ladder, 1)}
     return [
         _notice(engine, book, rank, names[rank], count, day, now)
-        for rank, count in sorted(alerts(engine, day, now).items(), reverse=True)
+        for rank, count in sorted(paged.items(), reverse=True)
         if names.get(rank) in book.budget and count > book.budget[names[rank]]]
 
 
@@ -42,13 +48,13 @@ def midnight(now: Millis, zone: ZoneInfo) -> Millis:
     return int(moment.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
 
 
-def alerts(engine: Engine, since: Millis, now: Millis) -> dict[int, int]:
-    """Rank of a level -> alerts of it that paged somebody."""
+def today(engine: Engine, now: Millis, zone: ZoneInfo) -> dict[int, int]:
+    """Rank of a level -> alerts of it that paged somebody since the day began there; blocking."""
     table = outbox.c
     with engine.connect() as connection:
         found = connection.execute(
             select(table.level, func.count(table.alert_id.distinct()))
-            .where(*_paged(since, now)).group_by(table.level))
+            .where(*_paged(midnight(now, zone), now)).group_by(table.level))
         return {int(level): int(count) for level, count in found}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -76,8 +76,10 @@ class Watch:
         now = deps.clock.now()
         before = now - int(GRACE * max(1.0, deps.clock.factor))
         deps.metrics["unaccounted_alerts"].set(await self._office.store(_unaccounted, engine, now - DAY, before))
-        await self._pages(now)
-        found = await self._office.store(budget.notices, engine, deps.rules.book, now, deps.settings.zone)
+        paged = await self._office.store(budget.today, engine, now, deps.settings.zone)
+        self._pages(paged)
+        self._from_zero()
+        found = await self._office.store(budget.notices, engine, deps.rules.book, now, deps.settings.zone, paged)
         found += await asyncio.to_thread(_no_links, deps.settings, now)
         found += await asyncio.to_thread(_no_secrets, deps.settings, deps.rules.book, now)
         fresh = [each for each in found if each.id not in self._told]
@@ -87,17 +89,17 @@ class Watch:
         if fresh:
             self._tell(fresh)
 
-    async def _pages(self, now: Millis) -> None:
+    def _from_zero(self) -> None:
+        """Deliveries of every type of channel there is: the first failure is an increase too."""
+        for kind in {channel.type.value for channel in self._office.deps.rules.book.channels}:
+            for outcome in ("confirmed", "retry", "dead"):
+                self._office.deps.metrics["deliveries_total"].labels(kind, outcome)
+
+    def _pages(self, paged: Mapping[int, int]) -> None:
         """What was paged today, and what the rules expect at most."""
-        deps, engine = self._office.deps, self._office.ledger.engine
-        book, metrics = deps.rules.book, deps.metrics
-        since = budget.midnight(now, deps.settings.zone)
-        paged = await self._office.store(budget.alerts, engine, since, now)
+        book, metrics = self._office.deps.rules.book, self._office.deps.metrics
         for name in ("pages_today", "page_budget"):
             metrics[name].clear()
-        for kind in {channel.type.value for channel in book.channels}:
-            for outcome in ("confirmed", "retry", "dead"):
-                metrics["deliveries_total"].labels(kind, outcome)   # from 0: the first failure is an increase too
         for rank, level in enumerate(book.levels.ladder, 1):
             metrics["pages_today"].labels(level.name).set(paged.get(rank, 0))
         for name, most in book.budget.items():

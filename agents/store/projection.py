@@ -106,7 +106,7 @@ class Batch:
 
     def write(self, connection: Connection) -> Counter[str]:
         written = Counter({"items": write_items(connection, self.raw)})
-        for name, rule in _NEWEST.items():
+        for name, rule in NEWEST.items():
             kept = newest(self.rows[name], [c.name for c in rule.table.primary_key], rule.order)
             written[name] = keep_newest(connection, rule.table, kept, rule.columns)
         for name, (table, on) in _ONCE.items():
@@ -138,7 +138,7 @@ class _Rule:
         return [ranked(of[name], self.ranks) if self.ranks and name == "status" else of[name] for name in self.fields]
 
 
-_NEWEST = {
+NEWEST = {
     "scored": _Rule(schema.scored, ("first_seen_at", "revision", "book")),
     "events": _Rule(schema.events, ("version",)),
     "members": _Rule(schema.members, ("version", "row")),

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, Table, delete, func, select, tuple_, 
 from sqlalchemy.exc import DataError, IntegrityError
 
 from agents.store import expiry, schema
-from agents.store.projection import _NEWEST
+from agents.store.projection import NEWEST
 from agents.store.upsert import Row, chunks, insert_new, keep_greatest, replace
 from pipeline.model import Millis
 from pipeline.rulebook.schema import DAY, HOUR
@@ -29,7 +29,7 @@ OURS = ("revisions", "items", "scored", "events", "members", "alerts", "clocks",
 _KEYS = {"timeline": ("event_id", "ref")}
 _LEFT = {"timeline": ("seq",), "dead_letters": ("replayed_at",)}
 """Columns that no topic says."""
-_ORDER = {**{name: rule.fields for name, rule in _NEWEST.items()}, "members": ("version",)}
+_ORDER = {**{name: rule.fields for name, rule in NEWEST.items()}, "members": ("version",)}
 
 Merge = Callable[[Row | None, Row], Row | None]
 """The store's row and the topics' to the row that should be there; None: the store's stays."""
@@ -146,7 +146,7 @@ class _Merging:
         if old is None:
             return row
         fields = _ORDER.get(self._name, ())
-        rule = _NEWEST.get(self._name)
+        rule = NEWEST.get(self._name)
         have, come = (tuple(rule.ranks.get(each[name], -1) if rule and rule.ranks and name == "status" else each[name]
                             for name in fields) for each in (old, row))
         if have > come or (have == come and _emptied(self._name, old)):

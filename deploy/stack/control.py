@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
+from agents.supervisor import locked
 from deploy.stack import config, database, health, needs, ours, ports, programs
 from deploy.stack.layout import (
     ALERT_TOKEN,
@@ -36,16 +36,8 @@ Say = Callable[[str], None]
 def alone(folder: Folder) -> Iterator[None]:
     """One `start` or `stop` at a time; the kernel forgets the lock when its holder dies."""
     folder.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder.run / "lock").open("a+", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise StackError(f"{folder.root}：另一个启动或停止命令（进程 {file.read().strip() or '未知'}）正在进行，"
-                             "请等它结束") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with locked(folder.run / "lock", lambda holder: StackError(
+            f"{folder.root}：另一个启动或停止命令（进程 {holder or '未知'}）正在进行，请等它结束")):
         yield
 
 

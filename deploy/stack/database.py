@@ -63,15 +63,6 @@ def connect(folder: Folder, port: int, user: str = SUPERUSER, database: str = "p
         password=folder.secret(password).read_text("utf-8").strip(), passfile="/dev/null")
 
 
-def answers(folder: Folder, port: int) -> str:
-    """Empty when Wenxun's own role can sign in, else why not."""
-    try:
-        connect(folder, port, DATABASE, DATABASE, "postgres_password").close()
-    except (psycopg.Error, OSError) as error:
-        return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-    return ""
-
-
 def up(folder: Folder, port: int) -> str:
     """Empty when the server takes its administrator's password, else why not."""
     try:
