@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from agents.ahead import Ahead
 from agents.deps import Deps
 from agents.latency import Latency
-from agents.stream import Out, consume
+from agents.stream import Ahead, Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
 from pipeline.escalate.escalator import Escalator, Outcome

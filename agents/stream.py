@@ -15,6 +15,7 @@ from agents.deadletter import Reason, dead_letter, describe
 from agents.deps import Deps
 from pipeline import codec, topics
 from pipeline.errors import CodecError
+from pipeline.present import not_ahead
 
 log = logging.getLogger("wenxun.stream")
 
@@ -23,6 +24,23 @@ SEND_SECONDS = 60.0
 RETRY_SECONDS = 1.0
 
 Handle = Callable[[Any, int], Awaitable[None]]
+
+
+class Ahead:
+    """Records that another host's clock dated after ours are cut to now, and said: once a partition, not a record."""
+
+    def __init__(self, deps: Deps, log: logging.Logger) -> None:
+        self._now, self._log = deps.clock.now, log
+        self._said: set[int] = set()
+
+    def cut(self, record: Any, partition: int) -> Any:
+        """The record, with no time later than now."""
+        record, ahead = not_ahead(record, self._now())
+        if ahead and partition not in self._said:
+            self._said.add(partition)
+            self._log.warning("records are dated %d s after this host's clock and count as of now: the clocks of two "
+                              "hosts differ, set both by a time server", ahead // 1000)
+        return record
 
 
 class Out:

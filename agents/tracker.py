@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from agents.ahead import Ahead
 from agents.deps import Deps
 from agents.latency import Latency
-from agents.stream import Out, consume
+from agents.stream import Ahead, Out, consume
 from agents.tables import PartitionedTable, PartitionStates
 from pipeline import topics
 from pipeline.model import Close, CountsBatch, EventHead, Heartbeat, Millis, ScoredBatch, Tick, WarmEvent, Why
